@@ -1,0 +1,31 @@
+"""The words all share: phases, statuses, events, the tenant, time, and what makes a payload safe."""
+
+from domain.errors import (
+    ClockAhead,
+    DatabaseUnavailable,
+    EnrichmentError,
+    FlowNotFound,
+    InputInvalid,
+    PermanentError,
+    SettingsInvalid,
+    SignatureInvalid,
+    TenantMismatch,
+    TransientError,
+    VersionConflict,
+)
+from domain.tenant import FlowContext
+
+__all__ = [
+    "ClockAhead",
+    "DatabaseUnavailable",
+    "EnrichmentError",
+    "FlowContext",
+    "FlowNotFound",
+    "InputInvalid",
+    "PermanentError",
+    "SettingsInvalid",
+    "SignatureInvalid",
+    "TenantMismatch",
+    "TransientError",
+    "VersionConflict",
+]

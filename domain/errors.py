@@ -1,0 +1,67 @@
+"""The errors all layers share, in two families: try again, and never will work."""
+
+
+class EnrichmentError(Exception):
+    """Any error of this project; its message is a sentence that says what to do."""
+
+    reason = "error"
+
+
+class TransientError(EnrichmentError):
+    """The same call may work later; nothing was written."""
+
+    reason = "transient"
+
+
+class PermanentError(EnrichmentError):
+    """The same call can never work; repeating it is pointless."""
+
+    reason = "permanent"
+
+
+class DatabaseUnavailable(TransientError):
+    """Postgres is away, overloaded or refused the transaction for now."""
+
+    reason = "database_unavailable"
+
+
+class FlowNotFound(PermanentError):
+    """No master row has this flow id."""
+
+    reason = "flow_not_found"
+
+
+class TenantMismatch(PermanentError):
+    """The flow exists, but under another client account or engagement."""
+
+    reason = "tenant_mismatch"
+
+
+class InputInvalid(PermanentError, ValueError):
+    """An argument or an event does not have the shape it must have."""
+
+    reason = "invalid"
+
+
+class ClockAhead(PermanentError):
+    """An event claims a time too far in the future: it would win every comparison for ever."""
+
+    reason = "clock_ahead"
+
+
+class SignatureInvalid(PermanentError):
+    """A batch is unsigned, tampered with, or signed with a key of another tenant."""
+
+    reason = "signature_invalid"
+
+
+class VersionConflict(PermanentError):
+    """Someone else saved this flow's state first; load it again and repeat the change."""
+
+    reason = "version_conflict"
+
+
+class SettingsInvalid(PermanentError):
+    """A setting is missing or malformed."""
+
+    reason = "settings_invalid"

@@ -1,0 +1,298 @@
+"""Everything that can happen to a flow, one frozen model each, told apart by `kind`."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from domain.clock import clock, parse_time, to_microseconds, uuid7
+from domain.errors import InputInvalid
+from domain.payload import safe_map, safe_object, safe_text
+from domain.statuses import FlowStatus, flow_status
+from domain.tenant import FlowContext, UserId
+
+#: The newest version of the event format that this code writes and reads.
+SCHEMA_VERSION: Final = 1
+
+# An entry is at most 4 KB in the row; these leave room for its id, time, phase and status.
+_METADATA_BYTES = 3_300
+_ENTRY_BYTES = 3_900
+_ERROR_CHARS = 1_500
+_ERROR_BYTES = 1_600
+_DETAILS_BYTES = 1_900
+
+# More than a phase or a status may have, so that one too long is refused rather than cut.
+_WORD_CHARS = 200
+
+#: Keys of `flow_metadata` that only the merge writes.
+RESERVED_METADATA_KEYS: Final = frozenset({"_enrichment", "phase_transitions"})
+
+#: Key of `flow_metadata` that holds the newest progress snapshot.
+PROGRESS_KEY: Final = "last_progress_update"
+
+JsonObject = dict[str, JsonValue]
+
+Metadata = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_METADATA_BYTES))]
+Details = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_DETAILS_BYTES))]
+Entry = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_ENTRY_BYTES))]
+Updates = Annotated[JsonObject, BeforeValidator(safe_map)]
+ErrorText = Annotated[
+    str, BeforeValidator(lambda value: safe_text(value, max_chars=_ERROR_CHARS, max_bytes=_ERROR_BYTES))
+]
+
+
+@lru_cache(maxsize=1_000)
+def _safe_word(word: str) -> str:
+    return safe_text(word, max_chars=_WORD_CHARS)
+
+
+def _word(value: object) -> object:
+    # Few words come again and again; a cached one costs 0.2 microseconds instead of 4.
+    return _safe_word(value[: _WORD_CHARS + 1]) if isinstance(value, str) else value
+
+
+Phase = Annotated[
+    str,
+    BeforeValidator(_word),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+]
+PhaseStatus = Annotated[
+    str,
+    BeforeValidator(_word),
+    StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=40),
+]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, le=1e12)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+
+
+def _without_own_keys(entry: JsonObject) -> JsonObject:
+    """Set aside a caller's own `id` and `timestamp`, which are the event's in the row."""
+    moved = {"id": "reported_id", "timestamp": "reported_timestamp"}
+    return {moved.get(key, key): value for key, value in entry.items()}
+
+
+def _without_reserved_keys(updates: JsonObject) -> JsonObject:
+    for key in RESERVED_METADATA_KEYS & updates.keys():
+        raise InputInvalid(f"The key {key!r} of flow_metadata is kept by the merge; use another one.")
+    return updates
+
+
+class Event(BaseModel):
+    """Something that happened to one flow; it carries its own id, so repeating it changes nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: False for what still is written while enrichment is switched off.
+    is_enrichment: ClassVar[bool] = True
+
+    event_id: UUID
+    flow_id: UUID
+    client_account_id: UUID
+    engagement_id: UUID
+    user_id: UserId
+    occurred_at: UtcTime
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @property
+    def stamp(self) -> str:
+        """Return the event's place in time as 48 characters that sort as text: microseconds, then id."""
+        return f"{to_microseconds(self.occurred_at):016d}{self.event_id.hex}"
+
+    @property
+    def mark(self) -> str:
+        """Return the short stamp it is counted by: 8 hex digits of seconds, the last 12 of the id."""
+        return f"{to_microseconds(self.occurred_at) // 1_000_000:08x}{self.event_id.hex[-12:]}"
+
+    @property
+    def timestamp(self) -> str:
+        """Return `occurred_at` as it stands in the row, always 32 characters."""
+        return self.occurred_at.isoformat(timespec="microseconds")
+
+
+class PhaseTransitioned(Event):
+    """A phase entered a status; `processing` means that it started."""
+
+    kind: Literal["phase_transitioned"] = "phase_transitioned"
+    phase: Phase
+    status: PhaseStatus
+    metadata: Metadata = {}
+
+
+class PhaseTimed(Event):
+    """A phase took this long."""
+
+    kind: Literal["phase_timed"] = "phase_timed"
+    phase: Phase
+    execution_time_ms: Milliseconds
+
+
+class AgentCollaborated(Event):
+    """Agents did or exchanged something, in the caller's own words."""
+
+    kind: Literal["agent_collaborated"] = "agent_collaborated"
+    entry: Annotated[Entry, AfterValidator(_without_own_keys)]
+
+
+class MemoryMeasured(Event):
+    """Memory metrics were taken."""
+
+    kind: Literal["memory_measured"] = "memory_measured"
+    metrics: Updates
+
+
+class AgentPerformanceMeasured(Event):
+    """Performance metrics were taken, per agent or flat."""
+
+    kind: Literal["agent_performance_measured"] = "agent_performance_measured"
+    metrics: Updates
+
+
+class ErrorOccurred(Event):
+    """A phase met an error."""
+
+    kind: Literal["error_occurred"] = "error_occurred"
+    phase: Phase
+    error: ErrorText
+    details: Details = {}
+
+
+class FlowRetried(Event):
+    """Something of the flow was tried again."""
+
+    kind: Literal["flow_retried"] = "flow_retried"
+
+
+class MetadataUpdated(Event):
+    """The orchestrator noted something about the flow."""
+
+    kind: Literal["metadata_updated"] = "metadata_updated"
+    updates: Annotated[Updates, AfterValidator(_without_reserved_keys)]
+
+
+class StatusChanged(Event):
+    """The flow entered a status; `reopens` marks an explicit retry or resume of a failed flow."""
+
+    is_enrichment: ClassVar[bool] = False
+
+    kind: Literal["status_changed"] = "status_changed"
+    status: Annotated[
+        FlowStatus, BeforeValidator(lambda word: flow_status(word) if isinstance(word, str) else word)
+    ]
+    reopens: bool = False
+    metadata: Annotated[Updates, AfterValidator(_without_reserved_keys)] = {}
+
+    @property
+    def row_metadata(self) -> JsonObject:
+        """Return the metadata as it stands in the row, where `progress_data` is the newest snapshot."""
+        return {
+            PROGRESS_KEY if key == "progress_data" else key: value for key, value in self.metadata.items()
+        }
+
+
+class ProgressReported(Event):
+    """The progress tracker took a snapshot of the flow."""
+
+    is_enrichment: ClassVar[bool] = False
+
+    kind: Literal["progress_reported"] = "progress_reported"
+    snapshot: Metadata
+
+
+AnyEvent = Annotated[
+    PhaseTransitioned
+    | PhaseTimed
+    | AgentCollaborated
+    | MemoryMeasured
+    | AgentPerformanceMeasured
+    | ErrorOccurred
+    | FlowRetried
+    | MetadataUpdated
+    | StatusChanged
+    | ProgressReported,
+    Field(discriminator="kind"),
+]
+
+_any_event: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+
+EventType = TypeVar("EventType", bound=Event)
+
+
+def new_event(
+    kind: type[EventType],
+    context: FlowContext,
+    flow_id: UUID | str,
+    *,
+    event_id: UUID | str | None = None,
+    occurred_at: datetime | None = None,
+    **fields: Any,
+) -> EventType:
+    """Make the event of something that happens now, or happened at `occurred_at`.
+
+    A collaboration entry that brings its own readable `timestamp` happened then.
+
+    Raises:
+        InputInvalid: an id or a field is malformed; the message names it.
+    """
+    entry = fields.get("entry")
+    if occurred_at is None and isinstance(entry, Mapping) and "timestamp" in entry:
+        occurred_at = parse_time(entry["timestamp"])
+        if occurred_at is not None:
+            fields["entry"] = {key: value for key, value in entry.items() if key != "timestamp"}
+    flow = as_flow_id(flow_id)
+    at = occurred_at if occurred_at is not None else clock.tick(flow)
+    made_id = event_id if event_id is not None else uuid7(time.time_ns() // 1000)
+    try:
+        return kind(event_id=made_id, flow_id=flow, occurred_at=at, **context.__dict__, **fields)
+    except (ValidationError, TypeError) as error:
+        raise InputInvalid(describe(error)) from error
+
+
+def as_flow_id(flow_id: UUID | str) -> UUID:
+    """Return the id as a UUID.
+
+    Raises:
+        InputInvalid: it is none.
+    """
+    try:
+        return flow_id if isinstance(flow_id, UUID) else UUID(flow_id)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputInvalid(f"{flow_id!r:.80} is no flow id; pass the flow's UUID.") from error
+
+
+def parse_event(fields: object) -> AnyEvent:
+    """Return the event that a decoded message holds.
+
+    Raises:
+        InputInvalid: it is no event of a known kind and version; the message names what is wrong.
+    """
+    try:
+        return _any_event.validate_python(fields)
+    except (ValidationError, RecursionError) as error:
+        raise InputInvalid(describe(error)) from error
+
+
+def describe(error: Exception) -> str:
+    """Return one sentence that names the fields at fault, without quoting their values."""
+    if not isinstance(error, ValidationError):
+        return f"The event is malformed: {error!s:.200}."
+    problems = [
+        f"{'.'.join(str(part) for part in item['loc']) or 'event'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return f"The event is malformed: {'; '.join(problems)[:500]}."

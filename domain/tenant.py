@@ -1,0 +1,41 @@
+"""Whose data it is: the tenant that every read and write is scoped by."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from domain.errors import InputInvalid
+
+#: Width of `user_id` in both tables.
+UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+
+class FlowContext(BaseModel):
+    """The client account, engagement and user on whose behalf something happens; there is no default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_account_id: UUID
+    engagement_id: UUID
+    user_id: UserId
+
+
+def flow_context(client_account_id: object, engagement_id: object, user_id: object) -> FlowContext:
+    """Return a validated context.
+
+    Raises:
+        InputInvalid: an id is missing or malformed; the message names it.
+    """
+    fields = {
+        "client_account_id": client_account_id,
+        "engagement_id": engagement_id,
+        "user_id": str(user_id) if isinstance(user_id, UUID) else user_id,
+    }
+    try:
+        return FlowContext.model_validate(fields)
+    except ValidationError as error:
+        names = ", ".join(str(item["loc"][0]) for item in error.errors())
+        raise InputInvalid(
+            f"The tenant context needs a valid {names}; pass the ids of the caller's account."
+        ) from error
