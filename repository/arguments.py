@@ -1,0 +1,33 @@
+"""What callers hand in, checked: ids, phase names."""
+
+from typing import Final
+from uuid import UUID
+
+from domain import InputInvalid
+
+#: Width of `current_phase` in the child table.
+_MAX_PHASE_CHARS: Final = 100
+
+
+def parse_id(value: UUID | str, *, name: str) -> UUID:
+    """Return an id as a UUID.
+
+    Raises:
+        InputInvalid: it is none; the message names it.
+    """
+    try:
+        return value if isinstance(value, UUID) else UUID(value)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputInvalid(f"{value!r:.80} is no {name}; pass a UUID.") from error
+
+
+def phase_name(value: str) -> str:
+    """Return a phase's name without the blanks around it.
+
+    Raises:
+        InputInvalid: it is empty, too long, or no text.
+    """
+    name = value.replace("\0", "").strip() if isinstance(value, str) else ""
+    if not 0 < len(name) <= _MAX_PHASE_CHARS:
+        raise InputInvalid(f"{value!r:.80} is no phase; pass a name of 1 to {_MAX_PHASE_CHARS} characters.")
+    return name

@@ -1,0 +1,187 @@
+"""The child row of a discovery flow: its heavy data, and what of it the master row is told."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import RowMapping, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain import FlowNotFound, InputInvalid, TenantMismatch
+from domain.payload import safe_text
+from domain.phases import canonical_phase
+from repository.arguments import parse_id, phase_name
+from repository.database import translated_errors
+from repository.documents import document_of, document_text
+from repository.master_flow import CrewAIFlowStateExtensionsRepository
+from repository.sql import statement
+from repository.tables import DiscoveryFlow
+
+_DATA_VALIDATION: Final = "data_validation_completed"
+
+#: Which column says that a canonical phase is complete; the others have none.
+_COMPLETED_COLUMNS: Final = {
+    "data_import": "data_import_completed",
+    "data_validation": _DATA_VALIDATION,
+    "field_mapping_generation": "field_mapping_completed",
+    "field_mapping_approval": "field_mapping_completed",
+    "data_cleansing": "data_cleansing_completed",
+    "asset_inventory": "asset_inventory_completed",
+    "dependency_analysis": "dependency_analysis_completed",
+    "tech_debt_assessment": "tech_debt_assessment_completed",
+}
+
+_MAX_NAME_CHARS: Final = 255
+
+# The master is told of an insight in a few words, and of no more insights than these in one call.
+_MAX_INSIGHTS: Final = 20
+_MAX_INSIGHT_CHARS: Final = 300
+
+Insight = Mapping[str, Any] | str
+
+
+class DiscoveryFlowRepository:
+    """Reads and writes a tenant's discovery flows; it joins the caller's transaction and never commits."""
+
+    def __init__(
+        self,
+        db: AsyncSession,
+        client_account_id: UUID | str,
+        engagement_id: UUID | str,
+        user_id: UUID | str | None = None,
+    ) -> None:
+        self._db = db
+        self._client_account_id = parse_id(client_account_id, name="client account id")
+        self._engagement_id = parse_id(engagement_id, name="engagement id")
+        self._user_id = None if user_id is None else str(user_id)
+
+    async def create_discovery_flow(
+        self,
+        flow_id: UUID | str,
+        flow_name: str | None = None,
+        *,
+        master_flow_id: UUID | str | None = None,
+        data_import_id: UUID | str | None = None,
+        initial_state: Mapping[str, Any] | None = None,
+    ) -> DiscoveryFlow:
+        """Create the child row, or return it unchanged if the tenant already has it.
+
+        Raises:
+            InputInvalid: the repository was made without a user, or an id is malformed.
+            TenantMismatch: the id belongs to a flow of another tenant.
+        """
+        if not self._user_id:
+            raise InputInvalid("A new flow belongs to a user; make the repository with a user_id.")
+        key = self._key(flow_id)
+        values = {
+            **key,
+            "master_flow_id": master_flow_id and parse_id(master_flow_id, name="master flow id"),
+            "data_import_id": data_import_id and parse_id(data_import_id, name="data import id"),
+            "user_id": self._user_id,
+            "flow_name": safe_text(
+                flow_name or f"Discovery flow {key['flow_id']}", max_chars=_MAX_NAME_CHARS
+            ),
+            "crewai_state_data": json.loads(document_text(document_of(initial_state or {}))),
+        }
+        async with translated_errors():
+            await self._db.execute(
+                insert(DiscoveryFlow)
+                .values(values)
+                .on_conflict_do_nothing(index_elements=[DiscoveryFlow.flow_id])
+            )
+        child = await self.get_by_flow_id(flow_id)
+        if child is None:
+            raise TenantMismatch(f"Discovery flow {flow_id} belongs to another tenant; use a new id.")
+        return child
+
+    async def get_by_flow_id(self, flow_id: UUID | str) -> DiscoveryFlow | None:
+        """Return the tenant's child row as it stands in the database now, or None."""
+        query = select(DiscoveryFlow).filter_by(**self._key(flow_id))
+        async with translated_errors():
+            return await self._db.scalar(query.execution_options(populate_existing=True))
+
+    async def update_phase_completion(
+        self,
+        flow_id: UUID | str,
+        phase: str,
+        data: Mapping[str, Any] | None = None,
+        completed: bool = False,  # noqa: FBT001, FBT002 - callers pass it by position
+        duration_ms: float | None = None,
+        agent_insights: Sequence[Insight] | None = None,
+    ) -> None:
+        """Note in the child what a phase did, and in the same transaction tell the master.
+
+        The heavy `data` and the insights stay in the child, whole; the master gets the transition, the time
+        and each new insight in a few words. Raises FlowNotFound and TenantMismatch for either row, and
+        InputInvalid for an id, phase, data or duration that is malformed.
+        """
+        key, name = self._key(flow_id), phase_name(phase)
+        canonical = canonical_phase(name) if completed else None
+        column = _COMPLETED_COLUMNS.get(canonical or "", "")
+        parameters = {
+            "phase": name,
+            "completed_column": column,
+            "is_finalized": canonical == "finalization",
+            "data": None if data is None else document_text(document_of(data)),
+            "insights": document_text(list(agent_insights or [])),
+        }
+        async with translated_errors():
+            child = await self._update_child(key, parameters)
+            if column == _DATA_VALIDATION and await self._db.scalar(statement("has_data_validation")):
+                await self._db.execute(statement("complete_data_validation"), key)
+        await self._tell_master(child, name, completed=completed, duration_ms=duration_ms)
+
+    def _key(self, flow_id: UUID | str) -> dict[str, UUID]:
+        return {
+            "flow_id": parse_id(flow_id, name="flow id"),
+            "client_account_id": self._client_account_id,
+            "engagement_id": self._engagement_id,
+        }
+
+    async def _update_child(self, key: dict[str, UUID], parameters: dict[str, Any]) -> RowMapping:
+        rows = await self._db.execute(statement("update_child_phase"), {**key, **parameters})
+        child = rows.mappings().first()
+        if child is None:
+            flow = key["flow_id"]
+            if await self._db.scalar(select(DiscoveryFlow.flow_id).filter_by(flow_id=flow)):
+                raise TenantMismatch(
+                    f"Discovery flow {flow} belongs to another tenant; check the ids passed."
+                )
+            raise FlowNotFound(f"There is no discovery flow {flow}; create_discovery_flow makes one.")
+        return child
+
+    async def _tell_master(
+        self, child: RowMapping, phase: str, *, completed: bool, duration_ms: float | None
+    ) -> None:
+        flow_id, insights = child["master_flow_id"], child["fresh_insights"]
+        user_id = self._user_id or child["user_id"]
+        master = CrewAIFlowStateExtensionsRepository(
+            self._db, self._client_account_id, self._engagement_id, user_id
+        )
+        summary = {"progress_percentage": child["progress_percentage"], "new_insights": len(insights)}
+        await master.add_phase_transition(flow_id, phase, "completed" if completed else "processing", summary)
+        if duration_ms is not None:
+            await master.record_phase_execution_time(flow_id, phase, duration_ms)
+        for insight in insights[-_MAX_INSIGHTS:]:
+            await master.append_agent_collaboration(flow_id, _in_few_words(insight, phase))
+
+
+def _in_few_words(insight: object, phase: str) -> dict[str, Any]:
+    """Return a collaboration entry of an insight, of whichever of the known shapes it is."""
+    known = insight if isinstance(insight, dict) else {"insight": insight}
+
+    def first_of(*names: str) -> Any:
+        found = next((known[name] for name in names if known.get(name) is not None), None)
+        return safe_text(found, max_chars=_MAX_INSIGHT_CHARS) if isinstance(found, str) else found
+
+    entry = {
+        "action": "insight",
+        "agent": first_of("agent", "agent_name"),
+        "phase": phase,
+        "insight": first_of("insight", "title", "description"),
+        "insight_type": first_of("insight_type", "category"),
+        "confidence": first_of("confidence", "confidence_score"),
+    }
+    return {name: value for name, value in entry.items() if isinstance(value, str | int | float)}

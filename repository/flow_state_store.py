@@ -1,0 +1,237 @@
+"""The state of a flow between its steps: saved under an optimistic version, checkpointed, recovered."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain import FlowContext, FlowNotFound, InputInvalid, PermanentError, TenantMismatch, VersionConflict
+from domain.clock import clock, from_microseconds, parse_time, to_microseconds, uuid7
+from repository.arguments import parse_id, phase_name
+from repository.database import translated_errors
+from repository.documents import document_of, document_text
+from repository.master_flow import CrewAIFlowStateExtensionsRepository
+from repository.secure_cache import CHECKPOINT_TTL_S, STATE_TTL_S, SecureCache
+from repository.sql import statement
+
+JsonObject = dict[str, Any]
+
+#: A flow's state as its owner holds it: a mapping or a pydantic model.
+State = Mapping[str, Any] | BaseModel
+
+#: Keys of `flow_persistence_data` that their own writers append to; they are no part of a state.
+NOT_STATE: Final = ("checkpoints", "archived_states", "lifecycle_events")
+
+_MAX_CLOCK_LEAD: Final = timedelta(minutes=5)
+
+
+class CheckpointNotFound(PermanentError):
+    """The flow has no checkpoint of this id: it never had, or ten newer ones took its place."""
+
+    reason = "checkpoint_not_found"
+
+
+class VersionedState(NamedTuple):
+    """A state, and the version to save its successor under."""
+
+    state: JsonObject
+    version: int
+
+
+class PostgresFlowStateStore:
+    """Keeps the state of a tenant's flows in their master rows; it joins the caller's transaction.
+
+    Nothing is read to be written back, so what others keep in the same columns stays. A cached state stands
+    under the version of the row it was read from: whatever changes the row makes the next load read it again,
+    and a transaction that rolls back leaves nothing behind.
+    """
+
+    def __init__(self, db: AsyncSession, context: FlowContext, cache: SecureCache | None = None) -> None:
+        self._db = db
+        self._context = context
+        self._cache = cache
+
+    async def save_state(
+        self, flow_id: UUID | str, state: State, phase: str, version: int | None = None
+    ) -> int:
+        """Save the state, set `current_phase`, and return the new version.
+
+        With `version`, the one the state was loaded or last saved under, nobody else's save is overwritten;
+        a flow that was never saved has version 0.
+
+        Raises:
+            VersionConflict: somebody saved in between; nothing was written.
+        """
+        flow = parse_id(flow_id, name="flow id")
+        rows = await self._execute(
+            "save_state",
+            flow,
+            state=_document(state),
+            phase=phase_name(phase),
+            version=version,
+            stamp=_stamp(flow),
+        )
+        if not rows:
+            await self._row_version(flow)
+            raise VersionConflict(f"Flow {flow} is no longer at version {version}; load it and try again.")
+        return int(rows[0]["version"])
+
+    async def load_state(self, flow_id: UUID | str) -> JsonObject | None:
+        """Return the state with the row's `current_phase`, or None if there is no such flow.
+
+        A status that changed after the last save stands under `status`.
+        """
+        loaded = await self.load_versioned(flow_id)
+        return None if loaded is None else loaded.state
+
+    async def load_versioned(self, flow_id: UUID | str) -> VersionedState | None:
+        """Return what `load_state` does together with the version to save under."""
+        flow = parse_id(flow_id, name="flow id")
+        try:
+            row_version = await self._row_version(flow)
+        except FlowNotFound:
+            return None
+        loaded = await self._cached(flow, f"state:{row_version}") or await self._read_state(flow)
+        if loaded is None:
+            return None
+        _observe(flow, stamp=loaded["stamp"], times=loaded["times"])
+        return VersionedState(loaded["state"], loaded["version"])
+
+    async def update_flow_status(self, flow_id: UUID | str, status: str) -> None:
+        """Change the flow's status, as an event that happens now."""
+        context = self._context
+        master = CrewAIFlowStateExtensionsRepository(
+            self._db, context.client_account_id, context.engagement_id, context.user_id
+        )
+        await master.update_flow_status(flow_id, status)
+
+    async def create_checkpoint(self, flow_id: UUID | str, phase: str, state: State | None = None) -> str:
+        """Keep a copy of the state, or of the saved one, and return its id; a flow has ten at most.
+
+        Raises:
+            InputInvalid: `flow_persistence_data` holds no object to keep it in.
+        """
+        flow = parse_id(flow_id, name="flow id")
+        checkpoint_id = f"{flow}_{uuid7(time.time_ns() // 1000).hex}"
+        checkpoint = {
+            "checkpoint_id": checkpoint_id,
+            "flow_id": str(flow),
+            "phase": phase_name(phase),
+            "created_at": clock.tick(flow).isoformat(timespec="microseconds"),
+            **self._context.model_dump(mode="json"),
+        }
+        document = None if state is None else _document(state)
+        parameters = {"checkpoint": json.dumps(checkpoint), "state": document, "not_state": list(NOT_STATE)}
+        if not await self._execute("create_checkpoint", flow, **parameters):
+            await self._row_version(flow)
+            raise InputInvalid(f"flow_persistence_data of flow {flow} is no object; save a state first.")
+        return checkpoint_id
+
+    async def list_checkpoints(self, flow_id: UUID | str) -> list[JsonObject]:
+        """Return the flow's checkpoints without their states, oldest first."""
+        flow = parse_id(flow_id, name="flow id")
+        rows = await self._execute("list_checkpoints", flow)
+        if not rows:
+            await self._row_version(flow)
+        return [row["checkpoint"] for row in rows]
+
+    async def recover_from_checkpoint(self, checkpoint_id: str) -> JsonObject:
+        """Save a checkpoint's state and phase as the flow's new ones, and return the state."""
+        checkpoint = await self._checkpoint(checkpoint_id)
+        state, phase = checkpoint["state"], checkpoint["phase"]
+        await self.save_state(_flow_id_of(checkpoint_id), state, phase)
+        return {**state, "current_phase": phase}
+
+    async def _checkpoint(self, checkpoint_id: str) -> JsonObject:
+        flow = _flow_id_of(checkpoint_id)
+        cached = await self._cached(flow, f"checkpoint:{checkpoint_id}")
+        if cached is not None:
+            return cached
+        parameters = {"checkpoint_id": checkpoint_id, "not_state": list(NOT_STATE)}
+        rows = await self._execute("read_checkpoint", flow, **parameters)
+        if not rows:
+            await self._row_version(flow)
+            raise CheckpointNotFound(f"Flow {flow} has no checkpoint {checkpoint_id!r:.80}; list them.")
+        checkpoint = dict(rows[0])
+        await self._keep(flow, f"checkpoint:{checkpoint_id}", checkpoint, ttl_s=CHECKPOINT_TTL_S)
+        return checkpoint
+
+    async def _read_state(self, flow: UUID) -> JsonObject | None:
+        rows = await self._execute("load_state", flow, not_state=list(NOT_STATE))
+        if not rows:
+            return None
+        row = dict(rows[0])
+        row["version"] = int(row["version"])
+        await self._keep(flow, f"state:{row.pop('row_version')}", row, ttl_s=STATE_TTL_S)
+        return row
+
+    async def _cached(self, flow: UUID, name: str) -> JsonObject | None:
+        cached = await self._cache.get(self._context, flow, name=name) if self._cache else None
+        return cached if isinstance(cached, dict) else None
+
+    async def _keep(self, flow: UUID, name: str, value: JsonObject, *, ttl_s: int) -> None:
+        if self._cache:
+            await self._cache.put(self._context, flow, name=name, value=value, ttl_s=ttl_s)
+
+    async def _row_version(self, flow: UUID) -> str:
+        """Return what tells this version of the row from every other.
+
+        Raises:
+            FlowNotFound: there is no row.
+            TenantMismatch: it belongs to another client account or engagement.
+        """
+        rows = await self._execute("read_row_version", flow)
+        if not rows:
+            raise FlowNotFound(f"There is no flow {flow}; create its master row first.")
+        if not rows[0]["is_own"]:
+            raise TenantMismatch(f"Flow {flow} belongs to another client account or engagement.")
+        return str(rows[0]["row_version"])
+
+    async def _execute(self, name: str, flow: UUID, **parameters: Any) -> Sequence[RowMapping]:
+        tenant = self._context.model_dump(include={"client_account_id", "engagement_id"})
+        async with translated_errors():
+            result = await self._db.execute(statement(name), {"flow_id": flow, **tenant, **parameters})
+            return result.mappings().all()
+
+
+def _flow_id_of(checkpoint_id: str) -> UUID:
+    """Return the flow id that a checkpoint id begins with.
+
+    Raises:
+        CheckpointNotFound: it begins with none.
+    """
+    try:
+        return UUID(checkpoint_id[:36])
+    except (ValueError, TypeError) as error:
+        raise CheckpointNotFound(f"{checkpoint_id!r:.80} is no checkpoint id; list them.") from error
+
+
+def _document(state: State) -> str:
+    """Return a state as JSON text, without what is no part of a state."""
+    own = {key: value for key, value in document_of(state).items() if key not in NOT_STATE}
+    return document_text(own)
+
+
+def _stamp(flow: UUID) -> str:
+    """Return the place in time of something that happens now, as events have it."""
+    at = to_microseconds(clock.tick(flow))
+    return f"{at:016d}{uuid7(at).hex}"
+
+
+def _observe(flow: UUID, *, stamp: str | None, times: Iterable[object]) -> None:
+    """Let the flow's next event be later than what its row knows of, whichever host wrote that.
+
+    A time far ahead is some clock's mistake: following it would only spread it.
+    """
+    known = [parse_time(text) for text in times]
+    known.append(from_microseconds(int(stamp[:16])) if stamp else None)
+    limit = datetime.now(UTC) + _MAX_CLOCK_LEAD
+    past = [at for at in known if at is not None and at <= limit]
+    if past:
+        clock.observe(flow, max(past))

@@ -1,0 +1,12 @@
+-- Read what the phases of one flow did; returns flow_status, updated_at, transitions, times, errors.
+select
+    flow_status,
+    updated_at,
+    phase_transitions as transitions,
+    phase_execution_times as times,
+    error_history as errors
+from migration.crewai_flow_state_extensions
+where
+    flow_id = :flow_id
+    and client_account_id = :client_account_id
+    and engagement_id = any (cast(:engagement_ids as uuid[]))
