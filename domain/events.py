@@ -80,8 +80,10 @@ Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, le=1e12)]
 UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
 
 
-def _without_own_keys(entry: JsonObject) -> JsonObject:
+def _without_own_keys(entry: object) -> object:
     """Set aside a caller's own `id` and `timestamp`, which are the event's in the row."""
+    if not isinstance(entry, dict) or not ("id" in entry or "timestamp" in entry):
+        return entry
     moved = {"id": "reported_id", "timestamp": "reported_timestamp"}
     return {moved.get(key, key): value for key, value in entry.items()}
 
@@ -145,7 +147,7 @@ class AgentCollaborated(Event):
     """Agents did or exchanged something, in the caller's own words."""
 
     kind: Literal["agent_collaborated"] = "agent_collaborated"
-    entry: Annotated[Entry, AfterValidator(_without_own_keys)]
+    entry: Annotated[Entry, BeforeValidator(_without_own_keys)]
 
 
 class MemoryMeasured(Event):

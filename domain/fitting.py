@@ -36,6 +36,8 @@ _LEAST_ITEM_BYTES: Final = 256
 _CUT_KEY: Final = "…"
 _NOTE_BYTES: Final = 44
 
+_STACK_IS_FULL: Final[Fitted] = ("…[the stack is full]", 24)
+
 
 class _TooBig(Exception):
     """A value does not fit into its room as it is."""
@@ -44,11 +46,9 @@ class _TooBig(Exception):
 def fit(value: object, room: int, path: Path = ()) -> Fitted:
     """Return the plain form of a value in at most `room` bytes (64 or more), and its bytes."""
     try:
-        return _copy(value, room, path)
-    except _TooBig:
-        return _cut(value, room, path)
+        return _copy_or_cut(value, room, path)
     except RecursionError:
-        return _note("…[too deep for the stack]")
+        return _STACK_IS_FULL
 
 
 def fit_map(
@@ -66,10 +66,17 @@ def fit_map(
 
 def written(value: object, max_bytes: int) -> str:
     """Return a value as text: text as it is, anything else as JSON of at most so many bytes."""
-    form = plain(value)
+    form = value if type(value) is str else plain(value)
     if not isinstance(form, str):
         form, _ = fit(form, max(max_bytes, LEAST_BYTES))
     return form if isinstance(form, str) else dumps(form, ensure_ascii=False)
+
+
+def _copy_or_cut(value: object, room: int, path: Path) -> Fitted:
+    try:
+        return _copy(value, room, path)
+    except _TooBig:
+        return _cut(value, room, path)
 
 
 def _copy(value: Any, room: int, path: Path) -> Fitted:
@@ -104,8 +111,8 @@ def _copy_object(source: dict[Any, Any], room: int, path: Path) -> Fitted:
     path = (*path, id(source))
     copy: dict[str, JsonValue] = {}
     left = room - 2
-    # Another thread may change the caller's dict meanwhile; copying it is one step for it.
-    for key, item in source.copy().items():
+    source = source.copy()  # In one step: another thread may change the caller's meanwhile.
+    for key, item in source.items():
         is_short = type(key) is str and len(key) <= _MAX_KEY_BYTES
         name, name_bytes, is_secret = _fit_known_key(key) if is_short else _fit_key(key)
         left -= name_bytes + COLON_BYTES + COMMA_BYTES

@@ -40,7 +40,7 @@ def safe_map(value: object) -> dict[str, JsonValue]:
     """
     source = value if type(value) is dict else plain(value)
     if not isinstance(source, dict):
-        raise InputInvalid(f"{source!s:.80} is no mapping; pass the values by name.")
+        raise InputInvalid(f"A value of type {type(value).__name__} is no mapping; pass the values by name.")
     fitted, _ = fit_map(
         source,
         _MAX_MAP_BYTES,

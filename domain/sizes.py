@@ -34,12 +34,13 @@ def scalar_bytes(value: Any) -> int:
     return 5 if kind is bool or value is None else 0
 
 
-def weight(value: object, levels: int = 2) -> int:
+def weight(value: Any, levels: int = 2) -> int:
     """Return about how many bytes a value takes, from a look at its first items."""
-    if isinstance(value, str | bytes):
+    kind = type(value)
+    if kind is str or kind is bytes:
         return len(value) + 2
-    if not isinstance(value, dict | list | tuple):
-        return 8 if isinstance(value, int | float | None) else LEAST_BYTES
-    items = list(islice(value.values() if isinstance(value, dict) else value, 8 if levels else 0))
+    if kind not in (dict, list, tuple):
+        return scalar_bytes(value) or LEAST_BYTES
+    items = list(islice(value.values() if kind is dict else value, 8 if levels else 0))
     seen = sum(weight(item, levels - 1) for item in items) // len(items) if items else LEAST_BYTES
-    return 2 + (seen + (12 if isinstance(value, dict) else COMMA_BYTES)) * len(value)
+    return 2 + (seen + (12 if kind is dict else COMMA_BYTES)) * len(value)

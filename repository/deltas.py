@@ -85,7 +85,7 @@ class Delta:
             case PhaseTimed():
                 self.timings.append(_timing(event))
             case AgentCollaborated():
-                self.collaborations.append(_entry(event) | event.entry)
+                self.collaborations.append(event.entry | _entry(event))
             case ErrorOccurred():
                 self.errors.append(
                     _entry(event) | {"phase": event.phase, "error": event.error, "details": event.details}

@@ -18,10 +18,10 @@ LINTERS: Mapping[str, Sequence[str]] = {
     "Types": ["mypy"],
     "Import contracts": ["lint-imports", "--no-logo"],
 }
-# Those that kill and measure have the machine to themselves.
+# What kills and what measures has the machine to itself.
 TESTS: Mapping[str, Sequence[str]] = {
-    "Tests, two at a time": ["pytest", "--numprocesses=2", "-m", "unit or integration"],
-    "Tests, one at a time": ["pytest", "-m", "faults or acceptance or browser"],
+    "Tests, two at a time": ["pytest", "--numprocesses=2", "-m", "(unit or integration) and not alone"],
+    "Tests, one at a time": ["pytest", "-m", "faults or acceptance or browser or alone"],
 }
 
 

@@ -81,12 +81,14 @@ class Leashed:
         return self.wait(self._grace_s + _AFTER_GRACE_S)
 
     def signal(self, signal_number: int) -> None:
-        """Signal the command's first process."""
-        send([self.pid], signal_number)
+        """Signal the command's first process, if it still is there."""
+        if self.is_running:
+            send([self.pid], signal_number)
 
     def signal_all(self, signal_number: int) -> None:
-        """Signal the command and all that it started."""
-        send(descendants(self._leash.pid), signal_number)
+        """Signal the command and all that it started, if something still is there."""
+        if self.is_running:
+            send(descendants(self._leash.pid), signal_number)
 
     def kill(self) -> None:
         """Kill the command and all that it started at once, as a lack of memory would."""

@@ -83,7 +83,9 @@ class EmbeddedPostgres(EmbeddedServer):
         self.start()
 
     def stop(self) -> None:
-        """Shut it down, ending all connections."""
+        """Shut it down, ending all connections; nothing happens if it does not run."""
+        if self._process is None:
+            return
         super().stop()
         shutil.rmtree(self._sockets, ignore_errors=True)
         with suppress(OSError):
@@ -125,8 +127,8 @@ class EmbeddedPostgres(EmbeddedServer):
             return self._programs
         installation = self._programs.parent
         package = installation.parent
+        parts = [part for part in (installation, package.with_suffix(".libs")) if part.exists()]
         copies = self._private / "packages"
-        parts = [installation, package.with_suffix(".libs")]
         mirror(parts, copies, above=package.parent, user=self._user)
         return copies / self._programs.relative_to(package.parent)
 

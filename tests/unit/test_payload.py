@@ -1,5 +1,7 @@
+import inspect
 import json
 import math
+import sys
 import time
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
@@ -7,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from datetime import time as time_of_day
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from pathlib import PurePosixPath
 from types import MappingProxyType, SimpleNamespace
+from typing import Any
 from unittest.mock import MagicMock
 from uuid import UUID
 
@@ -25,7 +28,7 @@ FLOW_ID = UUID("018f4e2a-7b7c-7cc1-9d1e-0123456789ab")
 Point = namedtuple("Point", "x y")
 
 
-class Colour(str, Enum):
+class Colour(StrEnum):
     RED = "red"
 
 
@@ -68,10 +71,15 @@ class Failing:
 
     __str__ = __repr__ = __iter__ = __len__ = __bool__ = __float__ = __index__ = fail
     items = keys = tolist = item = fail
-    __class__ = property(fail)  # type: ignore[assignment]
+    __class__ = property(fail)
 
 
-class FailingMapping(dict):
+class Wordfail:
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+class FailingMapping(dict[str, int]):
     def items(self):
         raise RuntimeError("no")
 
@@ -194,7 +202,7 @@ def assert_safe(value, max_bytes):
     ids=kind_of,
 )
 def test_a_value_of_any_type_becomes_plain_json(value, plain):
-    stored = safe_object({"it": value}, max_bytes=1_000)["it"]
+    stored: Any = safe_object({"it": value}, max_bytes=1_000)["it"]
     if isinstance(plain, str) and plain.startswith("[type]"):
         assert str(stored).startswith("[type] <class '")
     else:
@@ -208,11 +216,37 @@ def test_a_value_of_any_type_becomes_plain_json(value, plain):
 @pytest.mark.parametrize("kind", [Failing, FailingMapping, FailingError])
 def test_an_object_that_raises_whatever_is_done_with_it_is_named_and_raises_nothing(kind, make):
     value = make(kind)
-    stored = safe_object({"it": value, "next": 1}, max_bytes=1_000)
+    stored: Any = safe_object({"it": value, "next": 1}, max_bytes=1_000)
     assert "[unreadable Failing" in json.dumps(stored)
     assert stored["next"] == 1
     assert "[unreadable Failing" in json.dumps(safe_object(value, max_bytes=1_000))
     assert "[unreadable Failing" in safe_text(value, max_chars=300)
+
+
+def test_an_object_that_raises_is_weighed_too_when_the_payload_is_cut():
+    payload = {
+        "text": "x" * 9_000,
+        "it": Failing(),
+        "list": [Failing()] * 900,
+        "map": FailingMapping(a=1),
+        "n": 1,
+    }
+    stored: Any = safe_object(payload, max_bytes=1_000)
+    assert stored["it"] == "[unreadable Failing]"
+    assert stored["list"][0] == "[unreadable Failing]"
+    assert stored["n"] == 1
+
+
+def test_a_nearly_full_stack_raises_nothing():
+    payload = {"rows": [{"a": {"b": [Decimal(1), {1, 2}, "password=x"]}}] * 50, "text": "x" * 9_000}
+
+    def descend(frames: int) -> Any:
+        return descend(frames - 1) if frames else safe_object(payload, max_bytes=500)
+
+    room = sys.getrecursionlimit() - len(inspect.stack())
+    for left in range(12, 90):
+        assert_safe(descend(room - left), 500)
+    assert safe_object({"rows": 1}, max_bytes=500) == {"rows": 1}
 
 
 def test_an_iterator_is_not_consumed():
@@ -224,7 +258,7 @@ def test_an_iterator_is_not_consumed():
 
 
 def test_a_mock_does_not_lead_into_a_maze():
-    stored = safe_object({"agent": MagicMock()}, max_bytes=500)
+    stored: Any = safe_object({"agent": MagicMock()}, max_bytes=500)
     assert str(stored["agent"]).startswith("[MagicMock]")
 
 
@@ -237,9 +271,8 @@ def test_what_is_no_object_stands_under_value_and_none_is_the_empty_object():
 
 def test_odd_keys_become_text():
     payload = {
-        1: "a",
+        True: "a",
         None: "b",
-        True: "d",
         2.5: "e",
         (1, "x"): "f",
         FLOW_ID: "g",
@@ -247,7 +280,7 @@ def test_odd_keys_become_text():
         "n\0\ud800": "i",
     }
     assert safe_object(payload, max_bytes=500) == {
-        "1": "d",
+        "true": "a",
         "null": "b",
         "2.5": "e",
         '[1, "x"]': "f",
@@ -268,10 +301,10 @@ def test_a_number_of_hundreds_of_digits_becomes_text_that_is_cut():
 
 
 def test_a_cycle_and_what_is_nested_too_deep_are_cut_with_a_marker():
-    ring = {"name": "ring"}
+    ring: dict[str, Any] = {"name": "ring"}
     ring["self"] = ring
     assert safe_object(ring, max_bytes=500) == {"name": "ring", "self": "…[cycle]"}
-    deep = "bottom"
+    deep: Any = "bottom"
     for _ in range(9):
         deep = [deep]
     text = json.dumps(safe_object({"deep": deep}, max_bytes=500), ensure_ascii=False)
@@ -287,8 +320,8 @@ def test_the_same_object_twice_is_no_cycle():
 
 
 def test_the_copy_does_not_change_with_the_original():
-    payload = {"rows": [1], "deep": {"a": [2]}}
-    stored = safe_object(payload, max_bytes=500)
+    payload: dict[str, Any] = {"rows": [1], "deep": {"a": [2]}}
+    stored: Any = safe_object(payload, max_bytes=500)
     payload["rows"].append(2)
     payload["deep"]["a"].append(3)
     assert stored == {"rows": [1], "deep": {"a": [2]}}
@@ -301,7 +334,7 @@ def test_what_is_cut_says_how_much():
         "keys": {f"k{n}": n for n in range(500)},
         "ok": 1,
     }
-    stored = safe_object(payload, max_bytes=3_400)
+    stored: Any = safe_object(payload, max_bytes=3_400)
     text = str(stored["text"])
     kept, note = text.split("…")
     assert note == f"[truncated {50_000 - len(kept)} chars]"
@@ -318,7 +351,7 @@ def test_a_cut_object_keeps_its_small_values_whole_and_uses_its_room():
         "rows": 412,
         "agents": ["a", "b"],
     }
-    stored = safe_object(payload, max_bytes=3_400)
+    stored: Any = safe_object(payload, max_bytes=3_400)
     assert {key: stored[key] for key in ("phase", "rows", "agents")} == {
         "phase": "data_import",
         "rows": 412,
@@ -331,7 +364,7 @@ def test_a_cut_object_keeps_its_small_values_whole_and_uses_its_room():
 
 def test_a_cut_list_keeps_items_that_say_something():
     rows = [{"host": f"srv-{n}", "note": "word " * 100} for n in range(1_000)]
-    stored = safe_object({"rows": rows}, max_bytes=3_400)
+    stored: Any = safe_object({"rows": rows}, max_bytes=3_400)
     *kept, note = stored["rows"]
     assert len(kept) >= 10
     assert all(row["host"].startswith("srv-") and len(row["note"]) > 100 for row in kept)
@@ -363,33 +396,33 @@ def test_extreme_numbers_stay_within_the_bound():
     assert safe_object({"rate": 1e-7, "big": 1e22}, max_bytes=500) == {"rate": 1e-7, "big": 1e22}
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {"text": "lorem ipsum dolor " * 300_000},
-        {"text": "://a:" * 1_000_000},
-        {"rows": list(range(200_000)), "ok": 1},
-        {"rows": [[n] * 100 for n in range(2_000)]},
-        {"logs": ["lorem ipsum " * 400] * 1_000},
-        {str(n): n for n in range(200_000)},
-        {"x" * 5_000_000: 1},
-        {"rows": set(range(200_000))},
-        {"block": b"ab c" * 250_000},
-    ],
-    ids=["text", "hostile text", "list", "table", "texts", "object", "key", "set", "bytes"],
-)
-def test_a_huge_payload_is_cut_without_reading_all_of_it(payload):
+HUGE = {
+    "text": lambda size: {"text": "lorem ipsum dolor " * (size // 18)},
+    "hostile text": lambda size: {"text": "token:" * (size // 6)},
+    "list": lambda size: {"rows": list(range(size // 25)), "ok": 1},
+    "table": lambda size: {"rows": [[n] * 100 for n in range(size // 2_500)]},
+    "texts": lambda size: {"logs": ["lorem ipsum " * 400] * (size // 5_000)},
+    "object": lambda size: {str(n): n for n in range(size // 25)},
+    "key": lambda size: {"x" * size: 1},
+}
+
+
+def seconds_of(payload) -> float:
     best = float("inf")
     for _ in range(5):
         start = time.process_time()
-        stored = safe_object(payload, max_bytes=3_400)
+        assert_safe(safe_object(payload, max_bytes=3_400), 3_400)
         best = min(best, time.process_time() - start)
-    assert_safe(stored, 3_400)
-    assert best < 0.2  # Some 20 ms at most where this machine is idle; reading all takes a second and more.
+    return best
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_payload_fifty_times_as_huge_takes_no_more_time(kind):
+    assert seconds_of(HUGE[kind](5_000_000)) < 4 * seconds_of(HUGE[kind](100_000)) + 0.002
 
 
 def test_a_map_is_bounded_in_keys_values_and_all():
-    stored = safe_map({f"agent {n} {'x' * n}": {"note": "y" * 9_000, "ok": n} for n in range(300)})
+    stored: Any = safe_map({f"agent {n} {'x' * n}": {"note": "y" * 9_000, "ok": n} for n in range(300)})
     assert len(stored) == 100
     assert stored["…"] == "…[truncated 201 keys]"
     for key, value in stored.items():
@@ -444,14 +477,12 @@ def test_a_text_is_bounded_in_characters_and_if_asked_in_bytes_of_its_row(charac
 
 TEXTS = st.text(st.characters(codec=None), max_size=40) | st.sampled_from(
     [
-        "\0",
-        "\ud800",
-        "é" * 300,
-        "\x01" * 300,
-        "x" * 9_000,
-        "password=Nonesuch " * 60,
-        "token: ab1",
-        "…[truncated 5 chars]",
+        *("\0", "\ud800", "é" * 300, "\x01" * 300, "x" * 9_000, "…[truncated 5 chars]", "token: ab1"),
+        *(
+            "password=Nonesuch " * 60,
+            "-----BEGIN PRIVATE KEY-----\nMII",
+            "postgresql://bob:hunter2@db/app " * 9,
+        ),
     ]
 )
 SCALARS = (
@@ -471,15 +502,15 @@ SCALARS = (
     | st.complex_numbers()
     | st.fractions()
     | TEXTS
-    | st.builds(Failing)
-    | st.sampled_from(
-        [Colour.RED, Level.HIGH, Wordless(), Talkative(), Timing("p", 1.0), object, len]
-    )
+    | st.sampled_from([Colour.RED, Level.HIGH, Plan.STEPS, Wordless(), Talkative(), object, len])
+    | st.builds(Wordfail)
 )
 KEYS = (
     TEXTS
-    | st.sampled_from(["password", "apiKey", "…", "k" * 300])
-    | SCALARS.filter(lambda key: type(key).__hash__)
+    | st.sampled_from(["password", "apiKey", "…", "k" * 300, Colour.RED, Wordless()])
+    | st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.uuids(), st.binary(), st.dates())
+    | st.tuples(TEXTS, st.integers())
+    | st.builds(Wordfail)
 )
 
 
@@ -511,7 +542,7 @@ ANYTHING = st.recursive(SCALARS, nested, max_leaves=25)
 @settings(max_examples=200)
 @given(ANYTHING, st.integers(200, 5_000))
 def test_any_python_object_becomes_json_within_its_bytes_and_stays_as_it_is(value, max_bytes):
-    stored = safe_object(value, max_bytes=max_bytes)
+    stored: Any = safe_object(value, max_bytes=max_bytes)
     assert_safe(stored, max_bytes)
     assert safe_object(json.loads(json.dumps(stored)), max_bytes=max_bytes) == stored
 
@@ -519,7 +550,7 @@ def test_any_python_object_becomes_json_within_its_bytes_and_stays_as_it_is(valu
 @settings(max_examples=200)
 @given(st.dictionaries(KEYS, ANYTHING, max_size=150))
 def test_any_mapping_becomes_a_bounded_map_and_stays_as_it_is(value):
-    stored = safe_map(value)
+    stored: Any = safe_map(value)
     assert_safe(stored, 65_536)
     assert len(stored) <= 100
     assert all(len(key.encode()) <= 80 and jsonb_bytes(item) <= 3_900 for key, item in stored.items())
