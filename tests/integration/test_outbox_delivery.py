@@ -1,0 +1,282 @@
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+
+import tracker
+from domain import FlowContext
+from domain.events import AgentCollaborated, FlowRetried
+from scripts.embedded import EmbeddedRedis
+from tasks.settings import QueueSettings
+from tasks.signing import verify
+from tests.eventually import eventually
+from tests.stub_worker import StubWorker
+from tracker.losses import Losses
+from tracker.process import process_delivery
+from tracker.window import WINDOW_BATCHES
+
+CONTEXT = FlowContext(client_account_id=UUID(int=1), engagement_id=UUID(int=2), user_id="ann")
+FLOW_ID = UUID(int=3)
+
+
+@pytest.fixture
+def spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A spool of this test's own; what it reports is resent after 0.3 s."""
+    tracker.shutdown(0)
+    monkeypatch.setenv("ENRICHMENT_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("ENRICHMENT_CONFIRM_TIMEOUT_S", "0.3")
+    monkeypatch.setattr(process_delivery, "losses", Losses())
+    yield tmp_path / "spool"
+    tracker.shutdown(0)
+
+
+@pytest.fixture
+def broker(spool: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    return redis_url
+
+
+@pytest.fixture
+def own_broker(spool: Path, own_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> EmbeddedRedis:
+    monkeypatch.setenv("REDIS_URL", own_redis.url)
+    return own_redis
+
+
+def say(count: int = 1, context: FlowContext = CONTEXT) -> list[str]:
+    ids = [str(uuid4()) for _ in range(count)]
+    for event_id in ids:
+        tracker.report(AgentCollaborated, context, FLOW_ID, event_id=event_id, entry={"text": "x" * 200})
+    return ids
+
+
+def slowest_report_s(duration_s: float) -> float:
+    """Report every millisecond for a while; return the longest time that it took."""
+    slowest_s, end = 0.0, time.monotonic() + duration_s
+    while time.monotonic() < end:
+        started_at = time.perf_counter()
+        tracker.report(FlowRetried, CONTEXT, FLOW_ID)
+        slowest_s = max(slowest_s, time.perf_counter() - started_at)
+        time.sleep(0.001)
+    return slowest_s
+
+
+def test_an_event_reaches_the_worker_and_leaves_the_outbox_when_it_is_confirmed(broker, spool):
+    with StubWorker(broker) as worker:
+        ids = say(3)
+        assert tracker.flush(10)
+    assert worker.event_ids == ids
+    assert tracker.outbox_status()["pending_records"] == 0
+    assert tracker.shutdown(5)
+    assert list(spool.iterdir()) == []
+
+
+def test_an_event_after_a_quiet_moment_leaves_at_once(broker):
+    with StubWorker(broker) as worker:
+        say()
+        eventually(lambda: len(worker.batches) == 1)
+        started_at = time.monotonic()
+        say()
+        eventually(lambda: len(worker.batches) == 2)
+        assert time.monotonic() - started_at < 0.5
+
+
+def test_many_events_travel_in_few_messages(broker):
+    with StubWorker(broker) as worker:
+        ids = say(3_000)
+        assert tracker.flush(30)
+    assert sorted(worker.event_ids) == sorted(ids)
+    assert len(worker.batches) < 300
+    assert max(len(json.loads(batch.events)) for batch in worker.batches) > 100
+
+
+def test_a_batch_holds_one_client_account(broker):
+    contexts = [CONTEXT.model_copy(update={"client_account_id": UUID(int=number)}) for number in range(4)]
+    with StubWorker(broker) as worker:
+        for number in range(40):
+            say(context=contexts[number % 4])
+        assert tracker.flush(10)
+    for batch in worker.batches:
+        accounts = {event["client_account_id"] for event in json.loads(batch.events)}
+        assert accounts == {batch.client_account_id}
+    assert len(set(worker.event_ids)) == 40
+
+
+def test_an_event_is_kept_and_sent_again_until_it_is_confirmed(broker, spool):
+    with StubWorker(broker, confirms=False) as worker:
+        [event_id] = say()
+        eventually(lambda: len(worker.batches) >= 3)
+        assert set(worker.event_ids) == {event_id}
+        assert len({batch.batch_id for batch in worker.batches}) == 1
+        assert not tracker.flush(0.1)
+        worker.confirms = True
+        assert tracker.flush(10)
+
+
+def test_a_late_confirmation_counts(broker):
+    with StubWorker(broker, confirms=False) as worker:
+        say()
+        eventually(lambda: worker.batches)
+        worker.confirm(worker.batches[0])
+        assert tracker.flush(10)
+
+
+def test_a_queue_that_nobody_empties_does_not_fill_up_with_copies(broker):
+    client = redis.Redis.from_url(broker)
+    for number in range(WINDOW_BATCHES + 10):
+        say()
+        eventually(lambda number=number: client.llen("enrichment:enrichment") >= min(number, WINDOW_BATCHES))
+    queue_length = eventually(lambda: max(0, client.llen("enrichment:enrichment") - WINDOW_BATCHES - 1))
+    assert queue_length == 1  # By now every batch is overdue, and only the oldest was sent twice again.
+    assert tracker.outbox_status()["pending_records"] == WINDOW_BATCHES + 10
+    with StubWorker(broker) as worker:
+        assert tracker.flush(10)
+    assert len(set(worker.event_ids)) == WINDOW_BATCHES + 10
+    client.close()
+
+
+def test_an_emptied_broker_heals_by_itself(broker):
+    ids = say(50)
+    client = redis.Redis.from_url(broker)
+    eventually(
+        lambda: client.llen("enrichment:enrichment") == tracker.outbox_status()["batches_under_way"] > 0
+    )
+    client.flushall()
+    client.close()
+    with StubWorker(broker) as worker:
+        assert tracker.flush(10)
+    assert set(worker.event_ids) == set(ids)
+
+
+def test_a_worker_that_comes_late_gets_everything(broker):
+    ids = say(100)
+    assert not tracker.flush(0.2)
+    with StubWorker(broker) as worker:
+        assert tracker.flush(10)
+    assert set(worker.event_ids) == set(ids)
+
+
+def test_a_broker_that_is_absent_at_first_delays_nobody_and_loses_nothing(own_broker):
+    own_broker.stop()
+    ids = say(100)
+    assert slowest_report_s(1.0) < 0.1
+    own_broker.start()
+    with StubWorker(own_broker.url) as worker:
+        assert tracker.flush(15)
+    assert set(ids) <= set(worker.event_ids)
+
+
+def test_a_broker_that_restarts_delays_nobody_and_loses_nothing(own_broker):
+    with StubWorker(own_broker.url) as worker:
+        ids = say(100)
+        own_broker.kill()
+        ids += say(100)
+        assert slowest_report_s(1.0) < 0.1
+        own_broker.start()
+        ids += say(100)
+        assert tracker.flush(15)
+    assert set(ids) <= set(worker.event_ids)
+    assert tracker.outbox_status()["lost"] == {}
+
+
+def test_a_broker_that_hangs_delays_nobody_and_loses_nothing(own_broker):
+    with StubWorker(own_broker.url) as worker:
+        say()
+        assert tracker.flush(10)
+        own_broker.pause()
+        ids = say(100)
+        assert slowest_report_s(2.0) < 0.1
+        own_broker.resume()
+        assert tracker.flush(15)
+    assert set(ids) <= set(worker.event_ids)
+
+
+def test_a_broker_that_is_full_delays_nobody_and_loses_nothing(own_broker):
+    client = redis.Redis.from_url(own_broker.url)
+    client.config_set("maxmemory", 1)
+    ids = say(100)
+    assert slowest_report_s(0.5) < 0.1
+    client.config_set("maxmemory", 0)
+    client.close()
+    with StubWorker(own_broker.url) as worker:
+        assert tracker.flush(15)
+    assert set(ids) <= set(worker.event_ids)
+
+
+def test_a_broker_behind_a_black_hole_delays_neither_hook_nor_flush_nor_shutdown(spool, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]  # A full backlog swallows what comes after.
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}/0")
+        say(10)
+        assert slowest_report_s(1.5) < 0.1
+        started_at = time.monotonic()
+        assert not tracker.flush(0.3)
+        assert not tracker.shutdown(0.5)
+        assert time.monotonic() - started_at < 2.0
+        for filler in fillers:
+            filler.close()
+    assert len(list(spool.iterdir())) == 1
+
+
+def test_while_the_broker_is_away_this_is_logged_once(spool, monkeypatch, caplog):
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    say()
+    assert not tracker.flush(1.0)
+    assert [record.message[:38] for record in caplog.records] == ["The outbox waits for its broker; nothi"]
+
+
+def test_a_malformed_queue_setting_is_logged_and_keeps_the_events(spool, monkeypatch, caplog):
+    monkeypatch.setenv("CELERY_BROKER_URL", "ftp://files")
+    say()
+    eventually(lambda: "CELERY_BROKER_URL" in caplog.text)
+    assert tracker.outbox_status()["pending_records"] == 1
+
+
+def test_batches_are_signed_when_their_account_has_a_key(broker, monkeypatch):
+    monkeypatch.setenv("ENRICHMENT_SIGNING_KEYS", json.dumps({str(UUID(int=1)): {"key": "k" * 16}}))
+    with StubWorker(broker) as worker:
+        say()
+        assert tracker.flush(10)
+    verify(worker.batches[0], QueueSettings().signing_keys)
+    assert worker.batches[0].key_id == "key"
+
+
+def test_a_flush_waits_only_for_what_was_reported_before_it(broker):
+    is_over = threading.Event()
+
+    def keep_saying() -> None:
+        while not is_over.wait(0.001):
+            say()
+
+    with StubWorker(broker):
+        thread = threading.Thread(target=keep_saying)
+        thread.start()
+        assert tracker.flush(10)
+        is_over.set()
+        thread.join()
+
+
+def test_a_segment_that_vanishes_is_counted_and_the_rest_is_delivered(broker, spool):
+    say(3)
+    eventually(lambda: tracker.outbox_status()["batches_under_way"] >= 1)
+    redis_client = redis.Redis.from_url(broker)
+    redis_client.flushall()
+    redis_client.close()
+    tracker.flush(0)
+    for path in spool.glob("*/detail-*.log"):
+        if path.stat().st_size:
+            path.unlink()
+    with StubWorker(broker) as worker:
+        later = say(3)
+        eventually(lambda: set(later) <= set(worker.event_ids))
+        eventually(lambda: tracker.outbox_status()["pending_records"] == 0)
+    assert tracker.outbox_status()["lost"] == {"disk": 3}

@@ -1,0 +1,31 @@
+"""A tracker whose reports are caught, and the state of this process that tests may not leave behind."""
+
+import pytest
+
+from tests.told import CONTEXT, FLOW_ID, Told
+from tracker.losses import Losses
+from tracker.process import process_delivery
+from tracker.progress import FlowProgressTracker
+from tracker.settings import OutboxSettings
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    told = Told()
+    monkeypatch.setattr("tracker.flow_record.report", told.report)
+    return told
+
+
+@pytest.fixture
+def tracker(told: Told) -> FlowProgressTracker:
+    return FlowProgressTracker(FLOW_ID, CONTEXT)
+
+
+@pytest.fixture
+def quiet_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_delivery, "losses", Losses())
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_delivery, "_settings", OutboxSettings(is_strict=True))

@@ -1,0 +1,33 @@
+"""When to try a service again that failed."""
+
+import random
+import time
+from typing import Final
+
+_FIRST_S: Final = 0.1
+_LONGEST_S: Final = 5.0
+
+
+class Backoff:
+    """Pauses that double from 0.1 to 5 seconds, with jitter, so that not all senders come back at once."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self.retry_at = 0.0
+
+    @property
+    def is_failing(self) -> bool:
+        """Return whether the last attempt failed."""
+        return self._failures > 0
+
+    def note_failure(self) -> None:
+        """Lengthen the pause."""
+        pause_s = min(_LONGEST_S, _FIRST_S * 2 ** min(self._failures, 10))
+        self._failures += 1
+        self.retry_at = time.monotonic() + pause_s * random.uniform(0.5, 1)  # noqa: S311
+
+    def note_success(self) -> bool:
+        """End the pauses; return whether this ends a failure."""
+        was_failing, self._failures = self.is_failing, 0
+        self.retry_at = 0.0
+        return was_failing

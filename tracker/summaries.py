@@ -1,0 +1,70 @@
+"""What may be told of results and errors: counts, keys and places, never a payload."""
+
+import traceback
+from collections.abc import Mapping, Sized
+from pathlib import PurePath
+from typing import Any, Final
+
+_MAX_FIGURES: Final = 20
+_MAX_KEYS: Final = 5
+_MAX_STATUS_CHARS: Final = 40
+
+
+def figures(results: object) -> dict[str, Any]:
+    """Return the numbers of a mapping as they are, and of each container in it how many items it holds.
+
+    `{"rows": [1, 2], "confidence": 0.8, "owner": "x"}` gives `{"rows_count": 2, "confidence": 0.8}`.
+    """
+    if not isinstance(results, Mapping):
+        return {} if _count(results) is None else {"results_count": _count(results)}
+    found: dict[str, Any] = {}
+    for key, value in list(results.items())[:_MAX_FIGURES]:
+        if isinstance(value, bool | int | float):
+            found[str(key)] = value
+        elif (count := _count(value)) is not None:
+            found[f"{key}_count"] = count
+    return found
+
+
+def shape(result: object) -> dict[str, Any]:
+    """Return what kind of thing a result is.
+
+    `{"type": "dict", "keys": ["rows", "status"], "size": 2, "counts": {"rows": 512}, "status": "completed"}`;
+    at most 5 keys, and only what applies.
+    """
+    described: dict[str, Any] = {"type": type(result).__name__}
+    if isinstance(result, Sized):
+        described["size"] = len(result)
+    if isinstance(result, Mapping):
+        first = dict(list(result.items())[:_MAX_KEYS])
+        described["keys"] = [str(key) for key in first]
+        described["counts"] = {
+            str(key): _count(value) for key, value in first.items() if _count(value) is not None
+        }
+        if isinstance(status := result.get("status"), str):
+            described["status"] = status[:_MAX_STATUS_CHARS]
+    return described
+
+
+def text_of(error: object) -> str:
+    """Return an error's text, or its type's name when it has none."""
+    try:
+        text = str(error).strip()
+    except Exception:  # noqa: BLE001  an exception class of somebody else
+        text = ""
+    return text or type(error).__name__
+
+
+def describe_error(error: object) -> dict[str, Any]:
+    """Return an exception's type and origin: `{"error_type": "ValueError", "raised_at": "x.py:7"}`."""
+    if not isinstance(error, BaseException):
+        return {}
+    described = {"error_type": type(error).__name__}
+    if frames := traceback.extract_tb(error.__traceback__):
+        described["raised_at"] = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}"
+    return described
+
+
+def _count(value: object) -> int | None:
+    is_text = isinstance(value, str | bytes | bytearray | memoryview)
+    return len(value) if isinstance(value, Sized) and not is_text else None
