@@ -1,0 +1,1 @@
+"""What to do about it: the queue, the enrichment tasks, the backfill and the dead letters."""

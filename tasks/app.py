@@ -1,0 +1,11 @@
+"""The Celery application: `python -m celery -A tasks.app worker`."""
+
+from celery import Celery
+
+from tasks.kombu_guards import guard_stray_values, guard_torn_down_channels
+
+guard_torn_down_channels()
+guard_stray_values()
+
+app = Celery("enrichment")
+app.config_from_object("celeryconfig")

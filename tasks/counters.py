@@ -1,0 +1,72 @@
+"""What the workers count, in one Redis hash that outlives them.
+
+Fields, all sums since the first start: `applied`, `repeated` (events of a batch that was committed
+before), `skipped` (by the flag), `parked` (batches), `unconfirmed` (batches), `dead:<reason>`,
+`dead_dropped`, and per histogram (`merge_seconds`, `batch_size`, `lag_seconds`) `:sum`, `:count`
+and `:le:<bound>`, which counts what is at most that and more than the bound before.
+"""
+
+import logging
+from collections import Counter
+from itertools import chain
+from typing import Any, Final
+
+from redis import Redis, RedisError
+
+from tasks.queues import KEY_PREFIX
+
+COUNTERS_KEY: Final = f"{KEY_PREFIX}counters"
+
+#: Upper bounds of the histograms, in seconds or events.
+BOUNDS: Final[dict[str, tuple[float, ...]]] = {
+    "merge_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+    "batch_size": (1, 5, 20, 50, 100, 200, 500),
+    "lag_seconds": (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+}
+
+_logger = logging.getLogger(__name__)
+
+
+class Counters:
+    """Numbers on their way to Redis; what could not be written waits for the next time."""
+
+    def __init__(self) -> None:
+        self._waiting: Counter[str] = Counter()
+
+    def add(self, name: str, amount: float = 1) -> None:
+        """Count one number."""
+        if amount:
+            self._waiting[name] += amount  # type: ignore[assignment]  # Counter adds floats as well
+
+    def observe(self, name: str, value: float, times: int = 1) -> None:
+        """Count a value of a histogram."""
+        bound = next((bound for bound in BOUNDS[name] if value <= bound), "inf")
+        self.add(f"{name}:sum", value * times)
+        self.add(f"{name}:count", times)
+        self.add(f"{name}:le:{bound}", times)
+
+    def write(self, pipeline: Any) -> None:
+        """Send the numbers along with a Redis pipeline; call `written` once it is through."""
+        for name, amount in self._waiting.items():
+            pipeline.hincrbyfloat(COUNTERS_KEY, name, amount)
+
+    def written(self) -> None:
+        """Forget what has reached Redis."""
+        self._waiting.clear()
+
+    def flush(self, redis: "Redis") -> None:
+        """Write the numbers now; a failure keeps them and is only logged."""
+        pipeline = redis.pipeline(transaction=False)
+        self.write(pipeline)
+        try:
+            pipeline.execute()
+        except RedisError as error:
+            _logger.warning("The counters wait for Redis: %s", error)
+        else:
+            self.written()
+
+
+def read_counters(redis: "Redis") -> dict[str, float]:
+    """Return every counter by its field name; one that never counted is absent."""
+    fields: Any = redis.hgetall(COUNTERS_KEY)
+    return {name: float(value) for name, value in chain(fields.items())}

@@ -1,0 +1,174 @@
+"""The sending end of the queue: publish a batch, and hear which batches are committed."""
+
+import json
+from typing import Any, Final
+
+import redis
+from celery import Celery
+from kombu import Connection, Producer
+from kombu.exceptions import KombuError
+from kombu.utils.url import url_to_parts
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from domain.errors import TransientError
+from tasks.batch import Batch
+from tasks.queues import (
+    APPLY_EVENTS,
+    ENRICHMENT_QUEUE,
+    KEY_PREFIX,
+    queue,
+    speaks_amqp,
+    transport_options,
+    transport_tls,
+)
+from tasks.settings import QueueSettings
+from tasks.signing import sign
+
+__all__ = ["Batch", "BrokerUnavailable", "ConfirmationInbox", "Publisher", "QueueSettings", "redis_client"]
+
+#: The longest wait for one answer of the broker. Without it a frozen Redis held `apply_async` for ever.
+_ANSWER_TIMEOUT_S: Final = 0.5
+
+_SENTINEL_PORT: Final = 26379
+_MOST_CONFIRMATIONS: Final = 500
+
+# Events compress to a tenth. It happens outside the interpreter's lock, and spares more time in there
+# than it takes, besides the broker's memory.
+_COMPRESSION_CHARS: Final = 4_000
+
+_REDIS_WAITS: Final = {
+    "socket_timeout": _ANSWER_TIMEOUT_S,
+    "socket_connect_timeout": _ANSWER_TIMEOUT_S,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+
+
+class BrokerUnavailable(TransientError):
+    """The broker, or Redis behind it, is away or refuses for now; whether the message arrived is unknown."""
+
+    reason = "broker_unavailable"
+
+
+class Publisher:
+    """Publishes batches over one connection, which it renews by itself; belongs to one thread.
+
+    Each call ends within about a second, whatever the broker does: every wait has a limit and nothing
+    is tried twice, because the caller has its own back-off.
+    """
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self._keys = settings.signing_keys
+        self._connection = _broker_connection(settings)
+        self._producer = Producer(self._connection)
+        self._queue = queue(ENRICHMENT_QUEUE, settings.broker_url)
+        transport_errors = self._connection.connection_errors + self._connection.channel_errors
+        self._errors: tuple[type[BaseException], ...] = (KombuError, OSError, *transport_errors)
+        # Only writes the message; it reads no configuration and becomes nobody's current app.
+        self._messages = Celery("enrichment-outbox", set_as_current=False, fixups=[]).amqp
+
+    def publish(self, batch: Batch) -> None:
+        """Sign the batch if its account has a key, and hand it to the broker.
+
+        Raises:
+            BrokerUnavailable: the broker did not take it, or did not say so in time.
+        """
+        message = self._messages.as_task_v2(
+            batch.batch_id,
+            APPLY_EVENTS,
+            kwargs=sign(batch, self._keys).kwargs(),
+            argsrepr="()",
+            kwargsrepr=f"{{'batch_id': '{batch.batch_id}'}}",
+            ignore_result=True,
+        )
+        try:
+            self._messages.send_task_message(
+                self._producer,
+                APPLY_EVENTS,
+                message,
+                queue=self._queue,
+                compression="zlib" if len(batch.events) > _COMPRESSION_CHARS else None,
+                retry=False,
+                timeout=_ANSWER_TIMEOUT_S,
+                confirm_timeout=_ANSWER_TIMEOUT_S,
+            )
+        except self._errors as error:
+            self._renew()
+            raise BrokerUnavailable(f"The broker took no batch ({_cause(error)}).") from error
+
+    def close(self) -> None:
+        """Close the connection without waiting for the broker."""
+        self._connection.collect()
+
+    def _renew(self) -> None:
+        self._connection.collect()
+        self._connection.maybe_switch_next()
+        self._producer = Producer(self._connection)
+
+
+class ConfirmationInbox:
+    """The list on Redis where workers tell one sender what they have committed; belongs to one thread."""
+
+    def __init__(self, settings: QueueSettings, sender_id: str) -> None:
+        self._redis = redis_client(settings)
+        self._key = f"{KEY_PREFIX}confirmed:{sender_id}"
+
+    def receive(self) -> list[str]:
+        """Return the ids of the batches confirmed since the last call; what is malformed counts as none.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer.
+        """
+        try:
+            texts: Any = self._redis.lpop(self._key, _MOST_CONFIRMATIONS)
+        except redis.RedisError as error:
+            raise BrokerUnavailable(f"Redis told no confirmations ({_cause(error)}).") from error
+        return [batch_id for text in texts or () if (batch_id := _batch_id(text))]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._redis.close()
+
+
+def redis_client(settings: QueueSettings) -> "redis.Redis":
+    """Return a client of REDIS_URL, Sentinel included, that neither waits long nor tries twice."""
+    options: dict[str, Any] = {**_REDIS_WAITS, "decode_responses": True, "retry": Retry(NoBackoff(), 0)}
+    if not settings.redis_url.startswith("sentinel://"):
+        return redis.Redis.from_url(settings.redis_url, **options)
+    sentinels = [url_to_parts(url) for url in settings.redis_url.split(";")]
+    first = sentinels[0]
+    options |= {"username": first.username, "password": first.password, "db": int(first.path or 0)}
+    hosts = [(part.hostname, part.port or _SENTINEL_PORT) for part in sentinels]
+    sentinel = Sentinel(hosts, sentinel_kwargs=_REDIS_WAITS, **options)  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(settings.sentinel_master)  # type: ignore[no-untyped-call]
+    return client
+
+
+def _broker_connection(settings: QueueSettings) -> Connection:
+    if speaks_amqp(settings.broker_url):
+        waits: dict[str, Any] = {
+            "confirm_publish": True,
+            "read_timeout": _ANSWER_TIMEOUT_S,
+            "write_timeout": _ANSWER_TIMEOUT_S,
+        }
+    else:
+        waits = dict(_REDIS_WAITS)
+    return Connection(
+        settings.broker_url,
+        connect_timeout=_ANSWER_TIMEOUT_S,
+        ssl=transport_tls(settings.broker_url) or False,
+        transport_options={**transport_options(settings), **waits, "max_retries": 0},
+    )
+
+
+def _batch_id(text: str) -> str | None:
+    try:
+        return str(json.loads(text)["batch_id"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error!s:.300}"

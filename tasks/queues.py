@@ -1,0 +1,55 @@
+"""The queues, declared once for whoever sends to them and whoever consumes them."""
+
+import ssl
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from kombu import Exchange, Queue
+
+from tasks.settings import QueueSettings
+
+#: The task that takes a batch of events.
+APPLY_EVENTS: Final = "enrichment.apply_events"
+
+ENRICHMENT_QUEUE: Final = "enrichment"
+BACKFILL_QUEUE: Final = "backfill"
+DEAD_LETTER_QUEUE: Final = "enrichment.dead"
+
+#: What every Redis key of this project begins with; kombu puts it before its own.
+KEY_PREFIX: Final = "enrichment:"
+
+# A quorum queue drops a message after so many deliveries (20 by default in RabbitMQ 4), and no event
+# may vanish because Postgres was away for a while.
+_QUORUM: Final = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+
+
+def speaks_amqp(broker_url: str) -> bool:
+    """Return whether the broker is RabbitMQ rather than Redis."""
+    return urlsplit(broker_url).scheme in ("amqp", "amqps")
+
+
+def queue(name: str, broker_url: str) -> Queue:
+    """Return one queue behind the default exchange, whose messages cannot lose their binding."""
+    arguments = _QUORUM if speaks_amqp(broker_url) else None
+    return Queue(name, Exchange(""), routing_key=name, queue_arguments=arguments)
+
+
+def all_queues(broker_url: str) -> list[Queue]:
+    """Return every queue of this project."""
+    return [queue(name, broker_url) for name in (ENRICHMENT_QUEUE, BACKFILL_QUEUE, DEAD_LETTER_QUEUE)]
+
+
+def transport_options(settings: QueueSettings) -> dict[str, Any]:
+    """Return the transport options that both ends of a queue must share."""
+    match urlsplit(settings.broker_url).scheme:
+        case "amqp" | "amqps":
+            return {}
+        case "sentinel":
+            return {"global_keyprefix": KEY_PREFIX, "master_name": settings.sentinel_master}
+        case _:
+            return {"global_keyprefix": KEY_PREFIX}
+
+
+def transport_tls(broker_url: str) -> dict[str, Any] | None:
+    """Return the TLS options of a rediss:// address, whose certificate kombu would not check by itself."""
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if urlsplit(broker_url).scheme == "rediss" else None

@@ -1,0 +1,73 @@
+"""What a worker does besides its tasks: it shows that it lives, and lets parked messages go on."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from celery.bootsteps import StartStopStep
+from kombu.exceptions import KombuError
+from redis import RedisError
+
+from tasks.enqueue import QueueSettings, redis_client
+from tasks.heartbeats import INTERVAL_S, write_heartbeat
+from tasks.parking import release_due
+from tasks.queues import ENRICHMENT_QUEUE
+
+_RELEASE_INTERVAL_S: Final = 1.0
+
+# These calls hold up the consumer, so a Redis that hangs is left alone for a while.
+_PAUSE_S: Final = 5.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Upkeep(StartStopStep):
+    """Two timers of the consumer, running while it is connected."""
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._redis = redis_client(QueueSettings())
+        self._entries: list[Any] = []
+        self._resume_at = 0.0
+
+    def start(self, consumer: Any) -> None:
+        """Start the timers."""
+        self.stop(consumer)
+        repeat = consumer.timer.call_repeatedly
+        self._entries = [
+            repeat(INTERVAL_S, self._show_life, (consumer,)),
+            repeat(_RELEASE_INTERVAL_S, self._release, (consumer,)),
+        ]
+        self._show_life(consumer)
+
+    def stop(self, consumer: Any) -> None:
+        """Stop the timers."""
+        for entry in self._entries:
+            consumer.timer.cancel(entry)
+        self._entries = []
+
+    def _show_life(self, consumer: Any) -> None:
+        self._attempt(lambda: write_heartbeat(self._redis, consumer.hostname))
+
+    def _release(self, consumer: Any) -> None:
+        def send(message: dict[str, Any]) -> None:
+            consumer.app.send_task(
+                message["task"],
+                kwargs=message["kwargs"],
+                task_id=message["message_id"],
+                queue=ENRICHMENT_QUEUE,
+                argsrepr="()",
+                kwargsrepr="{...}",
+            )
+
+        self._attempt(lambda: release_due(self._redis, send, now=datetime.now(UTC)))
+
+    def _attempt(self, work: Any) -> None:
+        if time.monotonic() < self._resume_at:
+            return
+        try:
+            work()
+        except (RedisError, KombuError, OSError) as error:
+            self._resume_at = time.monotonic() + _PAUSE_S
+            _logger.warning("Upkeep waits: %s", error)

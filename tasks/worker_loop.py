@@ -1,0 +1,88 @@
+"""The event loop that a worker process runs its coroutines on, with its engine and its clients."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celery import signals
+
+from domain.errors import DatabaseUnavailable
+from domain.events import AnyEvent
+from repository.database import make_engine, session_factory
+from repository.feature_flag import FeatureFlag
+from repository.settings import DatabaseSettings, RedisSettings
+from tasks.app import app
+from tasks.counters import Counters
+from tasks.dead_letters import DeadLetters
+from tasks.enqueue import QueueSettings, redis_client
+from tasks.merging import Merged, merge
+from tasks.patience import ATTEMPT_TIMEOUT_S
+from tasks.worker_settings import WorkerSettings
+
+_FLAG_TIMEOUT_S: Final = 2.0
+
+
+class WorkerLoop:
+    """One loop, one database connection and one Redis client, of one thread of one process."""
+
+    def __init__(self) -> None:
+        queue = QueueSettings()
+        self.settings = WorkerSettings()
+        self.signing_keys = queue.signing_keys
+        self.counters = Counters()
+        self.redis = redis_client(queue)
+        self.dead_letters = DeadLetters(
+            app.connection_for_write(), max_letters=self.settings.max_dead_letters
+        )
+        self._flag = FeatureFlag(RedisSettings())
+        self._engine = make_engine(DatabaseSettings(), pool_size=1, application_name="enrichment-worker")
+        self._sessions = session_factory(self._engine)
+        self._runner = asyncio.Runner()
+
+    def is_enabled(self) -> bool:
+        """Return the feature flag."""
+        return self._runner.run(self._flag.is_enabled())
+
+    def merge(self, events: Sequence[AnyEvent]) -> Merged:
+        """Merge events and commit, on a new connection if the last one was lost.
+
+        After `DatabaseUnavailable` nothing is certain; merge all of them again later.
+        """
+        return self._runner.run(self._merge(events))
+
+    def close(self) -> None:
+        """Give back the connections and end the loop."""
+        self._runner.run(self._engine.dispose())
+        self._runner.run(self._flag.close())
+        self._runner.close()
+        self.redis.close()
+
+    async def _merge(self, events: Sequence[AnyEvent]) -> Merged:
+        try:
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                return await merge(self._sessions, events)
+        except TimeoutError as error:
+            await self._engine.dispose()
+            raise DatabaseUnavailable("Postgres took too long to merge; try again later.") from error
+        except DatabaseUnavailable:
+            await self._engine.dispose()
+            raise
+
+
+_local = threading.local()
+
+
+def worker_loop() -> WorkerLoop:
+    """Return this thread's loop; it is made on first use, which is after the fork."""
+    if getattr(_local, "pid", None) != os.getpid():
+        _local.pid, _local.loop = os.getpid(), WorkerLoop()
+    loop: WorkerLoop = _local.loop
+    return loop
+
+
+@signals.worker_process_shutdown.connect
+def _close(**_: Any) -> None:
+    if getattr(_local, "pid", None) == os.getpid():
+        _local.loop.close()

@@ -1,0 +1,93 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Self
+
+from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tasks.heartbeats import heartbeat_age_s, write_heartbeat
+from tasks.queues import KEY_PREFIX
+from tests.eventually import eventually
+from tests.workplace import Workplace
+
+PROBE = """
+import json, sys
+from tasks.health import beat_health, worker_health
+for line in sys.stdin:
+    what, *name = line.split()
+    findings = worker_health(*name) if what == "worker" else beat_health()
+    print(json.dumps({finding.name: finding.problem for finding in findings}), flush=True)
+"""
+
+
+class Probe:
+    """A process that asks for the health of others, as a monitor does."""
+
+    def __init__(self, place: Workplace) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROBE],
+            env=place.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(timeout=10)
+
+    def problems(self, what: str) -> dict[str, str]:
+        """Return what is wrong, by the name of what was looked at."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        found = json.loads(self.process.stdout.readline())
+        return {name: problem for name, problem in found.items() if problem is not None}
+
+
+def test_the_health_of_workers_is_what_a_probe_would_want_to_know(
+    make_workplace: Callable[..., Workplace], own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis
+) -> None:
+    place = make_workplace(own_postgres.url)
+    with place.worker(name="one") as worker, Probe(place) as probe:
+        assert probe.problems("worker one@test") == {}
+        assert probe.problems("worker two@test").keys() == {"heartbeat", "answer"}
+        own_postgres.pause()
+        assert probe.problems("worker one@test").keys() == {"database"}
+        own_postgres.resume()
+        own_postgres.stop()
+        assert probe.problems("worker one@test").keys() == {"database"}
+        own_redis.stop()
+        assert probe.problems("worker one@test").keys() == {"broker", "database", "heartbeat", "answer"}
+        own_redis.start()
+        own_postgres.start()
+        eventually(lambda: probe.problems("worker one@test") == {}, timeout_s=30)
+        worker.pause()
+        place.redis.set(f"{KEY_PREFIX}heartbeat:one@test", "1000000000")
+        found = probe.problems("worker one@test")
+        worker.resume()
+    assert found.keys() == {"heartbeat", "answer"}
+    assert "restart it" in found["heartbeat"]
+
+
+def test_beat_shows_that_it_lives_and_leaves_no_file(make_workplace: Callable[..., Workplace]) -> None:
+    place = make_workplace()
+    with Probe(place) as probe:
+        assert probe.problems("beat").keys() == {"heartbeat"}
+        with place.celery("beat", "--loglevel", "INFO"):
+            eventually(lambda: probe.problems("beat") == {}, timeout_s=30)
+        assert [path.name for path in place.folder.iterdir()] == ["celery.log"]
+        place.redis.set(f"{KEY_PREFIX}heartbeat:beat", "1000000000")
+        assert "restart it" in probe.problems("beat")["heartbeat"]
+
+
+def test_a_heartbeat_tells_its_age(make_workplace: Callable[..., Workplace]) -> None:
+    place = make_workplace()
+    assert heartbeat_age_s(place.redis, "one@test") is None
+    write_heartbeat(place.redis, "one@test")
+    age_s = heartbeat_age_s(place.redis, "one@test")
+    assert age_s is not None
+    assert 0 <= age_s < 5
