@@ -1,0 +1,87 @@
+"""Turns trusted rows into servers whose fields all say the same thing in the same way."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, TypeVar
+
+from scripts.sample_flow import cell_values
+from scripts.sample_flow.csv_file import Row
+
+T = TypeVar("T")
+
+_ENVIRONMENTS: Final = {
+    "production": ("production", "prod", "prd", "live"),
+    "staging": ("staging", "stage", "stg", "uat", "preprod"),
+    "test": ("test", "tst", "qa"),
+    "development": ("development", "dev"),
+}
+_SYSTEMS: Final = (
+    (r"^rhel\b|^red hat\b(?: enterprise linux)?", "Red Hat Enterprise Linux"),
+    (r"^sles\b|^suse\b(?: linux enterprise server)?", "SUSE Linux Enterprise Server"),
+    (r"^win(?:dows)?(?: server)?\b", "Windows Server"),
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server as the following phases see it; what the file did not tell is None or empty."""
+
+    hostname: str
+    operating_system: str
+    environment: str = "unknown"
+    role: str = ""
+    ip_address: str | None = None
+    application: str = ""
+    owner: str = ""
+    criticality: str = "medium"
+    location: str = ""
+    cpu_cores: int | None = None
+    ram_gb: float | None = None
+    storage_gb: float | None = None
+    installed_on: date | None = None
+    last_patched: date | None = None
+    monthly_cost: float | None = None
+    depends_on: tuple[str, ...] = ()
+
+
+def cleanse(row: Row, columns: dict[str, str]) -> Server:
+    """Return the server of a row that has no issue."""
+
+    def cell(field: str) -> str:
+        return row.cells.get(columns.get(field, ""), "")
+
+    return Server(
+        hostname=cell_values.hostname(cell("hostname")),
+        operating_system=_system(cell("operating_system")),
+        environment=_environment(cell("environment")),
+        role=cell("role").lower(),
+        ip_address=_optional(cell_values.address, cell("ip_address")),
+        application=cell("application"),
+        owner=cell("owner"),
+        criticality=cell("criticality").lower() or "medium",
+        location=cell("location"),
+        cpu_cores=_optional(cell_values.count, cell("cpu_cores")),
+        ram_gb=_optional(cell_values.gigabytes, cell("ram_gb")),
+        storage_gb=_optional(cell_values.gigabytes, cell("storage_gb")),
+        installed_on=_optional(cell_values.day, cell("installed_on")),
+        last_patched=_optional(cell_values.day, cell("last_patched")),
+        monthly_cost=_optional(cell_values.dollars, cell("monthly_cost")),
+        depends_on=cell_values.hostnames(cell("depends_on")),
+    )
+
+
+def _optional(read: Callable[[str], T], text: str) -> T | None:
+    return read(text) if text else None
+
+
+def _environment(text: str) -> str:
+    word = text.lower()
+    return next((name for name, words in _ENVIRONMENTS.items() if word in words), word or "unknown")
+
+
+def _system(text: str) -> str:
+    for pattern, name in _SYSTEMS:
+        text = re.sub(pattern, name, text, flags=re.IGNORECASE)
+    return text
