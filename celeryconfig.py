@@ -43,7 +43,7 @@ broker_pool_limit = 2  # a process sends little
 broker_pool_acquire_timeout = 1  # by default, for ever
 broker_heartbeat = 10  # RabbitMQ only: a lost peer is noticed in 20 s, not in 4 minutes
 
-imports = ["tasks.enrichment", "tasks.named_operations"]
+imports = ["tasks.backfill", "tasks.enrichment", "tasks.named_operations"]
 accept_content = ["json"]  # nothing that could run code, whatever else is installed
 task_ignore_result = True  # the row is the result
 
@@ -73,4 +73,10 @@ worker_proc_alive_timeout = 30  # by default a child that takes 4 s to start on 
 
 beat_scheduler = "tasks.beat:Scheduler"  # keeps no file, and shows that it lives
 beat_max_loop_interval = 5  # so that it shows it often enough
-beat_schedule: dict[str, Any] = {}
+beat_schedule: dict[str, Any] = {
+    "backfill": {
+        "task": "backfill.run",
+        "schedule": _worker.backfill_interval_s,
+        "options": {"expires": _worker.backfill_interval_s},  # runs that nobody took do not pile up
+    },
+}

@@ -1,6 +1,6 @@
-"""What people look at, read by tenant: summaries of flows, their details, and what has just changed."""
+"""What people look at, read by tenant: summaries of flows and their details."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -105,31 +105,3 @@ async def read_one(db: AsyncSession, name: str, scope: FlowScope, flow_id: UUID)
     async with translated_errors():
         rows = await db.execute(statement(name), {**scope.arguments, "flow_id": flow_id})
         return rows.mappings().one_or_none()
-
-
-async def read_changes(
-    db: AsyncSession,
-    client_account_ids: Iterable[UUID],
-    *,
-    flow_ids: Iterable[UUID],
-    since: datetime,
-    most: int,
-) -> list[RowMapping]:
-    """Return what changed after a time, of these accounts' open and new flows and of these very flows."""
-    arguments = {
-        "client_account_ids": list(client_account_ids),
-        "flow_ids": list(flow_ids),
-        "since": since,
-        "most": most,
-    }
-    async with translated_errors():
-        return list((await db.execute(statement("read_changes"), arguments)).mappings())
-
-
-async def read_missed_changes(
-    db: AsyncSession, scope: FlowScope, *, flow_id: UUID | None, since: datetime, most: int
-) -> list[RowMapping]:
-    """Return what changed after a time, of all flows of a scope or of one of them."""
-    arguments = {**scope.arguments, "flow_id": flow_id, "since": since, "most": most}
-    async with translated_errors():
-        return list((await db.execute(statement("read_missed_changes"), arguments)).mappings())

@@ -19,6 +19,7 @@ from tasks.queues import (
     ENRICHMENT_QUEUE,
     KEY_PREFIX,
     queue,
+    sentinel_waits,
     speaks_amqp,
     transport_options,
     transport_tls,
@@ -141,7 +142,7 @@ def redis_client(settings: QueueSettings) -> "redis.Redis":
     first = sentinels[0]
     options |= {"username": first.username, "password": first.password, "db": int(first.path or 0)}
     hosts = [(part.hostname, part.port or _SENTINEL_PORT) for part in sentinels]
-    sentinel = Sentinel(hosts, sentinel_kwargs=_REDIS_WAITS, **options)  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_waits(), **options)  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(settings.sentinel_master)  # type: ignore[no-untyped-call]
     return client
 

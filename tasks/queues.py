@@ -5,6 +5,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kombu import Exchange, Queue
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tasks.settings import QueueSettings
 
@@ -45,9 +47,18 @@ def transport_options(settings: QueueSettings) -> dict[str, Any]:
         case "amqp" | "amqps":
             return {}
         case "sentinel":
-            return {"global_keyprefix": KEY_PREFIX, "master_name": settings.sentinel_master}
+            return {
+                "global_keyprefix": KEY_PREFIX,
+                "master_name": settings.sentinel_master,
+                "sentinel_kwargs": sentinel_waits(),
+            }
         case _:
             return {"global_keyprefix": KEY_PREFIX}
+
+
+def sentinel_waits() -> dict[str, Any]:
+    """Return how to ask a Sentinel: briefly and once, because the next one is asked if it is away."""
+    return {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
 
 
 def transport_tls(broker_url: str) -> dict[str, Any] | None:

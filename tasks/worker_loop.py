@@ -3,10 +3,11 @@
 import asyncio
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from celery import signals
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from domain.errors import DatabaseUnavailable
 from domain.events import AnyEvent
@@ -22,6 +23,11 @@ from tasks.patience import ATTEMPT_TIMEOUT_S
 from tasks.worker_settings import WorkerSettings
 
 _FLAG_TIMEOUT_S: Final = 2.0
+
+Result = TypeVar("Result")
+
+#: What is done with the database of a worker.
+Work = Callable[[async_sessionmaker[AsyncSession]], Awaitable[Result]]
 
 
 class WorkerLoop:
@@ -50,7 +56,14 @@ class WorkerLoop:
 
         After `DatabaseUnavailable` nothing is certain; merge all of them again later.
         """
-        return self._runner.run(self._merge(events))
+        return self.run(lambda sessions: merge(sessions, events))
+
+    def run(self, work: Work[Result], *, timeout_s: float = ATTEMPT_TIMEOUT_S) -> Result:
+        """Do work with the database, on a new connection if the last one was lost.
+
+        After `DatabaseUnavailable` nothing is certain; do all of it again later.
+        """
+        return self._runner.run(self._attempt(work, timeout_s))
 
     def close(self) -> None:
         """Give back the connections and end the loop."""
@@ -59,13 +72,13 @@ class WorkerLoop:
         self._runner.close()
         self.redis.close()
 
-    async def _merge(self, events: Sequence[AnyEvent]) -> Merged:
+    async def _attempt(self, work: Work[Result], timeout_s: float) -> Result:
         try:
-            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                return await merge(self._sessions, events)
+            async with asyncio.timeout(timeout_s):
+                return await work(self._sessions)
         except TimeoutError as error:
             await self._engine.dispose()
-            raise DatabaseUnavailable("Postgres took too long to merge; try again later.") from error
+            raise DatabaseUnavailable("Postgres took too long to answer; try again later.") from error
         except DatabaseUnavailable:
             await self._engine.dispose()
             raise

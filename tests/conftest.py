@@ -39,6 +39,7 @@ hypothesis.settings.load_profile("house")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", metavar="TIME", help="let the fault tests run for so long, for example 30m")
+    parser.addoption("--seed", type=int, metavar="NUMBER", help="let the fault tests choose as they did then")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,10 +1,8 @@
--- Read what the phases of one flow did; returns flow_status, updated_at, transitions, times, errors.
+-- Read what the phases of one flow did; returns flow_status, updated_at, transitions.
 select
     flow_status,
     updated_at,
-    phase_transitions as transitions,
-    phase_execution_times as times,
-    error_history as errors
+    phase_transitions as transitions
 from migration.crewai_flow_state_extensions
 where
     flow_id = :flow_id

@@ -21,7 +21,7 @@ from domain.events import (
     StatusChanged,
     new_event,
 )
-from repository.merges import apply_events
+from repository.merges import MergeOutcome, apply_events
 from tests.flows import bytes_of, merged, new_context, new_flow, row_of, without_bookkeeping
 
 _CONTEXT = new_context()
@@ -203,7 +203,7 @@ async def test_times_of_older_writers_are_taken_in(session: AsyncSession) -> Non
 
 
 async def test_what_has_an_unexpected_type_is_set_aside_whole(session: AsyncSession) -> None:
-    odd = {
+    odd: dict[str, Any] = {
         "phase_transitions": {"not": "a list"},
         "phase_execution_times": ["not a map"],
         "memory_usage_metrics": "text",
@@ -279,7 +279,7 @@ async def test_columns_stay_within_256_kb_whatever_is_fed_in(session: AsyncSessi
         (MetadataUpdated, "updates"),
         (ProgressReported, "snapshot"),
     ]
-    extra = {
+    extra: dict[type[Any], dict[str, Any]] = {
         PhaseTransitioned: {"phase": "ü" * 100, "status": "processing"},
         ErrorOccurred: {"phase": "ü" * 100, "error": "é" * 5_000_000},
     }
@@ -308,6 +308,6 @@ async def test_missing_and_foreign_flows_are_told_apart_and_hold_nobody_up(sessi
     )
     before = await bytes_of(session, foreign)
     outcome = await apply_events(session, [transition(1, flow_id) for flow_id in (missing, mine, foreign)])
-    assert (outcome.missing, outcome.foreign) == ({missing}, {foreign})
+    assert outcome == MergeOutcome(frozenset({missing}), frozenset({foreign}))
     assert len((await row_of(session, mine)).phase_transitions) == 1
     assert await bytes_of(session, foreign) == before

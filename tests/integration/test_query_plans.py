@@ -21,8 +21,9 @@ async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
         await connection.execute(
             text(
-                f"insert into migration.{_TABLE} (id, flow_id, client_account_id, engagement_id, user_id, flow_type)"
-                " select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'u', 'discovery'"
+                f"insert into migration.{_TABLE}"
+                " (id, flow_id, client_account_id, engagement_id, user_id, flow_type)"
+                f" select {', '.join(['gen_random_uuid()'] * 4)}, 'u', 'discovery'"
                 " from generate_series(1, 200000)"
             )
         )
