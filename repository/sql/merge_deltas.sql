@@ -23,8 +23,9 @@ old as materialized (
     from delta
     join migration.crewai_flow_state_extensions as flow
         on flow.flow_id = delta.flow_id
-        and flow.client_account_id = delta.client_account_id
-        and flow.engagement_id = delta.engagement_id
+        -- Not "=", for which the planner might take the index of an engagement with many flows.
+        and (flow.client_account_id, flow.engagement_id)
+            is not distinct from (delta.client_account_id, delta.engagement_id)
     order by flow.flow_id
     for no key update of flow
 )

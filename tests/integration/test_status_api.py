@@ -1,0 +1,546 @@
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from domain import FlowContext
+from domain.events import (
+    AgentCollaborated,
+    ErrorOccurred,
+    FlowRetried,
+    PhaseTimed,
+    PhaseTransitioned,
+    ProgressReported,
+    StatusChanged,
+    new_event,
+)
+from repository.database import session_factory as make_session_factory
+from repository.merges import apply_events
+from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.databases import engine_for, temporary_database
+from tests.eventually import eventually
+from tests.flows import new_context, new_flow
+from tests.status_site import JWT_KEY, PROBE_TOKEN, StatusSite
+
+Sessions = async_sessionmaker[AsyncSession]
+
+_DETAILS = ("status", "timeline", "errors", "activity", "events")
+
+
+@pytest.fixture(scope="module")
+def site_and_database(
+    postgres_server: str, database_template: str, redis_server: str, server_folder: Path
+) -> Iterator[tuple[StatusSite, str]]:
+    """A site for this file; tests keep apart by their tenants."""
+    folder = server_folder / f"site-{uuid.uuid4().hex}"
+    with temporary_database(postgres_server, template=database_template) as database_url:
+        rate = {"ENRICHMENT_STATUS_RATE_PER_S": "500"}
+        with StatusSite(folder, database_url=database_url, redis_url=redis_server, **rate) as site:
+            yield site, database_url
+
+
+@pytest.fixture
+def site(site_and_database: tuple[StatusSite, str]) -> StatusSite:
+    return site_and_database[0]
+
+
+@pytest.fixture
+async def sessions(site_and_database: tuple[StatusSite, str]) -> Any:
+    engine = engine_for(site_and_database[1])
+    yield make_session_factory(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+def context() -> FlowContext:
+    return new_context()
+
+
+async def flow_of(sessions: Sessions, context: FlowContext, **columns: Any) -> UUID:
+    async with sessions.begin() as db:
+        return await new_flow(db, context, **columns)
+
+
+async def report(
+    sessions: Sessions, context: FlowContext, flow_id: UUID, *told: tuple[Any, dict[str, Any]]
+) -> None:
+    async with sessions.begin() as db:
+        await apply_events(db, [new_event(kind, context, flow_id, **fields) for kind, fields in told])
+
+
+async def test_a_status_tells_what_the_master_row_knows(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    flow_id = await flow_of(sessions, context)
+    await report(
+        sessions,
+        context,
+        flow_id,
+        (PhaseTransitioned, {"phase": "data_import", "status": "processing"}),
+        (PhaseTimed, {"phase": "data_import", "execution_time_ms": 1234.5}),
+        (PhaseTransitioned, {"phase": "data_import", "status": "completed"}),
+        (PhaseTransitioned, {"phase": "field_mapping_approval", "status": "processing"}),
+        (ErrorOccurred, {"phase": "data_import", "error": "no such file"}),
+        (FlowRetried, {}),
+        (AgentCollaborated, {"entry": {"agent": "Schema Expert"}}),
+        (ProgressReported, {"snapshot": {"progress_percentage": 42, "message": "please check"}}),
+        (StatusChanged, {"status": "waiting_for_approval"}),
+    )
+    status = site.get(f"/api/v1/flows/{flow_id}/status", headers=site.bearer(context)).json()
+    assert status["status"] == "waiting_for_approval"
+    assert status["current_phase"] == "field_mapping_approval"
+    assert status["progress_percentage"] == 42
+    assert status["phases"] == {"data_import": "completed", "field_mapping_approval": "processing"}
+    assert status["phase_details"][0] | {"completed_at": ""} == {
+        "phase": "data_import",
+        "status": "completed",
+        "execution_time_ms": 1234.5,
+        "attempts": 1,
+        "completed_at": "",
+    }
+    counts = ("transition_count", "error_count", "collaboration_count", "retry_count")
+    assert [status[name] for name in counts] == [3, 1, 1, 1]
+    assert status["waiting_for_approval"]["message"] == "please check"
+    since = datetime.fromisoformat(status["waiting_for_approval"]["since"])
+    assert abs(datetime.now(UTC) - since) < timedelta(seconds=30)
+    assert status["child_flow_status"] is None
+
+
+async def test_the_child_row_is_told_in_a_few_words_if_asked_for(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    flow_id = await flow_of(sessions, context)
+    async with sessions.begin() as db:
+        await db.execute(
+            text(
+                "insert into migration.discovery_flows (id, flow_id, client_account_id, engagement_id, user_id, flow_name,"
+                " current_phase, progress_percentage, data_import_completed, discovered_assets, crewai_state_data)"
+                " values (gen_random_uuid(), :flow_id, :client_account_id, :engagement_id, 'ann', 'child',"
+                " 'inventory', 16.6, true, '[1, 2, 3]', '{\"raw\": \"the document\"}')"
+            ),
+            {"flow_id": flow_id, **context.model_dump(exclude={"user_id"})},
+        )
+    path = f"/api/v1/flows/{flow_id}/status?include_details=true"
+    response = site.get(path, headers=site.bearer(context))
+    child = response.json()["child_flow_status"]
+    assert (child["completed_phases"], child["discovered_assets"], child["current_phase"]) == (
+        1,
+        3,
+        "inventory",
+    )
+    assert "the document" not in response.text
+    stranger = new_context().model_copy(update={"client_account_id": context.client_account_id})
+    assert site.get(path, headers=site.bearer(stranger)).status_code == 404
+
+
+async def test_bookkeeping_and_heavy_data_are_never_shown(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    flow_id = await flow_of(sessions, context, flow_persistence_data={"raw_data": "heavy-data"})
+    await report(sessions, context, flow_id, (StatusChanged, {"status": "processing"}), (FlowRetried, {}))
+    for path in ["", *(f"/{flow_id}/{name}" for name in _DETAILS[:-1])]:
+        shown = site.get(f"/api/v1/flows{path}", headers=site.bearer(context)).text
+        assert str(flow_id) in shown
+        assert "_enrichment" not in shown
+        assert "heavy-data" not in shown
+
+
+async def test_a_timeline_has_bars_and_their_transitions(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    flow_id = await flow_of(sessions, context)
+    steps = [
+        ("processing", {}),
+        ("paused", {"awaiting_approval": True}),
+        ("processing", {}),
+        ("completed", {}),
+    ]
+    told = [
+        (PhaseTransitioned, {"phase": "p", "status": status, "metadata": facts}) for status, facts in steps
+    ]
+    await report(sessions, context, flow_id, *told)
+    timeline = site.get(f"/api/v1/flows/{flow_id}/timeline", headers=site.bearer(context)).json()
+    (bar,) = timeline["bars"]
+    assert (bar["status"], bar["waits"][0]["for_approval"]) == ("completed", True)
+    assert [entry["status"] for entry in timeline["transitions"]] == [status for status, _ in steps]
+
+
+async def test_paging_shows_every_flow_once_also_with_equal_and_missing_times(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    flow_ids = {str(await flow_of(sessions, context)) for _ in range(23)}
+    async with sessions.begin() as db:
+        await db.execute(
+            text(
+                "update migration.crewai_flow_state_extensions set created_at = case"
+                " when get_byte(uuid_send(flow_id), 0) % 3 = 0 then null"
+                " else date_trunc('day', now()) end where client_account_id = :account"
+            ),
+            {"account": context.client_account_id},
+        )
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    async with site.client(context) as client:
+        for _ in range(20):
+            page = (await client.get("/api/v1/flows", params={"limit": 5, **cursor})).json()
+            seen += [flow["flow_id"] for flow in page["flows"]]
+            if not page["next_cursor"]:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+    assert len(seen) == len(flow_ids)
+    assert set(seen) == flow_ids
+
+
+async def test_filters_find_what_they_say(site: StatusSite, sessions: Sessions, context: FlowContext) -> None:
+    failed = await flow_of(sessions, context, flow_status="failed")
+    mapped = await flow_of(
+        sessions, context, flow_metadata={"phase_transitions": ["a:completed", "b_x:processing"]}
+    )
+    async with sessions.begin() as db:
+        name = text(
+            "update migration.crewai_flow_state_extensions set flow_name = :name where flow_id = :flow"
+        )
+        await db.execute(name, {"name": "100 % Übergabe_x", "flow": mapped})
+
+    def found(**params: Any) -> list[str]:
+        answer = site.get("/api/v1/flows", headers=site.bearer(context), params=params)
+        assert answer.is_success, answer.text
+        return [flow["flow_id"] for flow in answer.json()["flows"]]
+
+    assert found(status="failed") == [str(failed)]
+    assert found(status=["failed", "initialized"], type="discovery") == [str(mapped), str(failed)]
+    assert found(type="finops") == []
+    assert found(phase="b_x") == [str(mapped)]
+    assert found(text="übergabe_") == [str(mapped)]
+    assert found(text="100 %") == [str(mapped)]
+    assert found(text="1_0") == []
+    assert found(text=str(failed)) == [str(failed)]
+    assert found(since="2020-01-01T00:00:00") == [str(mapped), str(failed)]
+    assert found(since=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == []
+
+
+# -- who may see what
+
+
+def _claims(context: FlowContext, **changes: Any) -> dict[str, Any]:
+    return {
+        "iss": "enrichment",
+        "aud": "enrichment-status",
+        "exp": datetime.now(UTC) + timedelta(minutes=5),
+        "sub": "mallory",
+        "client_account_id": str(context.client_account_id),
+        "engagement_ids": [str(context.engagement_id)],
+        **changes,
+    }
+
+
+def _bad_tokens(context: FlowContext) -> dict[str, str]:
+    expired = {"exp": datetime.now(UTC) - timedelta(minutes=5)}
+    return {
+        "expired": jwt.encode(_claims(context, **expired), JWT_KEY, algorithm="HS256"),
+        "alg none": jwt.encode(_claims(context), None, algorithm="none"),
+        "wrong key": jwt.encode(
+            _claims(context), "another secret of the same length, or so", algorithm="HS256"
+        ),
+        "wrong audience": jwt.encode(_claims(context, aud="other"), JWT_KEY, algorithm="HS256"),
+        "wrong issuer": jwt.encode(_claims(context, iss="other"), JWT_KEY, algorithm="HS256"),
+        "no engagement": jwt.encode(_claims(context, engagement_ids=[]), JWT_KEY, algorithm="HS256"),
+        "probe token": PROBE_TOKEN,
+        "garbage": "a.b.c",
+    }
+
+
+def _paths(flow_id: UUID) -> list[str]:
+    pages = ["/flows", f"/flows/{flow_id}", f"/flows/{flow_id}/report"]
+    api = ["/api/v1/flows", "/api/v1/events", *(f"/api/v1/flows/{flow_id}/{name}" for name in _DETAILS)]
+    return [*pages, *api]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "missing",
+        "expired",
+        "alg none",
+        "wrong key",
+        "wrong audience",
+        "wrong issuer",
+        "no engagement",
+        "probe token",
+        "garbage",
+    ],
+)
+async def test_without_a_token_that_holds_nothing_is_shown(
+    site: StatusSite, sessions: Sessions, context: FlowContext, kind: str
+) -> None:
+    flow_id = await flow_of(sessions, context)
+    tokens = _bad_tokens(context)
+    headers = {"Authorization": f"Bearer {tokens[kind]}"} if kind in tokens else {}
+    for path in _paths(flow_id):
+        for sent in ({"headers": headers}, {"cookies": {"enrichment_token": tokens.get(kind, "")}}):
+            with httpx.Client(base_url=site.url, trust_env=False, **sent) as client:  # type: ignore[arg-type]
+                response = client.get(path)
+            # Too many wrong tokens are refused before they are looked at.
+            assert response.status_code in {401, 429}, path
+            assert "tester" not in response.text
+
+
+@pytest.mark.parametrize("who", ["another account", "another engagement"])
+async def test_a_foreign_flow_is_one_that_does_not_exist(
+    site: StatusSite, sessions: Sessions, context: FlowContext, who: str
+) -> None:
+    changed = "client_account_id" if who == "another account" else "engagement_id"
+    stranger = context.model_copy(update={changed: uuid4(), "user_id": "stranger"})
+    flow_id, no_flow = await flow_of(sessions, context), uuid4()
+    headers = site.bearer(stranger)
+    for path in _paths(flow_id):
+        if path in {"/flows", "/api/v1/flows", "/api/v1/events"}:
+            continue
+        foreign = site.get(path, headers=headers)
+        missing = site.get(path.replace(str(flow_id), str(no_flow)), headers=headers)
+        assert foreign.status_code == missing.status_code == 404, path
+        assert foreign.text.replace(str(flow_id), str(no_flow)) == missing.text
+    for params in ({}, {"text": str(flow_id)}, {"text": "tester"}, {"status": "initialized"}):
+        assert site.get("/api/v1/flows", headers=headers, params=params).json()["flows"] == []
+    own = site.get("/api/v1/flows", headers=site.bearer(context), params={"limit": 1})
+    await flow_of(sessions, context)
+    cursor = site.get("/api/v1/flows", headers=site.bearer(context), params={"limit": 1}).json()[
+        "next_cursor"
+    ]
+    assert own.json()["flows"][0]["flow_id"] == str(flow_id)
+    assert cursor
+    assert site.get("/api/v1/flows", headers=headers, params={"cursor": cursor}).json()["flows"] == []
+
+
+async def test_a_token_may_name_several_engagements(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    other = context.model_copy(update={"engagement_id": uuid4()})
+    flow_ids = {str(await flow_of(sessions, context)), str(await flow_of(sessions, other))}
+    headers = site.bearer(context, engagements=[other.engagement_id])
+    found = site.get("/api/v1/flows", headers=headers).json()["flows"]
+    assert {flow["flow_id"] for flow in found} == flow_ids
+
+
+def test_only_liveness_is_for_anybody(site: StatusSite, context: FlowContext) -> None:
+    assert site.get("/health/live").text == "alive\n"
+    for path in ("/health/ready", "/metrics"):
+        assert site.get(path).status_code in {401, 429}
+        assert site.get(path, headers=site.bearer(context)).status_code == 403
+        assert site.get(path, headers={"Authorization": f"Bearer {PROBE_TOKEN}"}).is_success
+
+
+# -- how it answers
+
+
+def test_what_goes_wrong_is_a_problem_document(site: StatusSite, context: FlowContext) -> None:
+    headers = site.bearer(context)
+    for path, status in [
+        (f"/api/v1/flows/{uuid4()}/status", 404),
+        ("/api/v1/flows/no-uuid/status", 422),
+        ("/api/v1/flows?limit=0", 422),
+        ("/api/v1/flows?status=unheard", 422),
+        ("/api/v1/flows?cursor=AAAA", 422),
+        ("/api/v1/flows?cursor=%F0%9F%98%80", 422),
+        ("/api/v1/nowhere", 404),
+        (f"/api/v1/flows?text={'x' * 5_000}", 414),
+    ]:
+        answer = site.get(path, headers=headers)
+        assert answer.status_code == status, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert problem["status"] == status
+        assert problem["type"].startswith("urn:enrichment:problem:")
+        assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/flows", "/flows", "/signin", "/api/v1/nowhere", "/assets/page.js", "/health/live"]
+)
+def test_every_answer_keeps_browsers_safe(site: StatusSite, context: FlowContext, path: str) -> None:
+    headers = site.get(path, headers=site.bearer(context)).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
+
+
+def test_a_big_body_is_refused_before_it_is_read(site: StatusSite) -> None:
+    with httpx.Client(base_url=site.url, trust_env=False) as client:
+        assert client.post("/signin", content=b"x" * 20_000).status_code == 413
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", None])
+def test_another_site_can_neither_sign_in_nor_out(
+    site: StatusSite, context: FlowContext, origin: str | None
+) -> None:
+    headers = {"Origin": origin} if origin else {}
+    with httpx.Client(base_url=site.url, trust_env=False, headers=headers) as client:
+        for path in ("/signin", "/signout"):
+            answer = client.post(path, data={"token": site.token(context)})
+            assert answer.status_code == 403
+            assert "set-cookie" not in answer.headers
+
+
+def test_a_sign_in_is_a_cookie_that_scripts_and_other_sites_do_not_get(
+    site: StatusSite, context: FlowContext
+) -> None:
+    with httpx.Client(base_url=site.url, trust_env=False, headers={"Origin": site.url}) as client:
+        cookie = client.post("/signin", data={"token": site.token(context)}).headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert client.get("/flows").is_success
+        assert client.get("/api/v1/flows").is_success
+        client.post("/signout")
+        assert client.get("/flows").status_code == 401
+
+
+def test_a_sign_in_link_works_once(
+    tmp_path: Path, database_url: str, redis_url: str, context: FlowContext, site: StatusSite
+) -> None:
+    code = {"ENRICHMENT_STATUS_SIGNIN_CODE": "c" * 20, "ENRICHMENT_STATUS_SIGNIN_TOKEN": site.token(context)}
+    with StatusSite(tmp_path, database_url=database_url, redis_url=redis_url, **code) as own:
+        first = own.get("/signin", params={"code": "c" * 20})
+        assert first.status_code == 200
+        assert "enrichment_token=" in first.headers["set-cookie"]
+        second = own.get("/signin", params={"code": "c" * 20})
+        assert second.status_code == 401
+        assert "set-cookie" not in second.headers
+
+
+def test_who_asks_too_often_is_told_when_to_go_on(
+    tmp_path: Path, database_url: str, redis_url: str, context: FlowContext
+) -> None:
+    rate = {"ENRICHMENT_STATUS_RATE_PER_S": "1"}
+    with StatusSite(tmp_path, database_url=database_url, redis_url=redis_url, **rate) as own:
+        answers = [own.get("/api/v1/flows", headers=own.bearer(context)) for _ in range(7)]
+        assert {answer.status_code for answer in answers} == {200, 429}
+        assert int(answers[-1].headers["retry-after"]) > 0
+        assert own.get("/api/v1/flows", headers=own.bearer(new_context())).is_success
+
+
+async def test_a_report_is_one_file_without_scripts_or_links(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    flow_id = await flow_of(sessions, context)
+    hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    await report(
+        sessions,
+        context,
+        flow_id,
+        (PhaseTransitioned, {"phase": hostile, "status": "processing"}),
+        (ErrorOccurred, {"phase": hostile, "error": hostile}),
+    )
+    answer = site.get(f"/flows/{flow_id}/report", headers=site.bearer(context))
+    assert answer.headers["content-disposition"] == f'attachment; filename="flow-{flow_id}.html"'
+    assert "<script" not in answer.text
+    assert "<img" not in answer.text
+    assert "&lt;script&gt;" in answer.text
+    assert not re.search(r"""(?:src|href)=["'](?!#)""", answer.text)
+
+
+def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (path, item["get"])
+        for path, item in document["paths"].items()
+        if path.startswith("/api/") and not path.endswith("/events")
+    ]
+
+
+async def test_every_operation_is_described_with_its_problems(site: StatusSite, context: FlowContext) -> None:
+    document = site.get("/api/v1/openapi.json").json()
+    assert document["security"] == [{"token": []}]
+    for path, operation in _operations(document):
+        assert {"200", "401", "404", "422", "429", "503"} <= operation["responses"].keys(), path
+        assert operation["description"], path
+    assert document["components"]["schemas"]["FlowSummary"]["examples"]
+
+
+_any_text = st.text(max_size=60).filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_is_asked_no_answer_is_a_fault_of_ours(site: StatusSite, data: st.DataObject) -> None:
+    document = site.get("/api/v1/openapi.json").json()
+    path, operation = data.draw(st.sampled_from(_operations(document)))
+    path = path.replace("{flow_id}", data.draw(st.sampled_from([str(uuid4()), "x", "%00", "..%2f", "🚀"])))
+    params = {
+        parameter["name"]: data.draw(
+            _any_text | st.sampled_from(["1", "failed", "2026-01-01", "9" * 40, "\0"])
+        )
+        for parameter in operation["parameters"]
+        if parameter["in"] == "query" and data.draw(st.booleans())
+    }
+    answer = site.get(
+        path,
+        params=params,
+        headers=site.bearer(FlowContext(client_account_id=uuid4(), engagement_id=uuid4(), user_id="prober")),
+    )
+    assert str(answer.status_code) in operation["responses"], (answer.status_code, answer.text)
+    json.loads(answer.text)
+
+
+async def test_metrics_tell_what_workers_counted(site: StatusSite, redis_url: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(redis_url) as client:
+        fields = {"applied": 12, "dead:flow_not_found": 2, "lag_seconds:le:0.05": 3, "lag_seconds:le:1": 1}
+        client.hset("enrichment:counters", mapping=fields | {"lag_seconds:sum": 0.9, "lag_seconds:count": 4})
+        client.rpush("enrichment:enrichment", "a", "b")
+        client.rpush("enrichment:enrichment.dead", "c")
+        told = site.get("/metrics", headers={"Authorization": f"Bearer {PROBE_TOKEN}"}).text
+    for line in [
+        'enrichment_events_total{outcome="applied"} 12.0',
+        'enrichment_dead_letters_total{reason="flow_not_found"} 2.0',
+        'enrichment_lag_seconds_bucket{le="0.05"} 3.0',
+        'enrichment_lag_seconds_bucket{le="+Inf"} 4.0',
+        'enrichment_queue_messages{queue="enrichment"} 2.0',
+        'enrichment_queue_messages{queue="enrichment.dead"} 1.0',
+        "enrichment_redis_up 1.0",
+        "enrichment_status_open_streams 0.0",
+    ]:
+        assert line in told, line
+
+
+def test_without_postgres_it_says_so_and_recovers(
+    tmp_path: Path, own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis, context: FlowContext
+) -> None:
+    probe = {"Authorization": f"Bearer {PROBE_TOKEN}"}
+    with StatusSite(tmp_path, database_url=own_postgres.url, redis_url=own_redis.url) as own:
+        headers = own.bearer(context)
+        assert own.get("/health/ready", headers=probe).is_success
+        own_postgres.stop()
+        for path in ("/api/v1/flows", f"/api/v1/flows/{uuid4()}/status", "/api/v1/events"):
+            answer = own.get(path, headers=headers)
+            assert answer.status_code == 503, path
+            assert "Postgres" in answer.json()["detail"]
+            assert answer.headers["retry-after"]
+        assert "Postgres" in own.get("/flows", headers=headers).text
+        assert "Postgres" in own.get("/health/ready", headers=probe).json()["detail"]
+        assert own.get("/health/live").is_success
+        own_postgres.start()
+        eventually(lambda: own.get("/api/v1/flows", headers=headers).is_success)
+        own_redis.stop()
+        ready = own.get("/health/ready", headers=probe)
+        assert ready.status_code == 503
+        assert "Redis" in ready.json()["detail"]
+        assert "enrichment_redis_up 0.0" in own.get("/metrics", headers=probe).text
+        assert own.get("/api/v1/flows", headers=headers).is_success
+        own_redis.start()
+        eventually(lambda: own.get("/health/ready", headers=probe).is_success)
