@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -45,7 +44,8 @@ RESERVED_METADATA_KEYS: Final = frozenset({"_enrichment", "phase_transitions"})
 #: Key of `flow_metadata` that holds the newest progress snapshot.
 PROGRESS_KEY: Final = "last_progress_update"
 
-JsonObject = dict[str, JsonValue]
+# Not of JsonValue: what `domain.payload` returns is JSON, and pydantic would ask Python for the type of each value.
+JsonObject = dict[str, Any]
 
 Metadata = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_METADATA_BYTES))]
 Details = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_DETAILS_BYTES))]
@@ -68,13 +68,13 @@ def _word(value: object) -> object:
 
 Phase = Annotated[
     str,
-    BeforeValidator(_word),
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    BeforeValidator(_word),
 ]
 PhaseStatus = Annotated[
     str,
-    BeforeValidator(_word),
     StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=40),
+    BeforeValidator(_word),
 ]
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, le=1e12)]
 UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
@@ -132,7 +132,7 @@ class PhaseTransitioned(Event):
     kind: Literal["phase_transitioned"] = "phase_transitioned"
     phase: Phase
     status: PhaseStatus
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class PhaseTimed(Event):
@@ -170,7 +170,7 @@ class ErrorOccurred(Event):
     kind: Literal["error_occurred"] = "error_occurred"
     phase: Phase
     error: ErrorText
-    details: Details = {}
+    details: Details = Field(default_factory=dict)
 
 
 class FlowRetried(Event):
@@ -196,7 +196,7 @@ class StatusChanged(Event):
         FlowStatus, BeforeValidator(lambda word: flow_status(word) if isinstance(word, str) else word)
     ]
     reopens: bool = False
-    metadata: Annotated[Updates, AfterValidator(_without_reserved_keys)] = {}
+    metadata: Annotated[Updates, AfterValidator(_without_reserved_keys)] = Field(default_factory=dict)
 
     @property
     def row_metadata(self) -> JsonObject:

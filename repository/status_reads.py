@@ -87,6 +87,7 @@ async def list_flows(
         "after_at": after.created_at if after else None,
         "after_id": after.flow_id if after else None,
         "scanned": scanned,
+        "enough": limit + 1,
         "most": limit + 1,
     }
     async with translated_errors():
@@ -94,7 +95,7 @@ async def list_flows(
     end = None
     if len(rows) > limit:
         end = rows[limit - 1]
-    elif rows and rows[-1]["place"] == scanned:
+    elif rows and not rows[-1]["is_end"]:
         end = rows[-1]
     shown = [row for row in rows[:limit] if row["is_meant"]]
     return FlowPage(shown, Place(end["created_at"], end["flow_id"]) if end else None)

@@ -1,48 +1,86 @@
 -- List flows of one tenant, newest first, from the first :scanned ones that come after the place (:after_at, :after_id).
--- Returns what one summary is made of, its place among those looked at, and whether it is meant; the last one looked at
--- always comes along, so that the next page knows where to go on. What is big stays in the table: only keys are read.
-with looked_at as materialized (
+-- Returns what one summary is made of, its place among those looked at, whether it is meant, and whether it ends the list;
+-- the last one looked at always comes along, so that the next page knows where to go on.
+-- No index has both the account and the order, and which way is quicker depends on the account: a small one's flows are
+-- all read and sorted; a big one's are soon found among the newest flows of all. The planner would guess; this counts.
+with after as not materialized (
     select
-        flow_id, client_account_id, engagement_id, user_id, flow_type, flow_name, flow_status, retry_count,
-        created_at, updated_at, flow_metadata, flow_persistence_data,
-        row_number() over (order by created_at desc, flow_id desc) as place,
-        lead(flow_id) over (order by created_at desc, flow_id desc) is null as is_last
-    from (
-        select *
-        from migration.crewai_flow_state_extensions
-        where
-            client_account_id = :client_account_id
-            and engagement_id = any (cast(:engagement_ids as uuid[]))
-            and (cast(:statuses as text[]) is null or flow_status = any (cast(:statuses as text[])))
-            and (cast(:flow_type as text) is null or flow_type = cast(:flow_type as text))
-            and (cast(:flow_id as uuid) is null or flow_id = cast(:flow_id as uuid))
-            and (cast(:since as timestamptz) is null or created_at >= cast(:since as timestamptz))
-            -- A row without created_at comes first, as in the index.
-            and (
-                cast(:after_id as uuid) is null
-                or (
-                    cast(:after_at as timestamptz) is not null
-                    and (created_at, flow_id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))
-                )
-                or (
-                    cast(:after_at as timestamptz) is null
-                    and (created_at is not null or flow_id < cast(:after_id as uuid))
-                )
+        id, flow_id, created_at,
+        client_account_id = :client_account_id
+        and engagement_id = any (cast(:engagement_ids as uuid[]))
+        and (cast(:statuses as text[]) is null or flow_status = any (cast(:statuses as text[])))
+        and (cast(:flow_type as text) is null or flow_type = cast(:flow_type as text))
+        and (cast(:flow_id as uuid) is null or flow_id = cast(:flow_id as uuid)) as is_candidate
+    from migration.crewai_flow_state_extensions
+    where
+        (cast(:since as timestamptz) is null or created_at >= cast(:since as timestamptz))
+        -- A row without created_at comes first, as in the index.
+        and (
+            cast(:after_id as uuid) is null
+            or (
+                cast(:after_at as timestamptz) is not null
+                and (created_at, flow_id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))
             )
-        order by created_at desc, flow_id desc
-        limit :scanned
-    ) as page
+            or (
+                cast(:after_at as timestamptz) is null
+                and (created_at is not null or flow_id < cast(:after_id as uuid))
+            )
+        )
+),
+
+account as materialized (
+    select count(*) > 5000 as is_big
+    from (
+        select from migration.crewai_flow_state_extensions
+        where client_account_id = :client_account_id
+        limit 5001
+    ) as counted
+),
+
+newest as materialized (
+    select id, flow_id, created_at
+    from (select * from after order by created_at desc, flow_id desc limit 20000) as window_of_all
+    where is_candidate and (select is_big from account)
+    limit :scanned
+),
+
+sorted as materialized (
+    select id, flow_id, created_at
+    -- "offset 0": by the account's index, whatever the order.
+    from (
+        select id, flow_id, created_at from after
+        where is_candidate and (select count(*) from newest) < :enough
+        offset 0
+    ) as all_of_account
+    order by created_at desc, flow_id desc
+    limit :scanned
+),
+
+looked_at as materialized (
+    select
+        *,
+        row_number() over (order by created_at desc, flow_id desc) as place,
+        count(*) over () as total,
+        (select count(*) from newest) >= :enough as is_partial
+    from (
+        select * from newest where (select count(*) from newest) >= :enough
+        union all
+        select * from sorted
+    ) as found
 )
 
 select
     flow.flow_id, flow.client_account_id, flow.engagement_id, flow.user_id, flow.flow_type, flow.flow_name,
-    flow.flow_status, flow.retry_count, flow.created_at, flow.updated_at, flow.place,
+    flow.flow_status, flow.retry_count, flow.created_at, flow.updated_at,
     known.current_phase,
     raw.metadata -> 'last_progress_update' as snapshot,
     raw.metadata -> 'phase_transitions' as transitions,
     raw.metadata #> '{_enrichment,status}' as status_stamps,
-    meant.is_meant
-from looked_at as flow
+    meant.is_meant,
+    looked_at.place = looked_at.total and looked_at.total < :scanned and not looked_at.is_partial as is_end
+from looked_at
+join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
+-- "#> '{}'" reads a compressed column once; "offset 0" keeps what was read.
 cross join lateral (select flow.flow_metadata #> '{}' as metadata offset 0) as raw
 cross join lateral (
     select coalesce(
@@ -55,14 +93,17 @@ cross join lateral (
     ) as current_phase
     offset 0
 ) as known
+cross join lateral (select concat_ws(' ', flow.flow_name, flow.flow_id, flow.user_id) as words) as words
 cross join lateral (
     select
         (cast(:phase as text) is null or known.current_phase = cast(:phase as text))
         and (
             cast(:text as text) is null
-            or position(lower(cast(:text as text)) in lower(concat_ws(' ', flow.flow_name, flow.flow_id, flow.user_id))) > 0
+            -- Not every locale knows the case of every letter.
+            or position(cast(:text as text) in words.words) > 0
+            or position(lower(cast(:text as text)) in lower(words.words)) > 0
         ) as is_meant
 ) as meant
-where meant.is_meant or flow.is_last
-order by flow.place
+where meant.is_meant or looked_at.place = looked_at.total
+order by looked_at.place
 limit :most

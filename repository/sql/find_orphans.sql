@@ -1,0 +1,13 @@
+-- Find child rows without a master, at most 1,000 of those written since :since; returns flow_id, master_flow_id.
+select child.flow_id, coalesce(child.master_flow_id, child.flow_id) as master_flow_id
+from migration.discovery_flows as child
+where
+    child.updated_at >= cast(:since as timestamptz)
+    and child.client_account_id = coalesce(cast(:client_account_id as uuid), child.client_account_id)
+    and child.engagement_id = coalesce(cast(:engagement_id as uuid), child.engagement_id)
+    and not exists (
+        select from migration.crewai_flow_state_extensions as master
+        where master.flow_id = coalesce(child.master_flow_id, child.flow_id)
+    )
+order by child.updated_at desc
+limit 1000
