@@ -15,7 +15,7 @@ from domain.clock import from_microseconds, to_microseconds
 from tasks.queues import KEY_PREFIX
 
 #: A batch that ends its worker so often in a row is set aside.
-MAX_LOST: Final = 5
+MAX_LOST: Final = 20
 
 _KEPT_S: Final = 600
 
@@ -34,15 +34,15 @@ class Attempt:
     was_committed: bool = False
 
 
-def begin_attempt(redis: "Redis", batch_id: str, *, now: datetime, kept_s: float = 0) -> Attempt:
-    """Note that a batch is tried now, for `kept_s` seconds but at least ten minutes."""
+def begin_attempt(redis: "Redis", batch_id: str, *, now: datetime) -> Attempt:
+    """Note that a batch is tried now; the note is kept for ten minutes."""
     key = _key(batch_id)
     pipeline = redis.pipeline()
     pipeline.hsetnx(key, "first_seen", str(to_microseconds(now)))
     pipeline.hincrby(key, "tries", 1)
     pipeline.hincrby(key, "lost", 1)
     pipeline.hmget(key, "first_seen", "committed")
-    pipeline.expire(key, max(_KEPT_S, round(kept_s)))
+    pipeline.expire(key, _KEPT_S)
     try:
         _, tries, lost, (first_seen, committed), _ = pipeline.execute()
     except RedisError as error:

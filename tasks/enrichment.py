@@ -41,8 +41,7 @@ def deliver(task: "Task[..., None]", args: tuple[Any, ...], kwargs: dict[str, An
     message = Message(str(task.name), str(task.request.id), kwargs)
     with _given_back_on_failure():
         loop = worker_loop()
-        kept_s = 2 * loop.settings.flow_grace_s
-        attempt = begin_attempt(loop.redis, message.message_id, now=datetime.now(UTC), kept_s=kept_s)
+        attempt = begin_attempt(loop.redis, message.message_id, now=datetime.now(UTC))
         if args:
             error = InputInvalid("The task takes keyword arguments only.")
             admission = refused_message(message.message_id, repr(args), error)

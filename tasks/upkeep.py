@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery.bootsteps import StartStopStep
+from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import KombuError
 from redis import RedisError
 
@@ -23,7 +24,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Upkeep(StartStopStep):
-    """Two timers of the consumer, running while it is connected."""
+    """Two timers of the consumer, running while it consumes."""
+
+    requires = (Tasks,)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)

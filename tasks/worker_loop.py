@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from celery import signals
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -21,8 +21,6 @@ from tasks.enqueue import QueueSettings, redis_client
 from tasks.merging import Merged, merge
 from tasks.patience import ATTEMPT_TIMEOUT_S
 from tasks.worker_settings import WorkerSettings
-
-_FLAG_TIMEOUT_S: Final = 2.0
 
 Result = TypeVar("Result")
 

@@ -26,9 +26,9 @@ class Delivery:
         self._starting = threading.Lock()
         self._is_running = False
 
-    def append(self, lane: Lane, client_account_id: str, event: bytes) -> None:
+    def append(self, lane: Lane, event: bytes) -> None:
         """Keep an event and let it be sent; fails as `Outbox.append` does."""
-        self.outbox.append(lane, client_account_id, event)
+        self.outbox.append(lane, event)
         self.sender.notice()
         self._syncer.notice()
         if not self._is_running:
@@ -50,7 +50,7 @@ class Delivery:
         """Return whether all that was appended before this call is confirmed, within the time."""
         deadline = time.monotonic() + timeout_s
         segments = self.outbox.close_segments()
-        self.sender.hasten()
+        self.sender.hasten(deadline)
         return self.outbox.wait_until_confirmed(segments, deadline)
 
     def close(self, deadline: float) -> None:

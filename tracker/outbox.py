@@ -51,13 +51,13 @@ class Outbox:
         """Return the name under which workers confirm this outbox's batches."""
         return self.folder.name
 
-    def append(self, lane: Lane, client_account_id: str, event: bytes) -> None:
+    def append(self, lane: Lane, event: bytes) -> None:
         """Keep an event's JSON; once this returns, the event outlives the process.
 
         With OSError the disk is full or gone and the event is lost; with OutboxClosed it belongs into
         the next outbox.
         """
-        record = encode_record(client_account_id, event)
+        record = encode_record(event)
         dropped_records = 0
         with self._lock:
             if not self._fits(len(record)):
@@ -177,7 +177,12 @@ class Outbox:
             segment.sync()
 
     def _begin_segment(self, lane: Lane) -> None:
-        segment = Segment.create(self.folder, lane)
+        try:
+            segment = Segment.create(self.folder, lane)
+        except FileNotFoundError:  # Somebody has removed the folder.
+            os.close(self._folder_lock)
+            self.folder, self._folder_lock = make_folder(self._settings.spool_dir)
+            segment = Segment.create(self.folder, lane)
         if lane in self._open:
             self._open[lane].is_open = False
             self._retired.append(self._open[lane])

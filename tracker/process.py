@@ -52,11 +52,11 @@ class ProcessDelivery:
             return self.settings.is_strict
         return False
 
-    def append(self, lane: Lane, client_account_id: str, event: bytes) -> None:
+    def append(self, lane: Lane, event: bytes) -> None:
         """Keep an event's JSON until a worker confirms it; with OSError or SettingsInvalid it is lost."""
         while True:
             try:
-                return (self._delivery or self._open()).append(lane, client_account_id, event)
+                return (self._delivery or self._open()).append(lane, event)
             except OutboxClosed:
                 continue
 

@@ -28,7 +28,7 @@ def report(kind: type[Event], context: FlowContext, flow_id: UUID | str, **field
     try:
         event = event_text(kind, context, flow_id, **fields)
         lane: Lane = "vital" if kind in _VITAL else "detail"
-        process_delivery.append(lane, str(context.client_account_id), event)
+        process_delivery.append(lane, event)
     except OSError as error:
         process_delivery.losses.note("disk", error)
     except SettingsInvalid as error:

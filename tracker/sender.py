@@ -10,14 +10,14 @@ from tracker.adoption import adopt_orphans
 from tracker.backoff import Backoff
 from tracker.losses import Losses
 from tracker.outbox import Outbox
-from tracker.segments import Segment
-from tracker.window import Parcel, Window
+from tracker.window import Window
 
 logger = logging.getLogger(__name__)
 
-#: Events of the same 50 ms travel together; the first one after a quiet moment leaves at once.
-_PACE_S: Final = 0.05
-_SLOWEST_POLL_S: Final = 0.25
+#: The first event after a quiet moment leaves at once, and what comes within so many seconds travels
+#: together: each message keeps the interpreter from the hooks for about a millisecond.
+_PACE_S: Final = 0.25
+_HURRIED_PACE_S: Final = 0.02
 _TIDY_INTERVAL_S: Final = 1.0
 _ADOPT_INTERVAL_S: Final = 5.0
 
@@ -32,8 +32,7 @@ class Sender:
 
     def __init__(self, outbox: Outbox, losses: Losses, *, confirm_timeout_s: float) -> None:
         self._outbox = outbox
-        self._losses = losses
-        self._window = Window(confirm_timeout_s)
+        self._window = Window(losses, confirm_timeout_s=confirm_timeout_s)
         self._log = losses.log
         self._wake = threading.Event()
         self._nudge = threading.Event()
@@ -43,7 +42,7 @@ class Sender:
         self._is_interrupted = False
         self._broker = Backoff()
         self._redis = Backoff()
-        self._poll_s = _PACE_S
+        self._sent_at = self._hurried_until = 0.0
         self._tidy_at = self._adopt_at = 0.0
         self.thread = threading.Thread(target=self._run, name="enrichment-outbox-sender", daemon=True)
 
@@ -62,15 +61,16 @@ class Sender:
         if not self._wake.is_set():
             self._wake.set()
 
-    def hasten(self) -> None:
-        """Cut short whatever pause the thread makes."""
+    def hasten(self, until: float) -> None:
+        """Cut short what pauses the thread makes until a time of the monotonic clock."""
+        self._hurried_until = until
         self._wake.set()
         self._nudge.set()
 
     def halt(self) -> None:
         """Let the thread end."""
         self._is_halted = self._is_interrupted = True
-        self.hasten()
+        self.hasten(0.0)
 
     def hold(self) -> None:
         """Wait, at most a second, until the thread rests: what it locks at a fork stays locked in the child.
@@ -107,18 +107,17 @@ class Sender:
             self._at_work.acquire()
 
     def _serve(self) -> None:
-        settings = QueueSettings()
-        publisher, inbox = Publisher(settings), ConfirmationInbox(settings, self._outbox.sender_id)
+        settings, sender_id = QueueSettings(), self._outbox.sender_id
+        publisher, inbox = Publisher(settings), ConfirmationInbox(settings, sender_id)
         try:
-            while not self._is_halted:
-                started_at = time.monotonic()
+            while not self._is_halted and self._outbox.sender_id == sender_id:
                 # Cleared before the work, so that what is appended during it is not overlooked.
                 self._wake.clear()
                 self._nudge.clear()
                 self._receive(inbox)
                 self._send(publisher)
-                self._tidy(started_at)
-                self._rest(started_at)
+                self._tidy(time.monotonic())
+                self._rest()
         finally:
             publisher.close()
             inbox.close()
@@ -134,50 +133,31 @@ class Sender:
         self._note_success(self._redis)
         if self._window.confirm(batch_ids, time.monotonic()):
             self._outbox.settle()
-            self._poll_s = _PACE_S
-        else:
-            self._poll_s = min(self._poll_s * 1.5, _SLOWEST_POLL_S)
 
     def _send(self, publisher: Publisher) -> None:
-        if time.monotonic() < self._broker.retry_at or not self._publish_due(publisher):
+        if time.monotonic() < self._broker.retry_at:
             return
-        for segment, size in self._outbox.unread():
-            while not self._window.is_full and self._take(segment, size):
-                if not self._publish_due(publisher):
-                    return
+        unread = self._outbox.unread()
+        while self._publish_due(publisher) and unread and not self._window.is_full:
+            self._window.take(unread)
+            unread = [(segment, size) for segment, size in unread if segment.read_to < size]
 
     def _publish_due(self, publisher: Publisher) -> bool:
         for parcel in self._window.due(time.monotonic()):
             if self._is_interrupted:
                 return False
+            batch = self._window.batch(parcel, self._outbox.sender_id)
+            if batch is None:
+                continue
             try:
-                publisher.publish(parcel.batch(self._outbox.sender_id))
-            except FileNotFoundError as error:
-                self._lose(parcel, error)
+                publisher.publish(batch)
             except BrokerUnavailable as error:
                 self._note_failure(self._broker, error)
                 return False
-            else:
-                self._window.note_sent(parcel, time.monotonic())
-                self._note_success(self._broker)
-                self._poll_s = _PACE_S
+            self._sent_at = time.monotonic()
+            self._window.note_sent(parcel, self._sent_at)
+            self._note_success(self._broker)
         return True
-
-    def _take(self, segment: Segment, up_to: int) -> bool:
-        former = segment.read_to
-        try:
-            corrupt_records = self._window.take(segment, up_to)
-        except FileNotFoundError as error:
-            self._losses.note("disk", error, segment.pending_records)
-            segment.read_to = segment.size
-            return False
-        if corrupt_records:
-            self._losses.note("corrupt", f"records of {segment.path} are torn or damaged", corrupt_records)
-        return segment.read_to > former
-
-    def _lose(self, parcel: Parcel, cause: Exception) -> None:
-        self._losses.note("disk", cause, parcel.record_count)
-        self._window.discard(parcel)
 
     def _tidy(self, now: float) -> None:
         if now >= self._tidy_at:
@@ -189,18 +169,21 @@ class Sender:
             if adopt_orphans(self._outbox):
                 self._wake.set()
 
-    def _rest(self, started_at: float) -> None:
+    def _rest(self) -> None:
         is_deaf = self._broker.is_failing or self._window.is_full
         self._wait(self._nudge if is_deaf else self._wake, self._rest_s())
-        self._wait(self._nudge, started_at + _PACE_S - time.monotonic())
+        self._wait(self._nudge, self._sent_at + self._pace_s() - time.monotonic())
 
     def _rest_s(self) -> float:
         now, rest_s = time.monotonic(), _TIDY_INTERVAL_S
         if self._broker.is_failing:
             rest_s = min(rest_s, self._broker.retry_at - now)
         if self._window:
-            rest_s = min(rest_s, max(self._poll_s, self._redis.retry_at - now))
+            rest_s = min(rest_s, max(self._pace_s(), self._redis.retry_at - now))
         return rest_s
+
+    def _pace_s(self) -> float:
+        return _HURRIED_PACE_S if time.monotonic() < self._hurried_until else _PACE_S
 
     def _note_failure(self, service: Backoff, error: Exception) -> None:
         service.note_failure()

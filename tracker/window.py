@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from domain.clock import uuid7
+from domain.clock import uuid7_text
 from tasks.enqueue import Batch
-from tracker.segments import Segment
+from tracker.losses import Losses
+from tracker.segments import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Segment
 
 #: So many batches may be under way; the rest waits on disk.
 WINDOW_BATCHES: Final = 64
@@ -16,38 +17,34 @@ _LONGEST_CONFIRM_TIMEOUT_S: Final = 600.0
 _NEVER: Final = float("-inf")
 
 
-@dataclass(slots=True, eq=False)
-class Parcel:
-    """One batch under way; it knows where its events are, and holds them only until it was sent once."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a segment, and how many of its records are in the batch."""
 
-    batch_id: str
-    client_account_id: bytes
     segment: Segment
     start: int
     end: int
     record_count: int
-    events: list[bytes] | None
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """One batch under way; it knows where its events are, and holds them only until it was sent once."""
+
+    client_account_id: bytes
+    batch_id: str = field(default_factory=lambda: uuid7_text(time.time_ns() // 1000))
+    spans: list[Span] = field(default_factory=list)
+    events: list[bytes] | None = field(default_factory=list)
     sent_at: float = _NEVER
     resend_at: float = 0.0
     resends: int = 0
 
-    def batch(self, sender_id: str) -> Batch:
-        """Return the message, read from the segment again if it was sent before."""
-        events = self.events
-        if events is None:
-            events = self.segment.read(self.start, self.end).events.get(self.client_account_id, [])
-        return Batch(
-            batch_id=self.batch_id,
-            sender_id=sender_id,
-            client_account_id=self.client_account_id.decode(),
-            events=(b"[%b]" % b",".join(events)).decode(),
-        )
-
 
 class Window:
-    """The batches under way, at most 64 stretches of segments; belongs to the sender's thread."""
+    """The batches under way, about 64 of them at most; belongs to the sender's thread."""
 
-    def __init__(self, confirm_timeout_s: float) -> None:
+    def __init__(self, losses: Losses, *, confirm_timeout_s: float) -> None:
+        self._losses = losses
         self._confirm_timeout_s = confirm_timeout_s
         self._parcels: dict[str, Parcel] = {}
         self._last_confirmed_at = _NEVER
@@ -60,17 +57,25 @@ class Window:
         """Return whether nothing new may be taken before something is confirmed."""
         return len(self._parcels) >= WINDOW_BATCHES
 
-    def take(self, segment: Segment, up_to: int) -> int:
-        """Put a segment's next stretch under way, a parcel per client account; return its corrupt records."""
-        start, span = segment.read_to, segment.read(segment.read_to, up_to)
-        for account, events in span.events.items():
-            batch_id = str(uuid7(time.time_ns() // 1000))
-            self._parcels[batch_id] = Parcel(
-                batch_id, account, segment, start, span.end, record_count=len(events), events=events
-            )
-            segment.batches_under_way += 1
-        segment.read_to = span.end
-        return span.corrupt_records
+    def take(self, unread: Iterable[tuple[Segment, int]]) -> None:
+        """Put as much as a message holds under way, a parcel for each client account in it.
+
+        `unread` is segments, each with the size up to which it may be read.
+        """
+        parcels: dict[bytes, Parcel] = {}
+        free_records, free_bytes = MAX_BATCH_RECORDS, MAX_BATCH_BYTES
+        for segment, up_to in unread:
+            start = segment.read_to
+            for account, events in self._read_on(segment, up_to, free_records, free_bytes).items():
+                parcel = parcels.setdefault(account, Parcel(account))
+                parcel.spans.append(Span(segment, start, segment.read_to, len(events)))
+                parcel.events = [*(parcel.events or ()), *events]
+                segment.batches_under_way += 1
+                free_records -= len(events)
+            free_bytes -= segment.read_to - start
+            if min(free_records, free_bytes) <= 0:
+                break
+        self._parcels.update((parcel.batch_id, parcel) for parcel in parcels.values())
 
     def due(self, now: float) -> Iterator[Parcel]:
         """Yield what was never sent, then what waited too long for its confirmation.
@@ -80,9 +85,6 @@ class Window:
         """
         is_oldest = True
         for parcel in list(self._parcels.values()):
-            if parcel.segment.is_dropped:
-                self.discard(parcel)
-                continue
             if parcel.resend_at <= now and (is_oldest or parcel.sent_at <= self._last_confirmed_at):
                 yield parcel
             is_oldest = False
@@ -92,6 +94,19 @@ class Window:
         for parcel in self._parcels.values():
             parcel.resend_at = 0.0
             break
+
+    def batch(self, parcel: Parcel, sender_id: str) -> Batch | None:
+        """Return a parcel's message; None, and forget it, if its events were dropped meanwhile."""
+        events = self._read_again(parcel) if parcel.events is None else parcel.events
+        if not events:
+            self._remove(parcel)
+            return None
+        return Batch(
+            batch_id=parcel.batch_id,
+            sender_id=sender_id,
+            client_account_id=parcel.client_account_id.decode(),
+            events=(b"[%b]" % b",".join(events)).decode(),
+        )
 
     def note_sent(self, parcel: Parcel, now: float) -> None:
         """Start the parcel's time to be confirmed, twice as long with each resend, up to ten minutes."""
@@ -103,13 +118,41 @@ class Window:
         """Remove the batches that a worker committed; return how many of them were under way."""
         confirmed = [self._parcels[batch_id] for batch_id in set(batch_ids) & self._parcels.keys()]
         for parcel in confirmed:
-            self.discard(parcel)
-            parcel.segment.confirmed_records += parcel.record_count
+            self._remove(parcel)
+            for span in parcel.spans:
+                span.segment.confirmed_records += span.record_count
         if confirmed:
             self._last_confirmed_at = now
         return len(confirmed)
 
-    def discard(self, parcel: Parcel) -> None:
-        """Forget a batch without a confirmation."""
+    def _read_on(
+        self, segment: Segment, up_to: int, max_records: int, max_bytes: int
+    ) -> dict[bytes, list[bytes]]:
+        try:
+            found = segment.read(segment.read_to, up_to, max_records=max_records, max_bytes=max_bytes)
+        except FileNotFoundError as error:
+            self._losses.note("disk", error, segment.records - segment.read_records)
+            segment.read_to = segment.size
+            return {}
+        if found.corrupt_records:
+            self._losses.note("corrupt", f"{segment.path} is torn or damaged", found.corrupt_records)
+        segment.read_to = found.end
+        segment.read_records += sum(map(len, found.events.values()))
+        return found.events
+
+    def _read_again(self, parcel: Parcel) -> list[bytes]:
+        events: list[bytes] = []
+        for span in parcel.spans:
+            if not span.segment.is_dropped:
+                try:
+                    found = span.segment.read(span.start, span.end)
+                except FileNotFoundError as error:
+                    self._losses.note("disk", error, span.record_count)
+                else:
+                    events += found.events.get(parcel.client_account_id, ())
+        return events
+
+    def _remove(self, parcel: Parcel) -> None:
         del self._parcels[parcel.batch_id]
-        parcel.segment.batches_under_way -= 1
+        for span in parcel.spans:
+            span.segment.batches_under_way -= 1

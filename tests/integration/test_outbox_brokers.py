@@ -82,9 +82,9 @@ def test_events_travel_over_tls(own_redis, tls, use_broker):
 def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(own_redis, tls, use_broker):
     settings = use_broker(REDIS_URL=tls_url(own_redis, tls))
     publisher, inbox = Publisher(settings), ConfirmationInbox(settings, "me")
-    with pytest.raises(BrokerUnavailable, match="(?i)certificate"):
+    with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
         publisher.publish(a_batch())
-    with pytest.raises(BrokerUnavailable, match="(?i)certificate"):
+    with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
         inbox.receive()
     publisher.close()
     inbox.close()

@@ -1,3 +1,4 @@
+import json
 import random
 import signal
 import time
@@ -37,7 +38,7 @@ def spooled(folder: Path) -> list[str]:
     for segment in map(Segment.find, (folder / "spool").glob("*/*.log")):
         while segment.read_to < segment.size:
             span = segment.read(segment.read_to, segment.size)
-            ids += [text[13:49].decode() for texts in span.events.values() for text in texts]
+            ids += [json.loads(text)["event_id"] for texts in span.events.values() for text in texts]
             segment.read_to = span.end
     return ids
 
@@ -262,7 +263,8 @@ say(3_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 os.dup2(os.open("/dev/null", os.O_WRONLY), notes)
 say(30_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, tracker.outbox_status()["pending_records"], flush=True)
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(grown, tracker.outbox_status()["pending_records"], flush=True)
 os._exit(0)
 """
     orchestrator = start(lines, redis_url)

@@ -9,6 +9,7 @@ from domain import FlowContext
 from domain.events import FlowRetried, new_event
 from scripts.leash import children, send
 from scripts.processes import Leashed
+from tasks.attempts import MAX_LOST
 from tasks.dead_letters import Selection
 from tasks.queues import KEY_PREFIX
 from tests.eventually import eventually
@@ -66,17 +67,17 @@ def test_a_killed_child_gives_its_message_back(
     eventually(lambda: workplace.attempts(message_id) == 2)
 
 
-def test_a_batch_that_ended_its_worker_five_times_in_a_row_is_set_aside(
+def test_a_batch_that_ended_its_worker_too_often_in_a_row_is_set_aside(
     workplace: Workplace, context: FlowContext
 ) -> None:
     flow_id, batch_id, sender_id = workplace.new_flow(context), str(uuid4()), uuid4().hex
-    workplace.redis.hset(f"{KEY_PREFIX}attempt:{batch_id}", mapping={"lost": 5, "tries": 7})
+    workplace.redis.hset(f"{KEY_PREFIX}attempt:{batch_id}", mapping={"lost": MAX_LOST, "tries": 27})
     event = new_event(FlowRetried, context, flow_id)
     workplace.publish([event], context, batch_id=batch_id, sender_id=sender_id)
     [confirmation] = eventually(lambda: workplace.confirmations(sender_id))
     assert (confirmation["applied"], confirmation["dead"]) == (0, 1)
     [letter] = workplace.letters(Selection(flow_id=str(flow_id)))
-    assert (letter.reason, letter.attempts) == ("worker_lost", 8)
+    assert (letter.reason, letter.attempts) == ("worker_lost", 28)
     assert retries(workplace, flow_id) == 0
 
 

@@ -16,7 +16,7 @@ from scripts.embedded import EmbeddedRedis
 from scripts.leash import children, send
 from scripts.processes import Leashed
 from tasks.enqueue import BrokerUnavailable
-from tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE
+from tasks.queues import BACKFILL_QUEUE, DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE
 from tests.databases import temporary_database
 from tests.eventually import eventually
 from tests.rabbitmq import RabbitMQ
@@ -95,6 +95,20 @@ def test_an_unknown_task_becomes_a_dead_letter(site: Site) -> None:
     eventually(lambda: [letter for letter in site.place.letters() if letter.reason == "unknown_task"])
 
 
+def test_a_batch_is_not_confirmed_before_its_dead_letters_are_kept(site: Site, context: FlowContext) -> None:
+    sender_id = uuid4().hex
+    with site.channel() as channel:
+        channel.queue_delete(DEAD_LETTER_QUEUE)
+        channel.queue_declare(DEAD_LETTER_QUEUE, durable=True, auto_delete=False)
+    site.place.publish(['{"kind": "no event"}'], context, sender_id=sender_id)
+    time.sleep(1.5)
+    assert site.place.confirmations(sender_id) == []
+    with site.channel() as channel:
+        channel.queue_delete(DEAD_LETTER_QUEUE)
+    assert eventually(lambda: site.place.confirmations(sender_id))[0]["dead"] == 1
+    assert [letter.reason for letter in site.place.letters()] == ["invalid"]
+
+
 def test_a_killed_child_gives_its_message_back(site: Site, context: FlowContext) -> None:
     flow_id = site.place.new_flow(context)
     with site.place.database() as database, database.transaction():
@@ -115,12 +129,15 @@ def test_without_redis_batches_are_applied_and_what_could_not_be_told_is_counted
     for _ in range(3):
         site.retry(context, flow_id, sender_id=sender_id)
     eventually(lambda: site.retries(flow_id) == 3)
-    eventually(lambda: site.waiting(ENRICHMENT_QUEUE) == 0)
+    eventually(lambda: site.place.log.read_text().count("is not confirmed yet") >= 3)
     site.redis.start()
-    while not (counted := site.place.counters()).get("unconfirmed", 0) >= 3:
+
+    def is_counted() -> bool:
         site.retry(context, flow_id)
-        time.sleep(0.1)
-    assert counted["applied"] > before.get("applied", 0) + 3
+        return site.place.counters().get("unconfirmed", 0) == 3
+
+    eventually(is_counted)
+    assert site.place.counters()["applied"] > before.get("applied", 0) + 3
     assert site.place.confirmations(sender_id) == []
 
 

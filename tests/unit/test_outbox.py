@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.event_lines import content_of, event_line
 from tracker.adoption import adopt_orphans
 from tracker.losses import Losses
 from tracker.outbox import Outbox, OutboxClosed
 from tracker.segments import Lane, Segment, segments_in
 from tracker.settings import OutboxSettings
 from tracker.spool import purge, statuses
-
-ACCOUNT = "00000000-0000-0000-0000-000000000001"
 
 
 class Outboxes:
@@ -44,9 +43,10 @@ def outboxes(tmp_path: Path) -> Iterator[Outboxes]:
     outboxes.close_all()
 
 
-def fill(outbox: Outbox, lane: Lane, *numbers: int, size: int = 100) -> None:
+def fill(outbox: Outbox, lane: Lane, *numbers: int) -> None:
+    """Append records of 100 bytes."""
     for number in numbers:
-        outbox.append(lane, ACCOUNT, f'{{"n":{number:0{size - 53}d}}}'.encode())
+        outbox.append(lane, event_line(f"{number:023d}"))
 
 
 def numbers_in(folder: Path, lane: Lane | None = None) -> list[int]:
@@ -54,7 +54,7 @@ def numbers_in(folder: Path, lane: Lane | None = None) -> list[int]:
     for segment in map(Segment.find, segments_in(folder)):
         if lane in (None, segment.lane) and segment.size:
             events = segment.read(0, segment.size).events
-            found += [int(event[5:-1]) for account in events.values() for event in account]
+            found += [int(content_of(event)) for texts in events.values() for event in texts]
     return sorted(found)
 
 

@@ -1,15 +1,18 @@
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tasks.batch import Batch
+from tests.event_lines import ACCOUNT, event_line
 from tracker.backoff import Backoff
-from tracker.segments import Segment, encode_record
+from tracker.losses import Losses
+from tracker.segments import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Segment, encode_record
 from tracker.window import WINDOW_BATCHES, Parcel, Window
 
-ACCOUNT = "00000000-0000-0000-0000-000000000001"
-OTHER = "00000000-0000-0000-0000-000000000002"
+OTHER = ACCOUNT.replace("1", "2")
 
 
 @pytest.fixture
@@ -18,13 +21,18 @@ def segment(tmp_path: Path) -> Segment:
 
 
 @pytest.fixture
-def window() -> Window:
-    return Window(confirm_timeout_s=30)
+def losses() -> Losses:
+    return Losses()
+
+
+@pytest.fixture
+def window(losses: Losses) -> Window:
+    return Window(losses, confirm_timeout_s=30)
 
 
 def fill(segment: Segment, *numbers: int, account: str = ACCOUNT) -> None:
     for number in numbers:
-        segment.append(encode_record(account, b"%d" % number))
+        segment.append(encode_record(event_line(number, account=account)))
 
 
 def send(window: Window, segment: Segment, *, now: float, batches: int = 1) -> list[Parcel]:
@@ -32,11 +40,20 @@ def send(window: Window, segment: Segment, *, now: float, batches: int = 1) -> l
     sent = []
     for number in range(batches):
         fill(segment, number)
-        window.take(segment, segment.size)
+        window.take([(segment, segment.size)])
         for parcel in window.due(now):
             window.note_sent(parcel, now)
             sent.append(parcel)
     return sent
+
+
+def batches_due(window: Window) -> list[Batch]:
+    batches = [window.batch(parcel, "me") for parcel in window.due(0)]
+    return [batch for batch in batches if batch is not None]
+
+
+def contents(batch: Batch) -> list[Any]:
+    return [event["n"] for event in json.loads(batch.events)]
 
 
 def due(window: Window, now: float) -> list[Parcel]:
@@ -52,9 +69,9 @@ def test_a_batch_holds_the_events_of_one_client_account(window, segment):
     fill(segment, 1)
     fill(segment, 2, account=OTHER)
     fill(segment, 3)
-    window.take(segment, segment.size)
-    batches = [parcel.batch("me") for parcel in window.due(0)]
-    assert [(batch.client_account_id, json.loads(batch.events)) for batch in batches] == [
+    window.take([(segment, segment.size)])
+    batches = batches_due(window)
+    assert [(batch.client_account_id, contents(batch)) for batch in batches] == [
         (ACCOUNT, [1, 3]),
         (OTHER, [2]),
     ]
@@ -64,12 +81,12 @@ def test_a_batch_holds_the_events_of_one_client_account(window, segment):
 
 def test_a_repeated_batch_is_the_same_and_is_read_from_the_file(window, segment):
     fill(segment, 1, 2, 3)
-    window.take(segment, segment.size)
+    window.take([(segment, segment.size)])
     [parcel] = window.due(0)
-    first = parcel.batch("me")
+    first = window.batch(parcel, "me")
     window.note_sent(parcel, 0)
     assert parcel.events is None
-    assert parcel.batch("me") == first
+    assert window.batch(parcel, "me") == first
 
 
 def test_nothing_is_repeated_before_its_time(window, segment):
@@ -120,16 +137,55 @@ def test_a_confirmed_batch_is_never_repeated_and_a_strange_confirmation_is_ignor
 
 def test_a_batch_that_failed_to_go_out_is_due_again_at_once(window, segment):
     fill(segment, 1)
-    window.take(segment, segment.size)
-    assert [parcel.batch("me").events for parcel in window.due(0)] == ["[1]"]
-    assert [parcel.batch("me").events for parcel in window.due(0)] == ["[1]"]
+    window.take([(segment, segment.size)])
+    [first] = batches_due(window)
+    [second] = batches_due(window)
+    assert first == second
 
 
 def test_a_dropped_segment_takes_its_batches_along(window, segment):
-    send(window, segment, now=0, batches=3)
+    parcels = send(window, segment, now=0, batches=3)
     segment.is_dropped = True
-    assert due(window, 1_000) == []
+    assert [window.batch(parcel, "me") for parcel in parcels] == [None, None, None]
     assert len(window) == 0
+
+
+def test_a_segment_that_vanished_costs_its_own_events_and_no_others(window, segment, losses, tmp_path):
+    other = Segment.create(tmp_path, "vital")
+    fill(segment, 1, 2)
+    fill(other, 3)
+    window.take([(segment, segment.size), (other, other.size)])
+    [parcel] = window.due(0)
+    window.note_sent(parcel, 0)
+    segment.path.unlink()
+    batch = window.batch(parcel, "me")
+    assert batch is not None
+    assert contents(batch) == [3]
+    fill(segment, 4, 5, 6)
+    window.take([(segment, segment.size)])
+    assert losses.counts() == {"disk": 2 + 3}
+    assert segment.read_to == segment.size
+
+
+def test_one_message_is_made_of_several_segments_up_to_its_bounds(window, tmp_path):
+    segments = [Segment.create(tmp_path, "detail") for _ in range(4)]
+    for segment in segments:
+        fill(segment, *range(200))
+    unread = [(segment, segment.size) for segment in segments]
+    window.take(unread)
+    assert [segment.read_to == segment.size for segment in segments] == [True, True, False, False]
+    [batch] = batches_due(window)
+    assert len(json.loads(batch.events)) == MAX_BATCH_RECORDS
+    assert contents(batch) == [*range(200), *range(200), *range(100)]
+
+
+def test_a_message_of_large_events_is_bounded_in_bytes(window, tmp_path):
+    segments = [Segment.create(tmp_path, "detail") for _ in range(8)]
+    for segment in segments:
+        segment.append(encode_record(event_line("x" * (MAX_BATCH_BYTES // 3))))
+    window.take([(segment, segment.size) for segment in segments])
+    [batch] = batches_due(window)
+    assert MAX_BATCH_BYTES / 2 < len(batch.events) < MAX_BATCH_BYTES * 1.5
 
 
 def test_the_window_is_full_at_its_bound_and_holds_no_events(window, segment):
@@ -142,15 +198,17 @@ def test_the_window_is_full_at_its_bound_and_holds_no_events(window, segment):
     assert not window.is_full
 
 
-def test_corrupt_records_are_counted_and_passed_over(window, segment):
+def test_corrupt_records_are_counted_and_passed_over(window, segment, losses):
     fill(segment, 1)
     segment.close()
     with segment.path.open("ab") as file:
         file.write(b"torn")
     found = Segment.find(segment.path)
-    assert window.take(found, found.size) == 0
-    assert window.take(found, found.size) == 1
+    for _ in range(2):
+        window.take([(found, found.size)])
     assert found.read_to == found.size
+    assert losses.counts() == {"corrupt": 1}
+    assert len(window) == 1
 
 
 def test_pauses_double_from_a_tenth_of_a_second_to_five_and_end_with_success(monkeypatch):
