@@ -1,0 +1,71 @@
+"""Starts the status API and the live page: `python -m status --port 8000`."""
+
+import asyncio
+import signal
+import socket
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+from typing_extensions import override
+
+from domain import EnrichmentError
+from repository.settings import DatabaseSettings, RedisSettings
+from status.app import make_app
+from status.event_stream import SEND_TIMEOUT_S
+from status.settings import StatusSettings
+
+_BACKLOG: Final = 2_048
+
+cli = typer.Typer(add_completion=False)
+
+
+class _Server(uvicorn.Server):
+    """Ends the event streams as soon as it is told to stop; it would wait for them."""
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        app = self.config.app
+        if isinstance(app, FastAPI) and hasattr(app.state, "status"):
+            app.state.status.changes.close()
+        super().handle_exit(sig, frame)
+
+
+@cli.command()
+def main(
+    port: Annotated[int, typer.Option(help="0 for any free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="By default only this machine can reach it.")] = "127.0.0.1",
+) -> None:
+    """Serve the status API and the live page."""  # noqa: DOC501
+    try:
+        app = make_app(StatusSettings(), database=DatabaseSettings(), redis=RedisSettings())
+    except EnrichmentError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    with _listening_socket(host, port) as listener:
+        typer.echo(f"Flow status at http://{host}:{listener.getsockname()[1]}/")
+        config = uvicorn.Config(
+            app,
+            backlog=_BACKLOG,
+            h11_max_incomplete_event_size=16_384,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        asyncio.run(_Server(config).serve([listener]))
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket whose connections the kernel ends when the other side takes nothing any more."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_TIMEOUT_S * 1000))
+    return listener
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    cli()

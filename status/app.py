@@ -1,0 +1,64 @@
+"""The status application: API, live page and probes in one."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from repository.settings import DatabaseSettings, RedisSettings
+from status import api, page, probes
+from status.problems import problem_of
+from status.routes import HEADERS
+from status.settings import StatusSettings
+
+
+def make_app(
+    settings: StatusSettings | None = None,
+    *,
+    database: DatabaseSettings | None = None,
+    redis: RedisSettings | None = None,
+) -> FastAPI:
+    """Return the application; what is None is read from the environment when it starts."""
+    app = FastAPI(
+        title="Flow status",
+        version="1",
+        description="What flows are doing. Send `Authorization: Bearer <token>`.",
+        # Their pages load scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        # Nothing is for anybody, so the router serves it.
+        openapi_url=None,
+    )
+    app.state.status_settings = settings
+    app.state.database_settings = database
+    app.state.redis_settings = redis
+    for router in (api.router, probes.router, page.router):
+        app.include_router(router)
+    for kind in (HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _tell)
+    _describe_security(app)
+    return app
+
+
+async def _tell(_request: Request, error: Exception) -> Response:
+    response = problem_of(error)
+    if response is None:
+        raise error
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    response.headers.update(HEADERS)
+    return response
+
+
+def _describe_security(app: FastAPI) -> None:
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["token"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        document["security"] = [{"token": []}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it

@@ -1,0 +1,67 @@
+"""A response that goes on: server-sent events, cut when nobody reads them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Final
+from uuid import UUID
+
+from fastapi import Request, Response
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
+
+from status.listeners import Listener
+from status.service import service_of
+from status.tokens import Viewer
+
+_log = logging.getLogger(__name__)
+
+#: Who does not take what we send for so long is cut; `python -m status` has the kernel do the same.
+SEND_TIMEOUT_S: Final = 20.0
+
+
+class EventStream(Response):
+    """Sends what a listener is told until it leaves, its token ends, or it is too slow."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, listener: Listener, stack: AsyncExitStack, *, lasts_s: float) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._listener = listener
+        self._stack = stack
+        self._lasts_s = lasts_s
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        leaving = asyncio.create_task(self._cut_when_gone(receive))
+        try:
+            async with self._stack, aclosing(self._listener.texts(lasts_s=self._lasts_s)) as texts:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await self._send_all(texts, send)
+        except TimeoutError:
+            _log.info("An event stream was cut: nothing was read from it for %s s.", SEND_TIMEOUT_S)
+        finally:
+            leaving.cancel()
+
+    async def _send_all(self, texts: AsyncIterator[bytes], send: Send) -> None:
+        async for text in texts:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _cut_when_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._listener.cut()
+
+
+async def open_stream(request: Request, viewer: Viewer, flow_id: UUID | None = None) -> EventStream:
+    """Return a stream of the changes a viewer may see, of all flows or of one, once it is being told them."""
+    stack = AsyncExitStack()
+    listening = service_of(request).changes.listening(
+        viewer.scope, flow_id, last_event_id=request.headers.get("last-event-id", "")[:100]
+    )
+    listener = await stack.enter_async_context(listening)
+    return EventStream(listener, stack, lasts_s=viewer.expires_in_s)

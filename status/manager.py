@@ -1,0 +1,95 @@
+"""The status manager: what the flows of one tenant are doing, told from the master rows."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain import FlowContext, FlowNotFound
+from repository.arguments import parse_id
+from repository.status_reads import FlowFilter, FlowScope, list_flows, read_one
+from status.cursors import cursor_of, place_of
+from status.timeline import bars_of
+from status.views import (
+    Activity,
+    Errors,
+    FlowList,
+    FlowStatus,
+    Timeline,
+    bar_views,
+    newest_first,
+    object_of,
+    status_of,
+    summary_of,
+)
+
+_ANY_FLOW: Final = FlowFilter()
+_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+
+
+class FlowStatusManager:
+    """Reads the flows that a tenant may see; a flow of another one is not found.
+
+    Every call may raise DatabaseUnavailable; those about one flow raise FlowNotFound, and InputInvalid
+    for what is no id. Nothing is written, and the transaction stays the caller's.
+    """
+
+    def __init__(self, db: AsyncSession, context: FlowContext | FlowScope) -> None:
+        self._db = db
+        self._scope = FlowScope.of(context) if isinstance(context, FlowContext) else context
+
+    async def list_flows(
+        self, wanted: FlowFilter = _ANY_FLOW, *, cursor: str | None = None, limit: int = 50
+    ) -> FlowList:
+        """Return a page of the list, newest first; raises InputInvalid for a cursor that is none."""
+        after = place_of(cursor) if cursor else None
+        page = await list_flows(self._db, self._scope, wanted=wanted, after=after, limit=limit)
+        return FlowList(
+            flows=[summary_of(row) for row in page.rows],
+            next_cursor=cursor_of(page.next_place) if page.next_place else None,
+        )
+
+    async def get_flow_status(self, flow_id: UUID | str, include_details: bool = False) -> FlowStatus:  # noqa: FBT001, FBT002
+        """Return what a flow is doing; with details, also what its child row says in a few words."""
+        row = await self._read("read_status", flow_id)
+        child = None
+        if include_details:
+            child = await read_one(self._db, "read_child_status", self._scope, row["flow_id"])
+        return status_of(row, child)
+
+    async def get_timeline(self, flow_id: UUID | str) -> Timeline:
+        """Return a flow's phases as bars, with the transitions they were made from."""
+        row = await self._read("read_timeline", flow_id)
+        bars = bars_of(row["transitions"], is_over=row["flow_status"] in _ENDED, over_at=row["updated_at"])
+        return Timeline(
+            flow_id=parse_id(flow_id, name="flow id"),
+            bars=bar_views(bars),
+            transitions=newest_first(row["transitions"])[::-1],
+        )
+
+    async def get_errors(self, flow_id: UUID | str) -> Errors:
+        """Return a flow's newest errors."""
+        row = await self._read("read_errors", flow_id)
+        return Errors(
+            flow_id=parse_id(flow_id, name="flow id"),
+            retry_count=row["retry_count"],
+            errors=newest_first(row["errors"]),
+        )
+
+    async def get_activity(self, flow_id: UUID | str) -> Activity:
+        """Return what agents of a flow did, and what was measured."""
+        row = await self._read("read_activity", flow_id)
+        return Activity(
+            flow_id=parse_id(flow_id, name="flow id"),
+            collaborations=newest_first(row["collaborations"]),
+            agent_performance_metrics=object_of(row["agents"]),
+            memory_usage_metrics=object_of(row["memory"]),
+        )
+
+    async def _read(self, name: str, flow_id: UUID | str) -> RowMapping:
+        flow = parse_id(flow_id, name="flow id")
+        row = await read_one(self._db, name, self._scope, flow)
+        if row is None:
+            raise FlowNotFound(f"There is no flow {flow}.")
+        return row

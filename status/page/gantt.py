@@ -1,0 +1,149 @@
+"""Where bars, waits and errors stand on the line of time, in percent of its width."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from domain.clock import parse_time
+from status.page.words import lasting, moment, plain
+from status.views import BarView, PhaseView
+
+_LEAST_WIDTH: Final = 0.7
+_MOST_TICKS: Final = 6
+_STEPS_S: Final = (
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800,
+    3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 31_536_000,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the line, with what to say about it."""
+
+    x: float
+    width: float
+    kind: str
+    title: str
+
+
+@dataclass(slots=True)
+class Row:
+    """One phase and what it did."""
+
+    phase: str
+    status: str
+    worked: str
+    attempts: int
+    bars: list[Span] = field(default_factory=list)
+    waits: list[Span] = field(default_factory=list)
+    errors: list[Span] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on the axis."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gantt:
+    """All rows, and their common axis; without any row there is nothing to show."""
+
+    rows: list[Row]
+    ticks: list[Tick]
+    started_at: datetime | None = None
+    lasts: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    begin: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        return max((self.end - self.begin).total_seconds(), 0.001)
+
+    def at(self, moment: datetime) -> float:
+        share = (moment - self.begin).total_seconds() / self.seconds
+        return round(min(1.0, max(0.0, share)) * 100, 3)
+
+    def span(self, begin: datetime, end: datetime, *, kind: str, title: str) -> Span:
+        x, until = self.at(begin), self.at(end)
+        width = max(until - x, _LEAST_WIDTH)
+        return Span(round(min(x, 100 - width), 3), round(width, 3), kind, title)
+
+    def ticks(self) -> list[Tick]:
+        step = next((step for step in _STEPS_S if self.seconds / step <= _MOST_TICKS), self.seconds)
+        count = int(self.seconds / step)
+        return [
+            Tick(round(number * step / self.seconds * 100, 3), _offset(number * step))
+            for number in range(count + 1)
+        ]
+
+
+def gantt_of(
+    bars: Sequence[BarView], errors: Iterable[Mapping[str, Any]], phases: Iterable[PhaseView]
+) -> Gantt:
+    """Return the chart of a flow; a bar without an end lasts until now."""
+    if not bars:
+        return Gantt([], [])
+    now = datetime.now(UTC)
+    begin = min(bar.started_at for bar in bars)
+    axis = _Axis(begin, max(begin, *(bar.ended_at or now for bar in bars)))
+    rows: dict[str, Row] = {}
+    for bar in bars:
+        row = rows.setdefault(bar.phase, Row(bar.phase, bar.status, "-", 0))
+        _draw(row, bar, axis, now=now)
+    for phase in phases:
+        if phase.phase in rows and phase.execution_time_ms is not None:
+            row = rows[phase.phase]
+            row.worked = lasting(phase.execution_time_ms)
+            row.attempts = max(row.attempts, phase.attempts or 1)
+    for error in errors:
+        _mark(rows, error, axis)
+    return Gantt(list(rows.values()), axis.ticks(), begin, lasting(axis.seconds * 1000))
+
+
+def _draw(row: Row, bar: BarView, axis: _Axis, *, now: datetime) -> None:
+    end = bar.ended_at or now
+    took = lasting((end - bar.started_at).total_seconds() * 1000)
+    row.status, row.attempts = bar.status, max(row.attempts, bar.attempt)
+    row.worked = lasting(bar.execution_time_ms if bar.execution_time_ms is not None else _worked_ms(bar, end))
+    what = f"{plain(bar.phase)}, attempt {bar.attempt}: {plain(bar.status)}"
+    title = f"{what}, from {moment(bar.started_at)}, {took}"
+    row.bars.append(axis.span(bar.started_at, end, kind=bar.status, title=title))
+    for wait in bar.waits:
+        until = wait.ended_at or now
+        reason = "approval" if wait.for_approval else "input"
+        waited = lasting((until - wait.started_at).total_seconds() * 1000)
+        row.waits.append(
+            axis.span(wait.started_at, until, kind="wait", title=f"waited for {reason}, {waited}")
+        )
+
+
+def _worked_ms(bar: BarView, end: datetime) -> float:
+    waited_s = sum(((wait.ended_at or end) - wait.started_at).total_seconds() for wait in bar.waits)
+    return max(0.0, (end - bar.started_at).total_seconds() - waited_s) * 1000
+
+
+def _mark(rows: Mapping[str, Row], error: Mapping[str, Any], axis: _Axis) -> None:
+    at = parse_time(error.get("timestamp"))
+    row = rows.get(str(error.get("phase")))
+    if at is not None and row is not None and axis.begin <= at <= axis.end:
+        row.errors.append(
+            Span(axis.at(at), 0, "error", f"error at {moment(at)}: {str(error.get('error'))[:200]}")
+        )
+
+
+def _offset(seconds: float) -> str:
+    if seconds == 0:
+        return "0"
+    return (
+        f"+{lasting(round(seconds * 1000, 3))}".replace(" min 0 s", " min")
+        .replace(" h 0 min", " h")
+        .replace(".0 s", " s")
+    )

@@ -1,0 +1,59 @@
+"""Templates to HTML: every value is escaped, and nothing in a page may come from elsewhere."""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from status.page import words
+
+_CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+_environment: Final = Environment(
+    autoescape=True,
+    loader=PackageLoader("status.page"),
+    lstrip_blocks=True,
+    trim_blocks=True,
+    undefined=StrictUndefined,
+)
+_environment.filters |= {
+    name: getattr(words, name)
+    for name in ("ago", "figure", "lasting", "moment", "plain", "pretty", "sign", "tone")
+}
+
+ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+@cache
+def asset(name: str) -> str:
+    """Return one of our own files."""
+    return files("status.page").joinpath("static", name).read_text(encoding="utf-8")
+
+
+@cache
+def _assets_version() -> str:
+    return hashlib.sha256("".join(map(asset, ASSETS)).encode()).hexdigest()[:12]
+
+
+def render(request: Request, template: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page."""
+    root = request.scope.get("root_path", "")
+    text = _environment.get_template(template).render(
+        root=root, version=_assets_version(), **{"signed_in": True, "events": None, **values}
+    )
+    return HTMLResponse(text, status_code, {"Content-Security-Policy": _CSP})
+
+
+def render_report(**values: Any) -> str:
+    """Return a page that is complete in one file, without scripts."""
+    style = asset("page.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return _environment.get_template("report.html").render(style=style, style_digest=digest, **values)

@@ -1,0 +1,204 @@
+"""The pages: sign in, the list of flows, one flow, and its report as a file."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qs, urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from typing_extensions import override
+
+from domain import EnrichmentError
+from domain.statuses import FLOW_STATUSES
+from repository.status_reads import FlowFilter
+from repository.tables import FLOW_TYPES
+from status.access import COOKIE, require_same_origin
+from status.api import Manager, filter_of
+from status.manager import FlowStatusManager
+from status.page.entries import activity_entries, error_entries
+from status.page.gantt import gantt_of
+from status.page.rendering import ASSETS, asset, render, render_report
+from status.problems import problem_of
+from status.routes import SafeRoute
+from status.service import service_of
+from status.tokens import TokenInvalid, read_token
+
+_PAGE_ROWS: Final = 25
+_SINCE: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+
+class PageRoute(SafeRoute):
+    """A route that tells people what went wrong on a page."""
+
+    @override
+    def tell(self, request: Request, error: Exception) -> Response | None:
+        if isinstance(error, TokenInvalid):
+            return render(
+                request, "signin.html", status_code=401, problem=_why(request, error), signed_in=False
+            )
+        response = problem_of(error)
+        if response is None:
+            return None
+        detail = str(error) if isinstance(error, EnrichmentError) else "The address is not understood."
+        code, will_pass = response.status_code, "Retry-After" in response.headers
+        return render(request, "problem.html", status_code=code, detail=detail, will_pass=will_pass)
+
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=HTMLResponse)
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """Lead to the list."""
+    return RedirectResponse(f"{_root(request)}/flows", 303)
+
+
+@router.get("/flows")
+async def flows(
+    request: Request,
+    manager: Manager,
+    *,
+    status: str = "",
+    flow_type: Annotated[str, Query(alias="type")] = "",
+    phase: Annotated[str, Query(max_length=200)] = "",
+    since: str = "",
+    text: Annotated[str, Query(max_length=200)] = "",
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Show the list; what the form leaves empty does not matter."""
+    chosen = {"status": status, "type": flow_type, "phase": phase, "since": since, "text": text}
+    wanted = _wanted(chosen)
+    page = await manager.list_flows(wanted, cursor=cursor or None, limit=_PAGE_ROWS)
+    kept = {name: value for name, value in chosen.items() if value}
+    return render(
+        request,
+        "flows.html",
+        events=f"{_root(request)}/api/v1/events",
+        page=page,
+        chosen=chosen,
+        is_first=not cursor,
+        newest_link=f"?{urlencode(kept)}",
+        older_link=f"?{urlencode(kept | {'cursor': page.next_cursor})}" if page.next_cursor else None,
+        statuses=FLOW_STATUSES,
+        flow_types=FLOW_TYPES,
+    )
+
+
+@router.get("/flows/{flow_id}")
+async def flow(request: Request, manager: Manager, flow_id: UUID) -> Response:
+    """Show one flow."""
+    events = f"{_root(request)}/api/v1/flows/{flow_id}/events"
+    return render(request, "flow.html", events=events, **await _details(manager, flow_id))
+
+
+@router.get("/flows/{flow_id}/report")
+async def report(manager: Manager, flow_id: UUID) -> Response:
+    """Give all that the page of a flow shows as one file."""
+    text = render_report(made_at=datetime.now(UTC), **await _details(manager, flow_id))
+    return HTMLResponse(text, headers={"Content-Disposition": f'attachment; filename="flow-{flow_id}.html"'})
+
+
+@router.get("/signin")
+async def signin_page(request: Request, code: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Ask for a token; who comes with a code that holds is signed in at once.
+
+    Raises:
+        TokenInvalid: the code does not hold.
+    """
+    if not code:
+        return render(request, "signin.html", problem="", signed_in=False)
+    service_of(request).wrong_tokens.take("codes")
+    token = service_of(request).codes.take(code)
+    if token is None:
+        raise TokenInvalid("This link was used before, or is too old. Sign in with a token.")
+    return _signed_in(request, token)
+
+
+@router.post("/signin", dependencies=[Depends(require_same_origin)])
+async def signin(request: Request) -> Response:
+    """Sign in with a token.
+
+    Raises:
+        TokenInvalid: there is none.
+    """
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+    token = fields.get("token", [""])[0].strip()
+    if not token:
+        raise TokenInvalid("Paste a token first.")
+    return _signed_in(request, token)
+
+
+@router.post("/signout", dependencies=[Depends(require_same_origin)])
+async def signout(request: Request) -> Response:
+    """Forget the token."""
+    response = RedirectResponse(f"{_root(request)}/signin", 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+@router.get("/assets/{name}")
+async def static(name: str) -> Response:
+    """Give one of our own files; its address changes with its content."""
+    if name not in ASSETS:
+        return Response(status_code=404)
+    return Response(
+        asset(name), media_type=ASSETS[name], headers={"Cache-Control": "public, max-age=31536000, immutable"}
+    )
+
+
+async def _details(manager: FlowStatusManager, flow_id: UUID) -> dict[str, Any]:
+    status = await manager.get_flow_status(flow_id, include_details=True)
+    timeline = await manager.get_timeline(flow_id)
+    errors = await manager.get_errors(flow_id)
+    activity = await manager.get_activity(flow_id)
+    return {
+        "flow": status,
+        "gantt": gantt_of(timeline.bars, errors.errors, status.phase_details),
+        "errors": error_entries(errors.errors),
+        "activity": activity,
+        "activities": activity_entries(activity.collaborations),
+    }
+
+
+def _wanted(chosen: dict[str, str]) -> FlowFilter:
+    """Return the filter of the form; a choice that is none of ours is no choice."""
+    statuses = [status for status in FLOW_STATUSES if status == chosen["status"]]
+    past = _SINCE.get(chosen["since"])
+    return filter_of(
+        status=statuses,
+        flow_type=chosen["type"] or None,
+        phase=chosen["phase"].strip() or None,
+        since=datetime.now(UTC) - past if past else None,
+        text=chosen["text"].strip() or None,
+    )
+
+
+def _signed_in(request: Request, token: str) -> Response:
+    service = service_of(request)
+    try:
+        viewer = read_token(token, service.settings)
+    except TokenInvalid:
+        service.wrong_tokens.take(request.client.host if request.client else "unknown")
+        raise
+    # A page of our own leads on: after a redirect from elsewhere the browser would keep the cookie back.
+    response = render(request, "signed_in.html")
+    response.set_cookie(
+        COOKIE,
+        token,
+        httponly=True,
+        max_age=max(0, int(viewer.expires_in_s)),
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+def _why(request: Request, error: TokenInvalid) -> str:
+    """Return what to tell who is not signed in; nothing, if they have not tried."""
+    is_try = request.cookies.get(COOKIE) or request.url.path.endswith("/signin")
+    return str(error) if is_try else ""
+
+
+def _root(request: Request) -> str:
+    return str(request.scope.get("root_path", ""))

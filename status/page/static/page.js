@@ -1,0 +1,82 @@
+// Follows the changes of what is shown: the server renders it anew, and the page takes it over in place.
+"use strict";
+
+const LEAST_PAUSE_MS = 1000;
+const RETRY_MS = 5000;
+const state = document.getElementById("link-state");
+let timer = null;
+let lastLoad = 0;
+
+function say(name, text) {
+  if (!state || state.dataset.state === name && state.textContent === text) return;
+  state.dataset.state = name;
+  state.textContent = text;
+}
+
+function schedule() {
+  if (timer === null) timer = setTimeout(load, Math.max(0, lastLoad + LEAST_PAUSE_MS - Date.now()));
+}
+
+async function load() {
+  timer = null;
+  if (document.hidden) return; // What becomes visible loads.
+  lastLoad = Date.now();
+  try {
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (response.status === 401) location.reload();
+    else if (response.ok) takeOver(fresh.getElementById("live"));
+    else say("away", fresh.querySelector("[data-problem]")?.dataset.problem ?? "This cannot be shown for now.");
+    if (response.status === 503 || response.status === 429) setTimeout(schedule, RETRY_MS);
+  } catch {
+    say("away", "The service does not answer; trying again.");
+    setTimeout(schedule, RETRY_MS);
+  }
+}
+
+function takeOver(fresh) {
+  const shown = document.getElementById("live");
+  if (!fresh || !shown) return;
+  for (const old of shown.querySelectorAll("details[id]")) {
+    const same = fresh.querySelector(`details[id="${CSS.escape(old.id)}"]`);
+    if (same) same.open = old.open;
+  }
+  const focused = shown.contains(document.activeElement) ? document.activeElement : null;
+  const owner = focused?.id ? focused : focused?.closest("[id]");
+  const isNews = fresh.dataset.status && fresh.dataset.status !== shown.dataset.status;
+  shown.replaceWith(document.adoptNode(fresh));
+  const again = owner && document.getElementById(owner.id);
+  (again?.matches("a, button") ? again : again?.querySelector("summary"))?.focus({ preventScroll: true });
+  say("live", isNews ? `Live: now ${fresh.dataset.status}` : "Live");
+}
+
+function follow(address) {
+  const source = new EventSource(address);
+  for (const name of ["flow", "ready", "reset", "available"]) source.addEventListener(name, () => schedule());
+  source.addEventListener("ready", () => say("live", "Live"));
+  source.addEventListener("unavailable", (event) => say("away", JSON.parse(event.data).detail));
+  source.addEventListener("expired", () => { source.close(); location.reload(); });
+  source.onerror = () => {
+    say("away", "Not connected; trying again.");
+    if (source.readyState !== EventSource.CLOSED) return; // It tries again by itself.
+    schedule();
+    setTimeout(() => follow(address), RETRY_MS);
+  };
+}
+
+function tellAges() {
+  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const seconds = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000);
+    const [size, unit] = units.find(([size]) => seconds >= size) ?? [1, "s"];
+    time.textContent = seconds < 5 ? "just now" : `${Math.floor(seconds / size)} ${unit} ago`;
+  }
+}
+
+if (document.body.dataset.events) {
+  follow(document.body.dataset.events);
+  document.addEventListener("visibilitychange", () => document.hidden || schedule());
+  setInterval(tellAges, 10_000);
+} else if (document.querySelector("[data-retry]")) {
+  setTimeout(() => location.reload(), RETRY_MS);
+}

@@ -1,0 +1,88 @@
+"""What one API process holds: its database connections, its Redis, its poller, its limits."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from repository.database import make_engine, session_factory
+from repository.redis_link import RedisLink
+from repository.settings import DatabaseSettings, RedisSettings
+from status.changes import ChangeFeed
+from status.limits import RateLimit
+from status.metrics import RequestMetrics
+from status.settings import StatusSettings
+from status.signin_codes import SignInCodes
+
+_WRONG_TOKENS_PER_S = 5.0
+
+
+class StatusService:
+    """Made when the application starts, on its event loop."""
+
+    def __init__(
+        self, settings: StatusSettings, database: DatabaseSettings | None, redis: RedisSettings | None
+    ) -> None:
+        self.settings = settings
+        self.engine = make_engine(
+            database or DatabaseSettings(), pool_size=settings.pool_size, application_name="enrichment-status"
+        )
+        _plan_each_time(self.engine)
+        self.sessions = session_factory(self.engine)
+        self.redis = RedisLink((redis or RedisSettings()).redis_url)
+        self.changes = ChangeFeed(
+            self.sessions, most=settings.most_streams, most_per_account=settings.most_streams_per_account
+        )
+        self.rates = RateLimit(settings.rate_per_s)
+        self.wrong_tokens = RateLimit(_WRONG_TOKENS_PER_S)
+        self.codes = SignInCodes.of(settings)
+        self.metrics = RequestMetrics()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Let the poller run."""
+        poller = asyncio.create_task(self.changes.run())
+        try:
+            yield
+        finally:
+            poller.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await poller
+            await self.redis.close()
+            await self.engine.dispose()
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Give the application its service, with `app.state.status_settings` or as the environment says."""
+    settings = getattr(app.state, "status_settings", None) or StatusSettings()
+    database = getattr(app.state, "database_settings", None)
+    service = StatusService(settings, database, getattr(app.state, "redis_settings", None))
+    app.state.status = service
+    async with service.running():
+        yield
+
+
+def service_of(request: Request) -> StatusService:
+    """Return the service of the application that answers."""
+    return cast("StatusService", request.app.state.status)
+
+
+async def database_of(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a session that only reads, for the time of one request."""
+    async with service_of(request).sessions() as db:
+        yield db
+
+
+def _plan_each_time(engine: AsyncEngine) -> None:
+    """Let Postgres plan with the values at hand: a plan that fits a small tenant ruins a big one."""
+
+    def set_up(connection: Any, _record: Any) -> None:
+        connection.driver_connection.prepare_threshold = None
+
+    event.listen(engine.sync_engine, "connect", set_up)

@@ -1,0 +1,128 @@
+"""Phases as bars on a line of time, put together from transitions that may have gaps."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from domain.clock import parse_time
+
+_STARTS: Final = frozenset({"processing", "active"})
+_PAUSES: Final = frozenset({"paused"})
+
+
+@dataclass(slots=True)
+class Wait:
+    """A time in which a phase waited for a human."""
+
+    started_at: datetime
+    ended_at: datetime | None = None
+    for_approval: bool = False
+
+
+@dataclass(slots=True)
+class Bar:
+    """One attempt of a phase; without an end it still runs."""
+
+    phase: str
+    attempt: int
+    status: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    execution_time_ms: float | None = None
+    message: str = ""
+    waits: list[Wait] = field(default_factory=list)
+
+    def wait(self, at: datetime, *, for_approval: bool) -> None:
+        """Begin to wait."""
+        self.go_on(at)
+        self.status = "waiting_for_approval" if for_approval else "paused"
+        self.waits.append(Wait(at, for_approval=for_approval))
+
+    def go_on(self, at: datetime) -> None:
+        """Stop waiting."""
+        self.status = "processing"
+        if self.waits and self.waits[-1].ended_at is None:
+            self.waits[-1].ended_at = at
+
+    def end(self, at: datetime, status: str) -> None:
+        """Be over."""
+        self.go_on(at)
+        self.status, self.ended_at = status, at
+
+
+def phase_states(transitions: object) -> dict[str, str]:
+    """Return each phase's newest status from the compact index `["phase:status"]`, in order of appearance."""
+    states: dict[str, str] = {}
+    for word in transitions if isinstance(transitions, list) else ():
+        phase, colon, status = str(word).rpartition(":")
+        if colon:
+            states[phase] = status
+    return states
+
+
+def bars_of(transitions: object, *, is_over: bool, over_at: datetime | None = None) -> list[Bar]:
+    """Return the attempts of all phases in the order they started.
+
+    `is_over` tells that the flow has ended, at `over_at`: what is still open then has ended too.
+    """
+    bars: list[Bar] = []
+    open_bars: dict[str, Bar] = {}
+    for at, entry in sorted(_dated(transitions), key=lambda pair: pair[0]):
+        _take(bars, open_bars, at, entry)
+    for bar in open_bars.values() if is_over else ():
+        bar.end(max(over_at or bar.started_at, bar.started_at), "unfinished")
+    return sorted(bars, key=lambda bar: bar.started_at)
+
+
+def dated_entries(entries: object) -> list[dict[str, Any]]:
+    """Return the objects of a list column, whatever it holds."""
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _dated(transitions: object) -> Iterable[tuple[datetime, Mapping[str, Any]]]:
+    for entry in dated_entries(transitions):
+        if at := parse_time(entry.get("timestamp")):
+            yield at, entry
+
+
+def _take(bars: list[Bar], open_bars: dict[str, Bar], at: datetime, entry: Mapping[str, Any]) -> None:
+    phase, status = str(entry.get("phase")), str(entry.get("status"))
+    raw = entry.get("metadata")
+    facts: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
+    bar = open_bars.get(phase)
+    if status in _STARTS and bar is not None and (bar.waits or facts.get("is_resumed")):
+        bar.go_on(at)
+        return
+    if status in _STARTS or bar is None:
+        if bar is not None:
+            bar.end(at, "unfinished")
+        bar = Bar(phase, _attempts(bars, phase) + 1, "processing", _started_at(at, status, facts))
+        bars.append(bar)
+        open_bars[phase] = bar
+    if message := facts.get("message"):
+        bar.message = str(message)
+    if status in _PAUSES:
+        bar.wait(at, for_approval=bool(facts.get("awaiting_approval")))
+    elif status not in _STARTS:
+        bar.end(at, status)
+        bar.execution_time_ms = _milliseconds(facts)
+        del open_bars[phase]
+
+
+def _attempts(bars: Iterable[Bar], phase: str) -> int:
+    return sum(bar.phase == phase for bar in bars)
+
+
+def _started_at(at: datetime, status: str, facts: Mapping[str, Any]) -> datetime:
+    """Return when an attempt began whose start nobody told: so long before its end as it took."""
+    elapsed_ms = _milliseconds(facts)
+    if status in _STARTS or status in _PAUSES or elapsed_ms is None:
+        return at
+    return at - timedelta(milliseconds=min(elapsed_ms, 86_400_000 * 365))
+
+
+def _milliseconds(facts: Mapping[str, Any]) -> float | None:
+    value = facts.get("execution_time_ms")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return float(value) if is_number else None  # type: ignore[arg-type]  # it is a number

@@ -1,0 +1,276 @@
+"""What the API answers with, and how rows become that; whatever a row holds, nothing here raises."""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from domain.clock import from_microseconds
+from domain.phases import PHASE_PROGRESS, canonical_phase, phase_order
+from status.timeline import Bar, dated_entries, phase_states
+
+_MESSAGE_CHARS: Final = 300
+_MOST_PHASES: Final = 256
+
+_EXAMPLE: Final[dict[str, JsonValue]] = {
+    "flow_id": "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11",
+    "flow_type": "discovery",
+    "flow_name": "Discovery of servers.csv",
+    "status": "waiting_for_approval",
+    "status_since": "2026-11-02T09:31:07.120394Z",
+    "current_phase": "field_mapping_approval",
+    "progress_percentage": 40.0,
+    "message": "Please check 12 mappings.",
+    "phases": {"data_import": "completed", "field_mapping_approval": "paused"},
+    "retry_count": 1,
+    "user_id": "ann",
+    "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
+    "created_at": "2026-11-02T09:30:00.000000Z",
+    "updated_at": "2026-11-02T09:31:07.131002Z",
+}
+
+
+class FlowSummary(BaseModel):
+    """What a flow is doing, from the master row's summaries alone."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [_EXAMPLE]})
+
+    flow_id: UUID
+    flow_type: str
+    flow_name: str | None
+    status: str
+    #: When it entered that status, if that was told.
+    status_since: datetime | None
+    current_phase: str | None
+    #: 0 to 100, or null if nobody told.
+    progress_percentage: float | None
+    message: str | None
+    #: The newest status of each phase that was told, oldest first.
+    phases: dict[str, str]
+    retry_count: int
+    user_id: str
+    engagement_id: UUID
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+class FlowList(BaseModel):
+    """One page of the list; it goes on with `?cursor=` as long as there is a `next_cursor`."""
+
+    flows: list[FlowSummary]
+    next_cursor: str | None = None
+
+
+class PhaseView(BaseModel):
+    """What is known of one phase."""
+
+    phase: str
+    status: str | None
+    execution_time_ms: float | None = None
+    attempts: int | None = None
+    completed_at: str | None = None
+
+
+class Approval(BaseModel):
+    """Somebody has to say yes before the flow goes on."""
+
+    phase: str | None
+    message: str | None
+    since: datetime | None
+
+
+class ChildStatus(BaseModel):
+    """The child row in a few words, never its documents."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    status: str
+    current_phase: str | None
+    progress_percentage: float
+    completed_phases: int
+    error_phase: str | None
+    discovered_assets: int | None
+    updated_at: datetime | None
+    completed_at: datetime | None
+
+
+class FlowStatus(FlowSummary):
+    """One flow's summary with its phases, its newest snapshot, and how much more there is to read."""
+
+    phase_details: list[PhaseView]
+    last_progress_update: dict[str, JsonValue] | None
+    transition_count: int
+    error_count: int
+    collaboration_count: int
+    waiting_for_approval: Approval | None
+    #: Only if asked for.
+    child_flow_status: ChildStatus | None = None
+
+
+class WaitView(BaseModel):
+    """A time in which a phase waited for a human."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    started_at: datetime
+    ended_at: datetime | None
+    for_approval: bool
+
+
+class BarView(BaseModel):
+    """One attempt of a phase; it still runs if it has no end."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    phase: str
+    attempt: int
+    status: str
+    started_at: datetime
+    ended_at: datetime | None
+    execution_time_ms: float | None
+    message: str
+    waits: list[WaitView]
+
+
+class Timeline(BaseModel):
+    """The phases of a flow as bars, and the transitions they were made from, oldest first."""
+
+    flow_id: UUID
+    bars: list[BarView]
+    transitions: list[dict[str, JsonValue]]
+
+
+class Errors(BaseModel):
+    """The newest errors of a flow, newest first."""
+
+    flow_id: UUID
+    retry_count: int
+    errors: list[dict[str, JsonValue]]
+
+
+class Activity(BaseModel):
+    """What agents did, newest first, and what was measured."""
+
+    flow_id: UUID
+    collaborations: list[dict[str, JsonValue]]
+    agent_performance_metrics: dict[str, JsonValue]
+    memory_usage_metrics: dict[str, JsonValue]
+
+
+def summary_of(row: Mapping[Any, Any]) -> FlowSummary:
+    """Return the summary that a row of list_flows.sql or of the reads like it stands for."""
+    return FlowSummary(**_summary_fields(row))
+
+
+def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowStatus:
+    """Return the view that a row of read_status.sql stands for."""
+    summary = _summary_fields(row)
+    approval = None
+    if summary["status"] == "waiting_for_approval":
+        approval = Approval(
+            phase=summary["current_phase"], message=summary["message"], since=summary["status_since"]
+        )
+    return FlowStatus(
+        **summary,
+        phase_details=phase_views(row["times"], summary["phases"]),
+        last_progress_update=object_of(row["snapshot"]) or None,
+        transition_count=row["transition_count"],
+        error_count=row["error_count"],
+        collaboration_count=row["collaboration_count"],
+        waiting_for_approval=approval,
+        child_flow_status=ChildStatus.model_validate(dict(child)) if child else None,
+    )
+
+
+def phase_views(times: object, states: Mapping[str, str]) -> list[PhaseView]:
+    """Return the phases that have a time or a status, in the order of discovery flows, then as told."""
+    timed = object_of(times)
+    names = sorted(dict.fromkeys([*states, *timed]), key=phase_order)[:_MOST_PHASES]
+    return [_phase_view(name, states.get(name), timed.get(name)) for name in names]
+
+
+def bar_views(bars: Iterable[Bar]) -> list[BarView]:
+    """Return bars as the API shows them."""
+    return [BarView.model_validate(bar) for bar in bars]
+
+
+def newest_first(entries: object) -> list[dict[str, JsonValue]]:
+    """Return the entries of a list column, newest first."""
+    return dated_entries(entries)[::-1]
+
+
+def object_of(value: object) -> dict[str, Any]:
+    """Return a map column, or nothing if it is something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
+    snapshot = object_of(row["snapshot"])
+    status, phase = str(row["flow_status"]), row["current_phase"]
+    message = snapshot.get("message") or snapshot.get("status_message")
+    return {
+        "flow_id": row["flow_id"],
+        "flow_type": row["flow_type"],
+        "flow_name": row["flow_name"],
+        "status": status,
+        "status_since": _status_since(row["status_stamps"], status),
+        "current_phase": phase,
+        "progress_percentage": _progress(snapshot, status, phase),
+        "message": str(message)[:_MESSAGE_CHARS] if message else None,
+        "phases": phase_states(row["transitions"]),
+        "retry_count": row["retry_count"],
+        "user_id": row["user_id"],
+        "engagement_id": row["engagement_id"],
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+    }
+
+
+def _phase_view(name: str, status: str | None, time: object) -> PhaseView:
+    found = object_of(time)
+    return PhaseView(
+        phase=name,
+        status=status or ("completed" if found else None),
+        execution_time_ms=_number(found.get("execution_time_ms")),
+        attempts=int(_number(found.get("attempts")) or 1) if found else None,
+        completed_at=_text(found.get("completed_at") or found.get("recorded_at")),
+    )
+
+
+def _progress(snapshot: Mapping[str, Any], status: str, phase: str | None) -> float | None:
+    if status == "completed":
+        return 100.0
+    for name in ("progress_percentage", "progress"):
+        if (told := _number(snapshot.get(name))) is not None:
+            return min(100.0, max(0.0, told))
+    known = PHASE_PROGRESS.get(canonical_phase(phase or "") or "")
+    return None if known is None else float(known)
+
+
+def _status_since(stamps: object, status: str) -> datetime | None:
+    """Return when a status began, from the merge's stamps: 16 digits of microseconds, then an id."""
+    found = object_of(stamps)
+    pairs = [
+        pair
+        for pair in (found.get("latest"), found.get("final"))
+        if isinstance(pair, list) and len(pair) == 2
+    ]
+    times = [pair[0] for pair in pairs if pair[1] == status]
+    if status == "failed":
+        times.append(found.get("failed"))
+    elif status == "processing":
+        times.append(found.get("reopened"))
+    digits = [text[:16] for text in times if isinstance(text, str) and text[:16].isdigit()]
+    return from_microseconds(int(max(digits))) if digits else None
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None  # type: ignore[arg-type]  # it is a number
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
