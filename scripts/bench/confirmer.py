@@ -1,0 +1,35 @@
+"""A worker that confirms every batch and applies none, so that a benchmark has both cores to itself."""
+
+import base64
+import json
+import sys
+import zlib
+from typing import Any
+
+import redis
+
+from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+
+
+def main(redis_url: str) -> None:
+    """Confirm until the broker is gone."""
+    with redis.Redis.from_url(redis_url) as client:
+        while True:
+            found: Any = client.brpop([f"{KEY_PREFIX}{ENRICHMENT_QUEUE}"], timeout=1)
+            if not found:
+                continue
+            arguments = _arguments(json.loads(found[1]))
+            key = f"{KEY_PREFIX}confirmed:{arguments['sender_id']}"
+            client.rpush(key, json.dumps({"batch_id": arguments["batch_id"]}))
+
+
+def _arguments(message: dict[str, Any]) -> dict[str, str]:
+    body = base64.b64decode(message["body"])
+    if message["headers"].get("compression"):
+        body = zlib.decompress(body)
+    arguments: dict[str, str] = json.loads(body)[1]
+    return arguments
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,230 @@
+"""Time the status API with a million flows in the table, a worker beside it, and a thousand open streams."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import psycopg
+import typer
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain import FlowContext
+from domain.events import AgentCollaborated, new_event
+from repository.database import DatabaseSettings, make_engine
+from repository.sql import statement
+from repository.tables import create_tables
+from scripts.bench.http_load import Connections, percentile, streams
+from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from scripts.ports import free_port
+from scripts.processes import Leashed
+from status.settings import StatusSettings
+from status.tokens import issue_token
+from tasks.enqueue import Batch, Publisher, QueueSettings
+
+_ROOT: Final = Path(__file__).parents[2]
+_KEY: Final = "only for measuring on this machine"
+_ENGAGEMENT: Final = UUID(int=7)
+
+#: Share of all flows that an account has; the others share what is left.
+_BIG, _MIDDLE, _SMALL = UUID(int=1), UUID(int=2), UUID(int=3)
+
+_FILL: Final = """
+insert into migration.crewai_flow_state_extensions (
+    id, flow_id, client_account_id, engagement_id, user_id, flow_type, flow_name, flow_status, created_at, updated_at,
+    flow_persistence_data, flow_metadata, phase_transitions, error_history, agent_collaboration_log, phase_execution_times
+)
+select
+    gen_random_uuid(), lpad(to_hex(number), 32, '0')::uuid,
+    lpad(to_hex(case when number % 10 < 3 then 1 when number % 100 = 55 then 2 when number % 10000 = 77 then 3 else 4 + number % 500 end), 32, '0')::uuid,
+    :engagement, 'user ' || number % 50, 'discovery', 'Flow number ' || number,
+    case when number % 200 = 0 then 'processing' when number % 50 = 0 then 'failed' else 'completed' end,
+    now() - make_interval(secs => :flows - number), now() - make_interval(secs => :flows - number),
+    '{"current_phase": "asset_inventory"}',
+    jsonb_build_object(
+        'phase_transitions', '["data_import:processing", "data_import:completed", "asset_inventory:processing"]'::jsonb,
+        'last_progress_update', '{"progress_percentage": 60, "message": "Looking at 240 servers"}'::jsonb
+    ),
+    case when number % (:flows / 1000) = 0 then full_lists.transitions else '[]' end,
+    case when number % (:flows / 1000) = 0 then full_lists.errors else '[]' end,
+    case when number % (:flows / 1000) = 0 then full_lists.errors else '[]' end,
+    '{"data_import": {"execution_time_ms": 1200.5, "completed_at": "2026-11-02T09:31:07.131002+00:00", "attempts": 1}}'
+from generate_series(cast(:first as int), cast(:last as int)) as number
+cross join (
+    select
+        jsonb_agg(jsonb_build_object(
+            'id', gen_random_uuid(), 'phase', 'phase ' || entry % 10, 'timestamp', now(),
+            'status', case when entry % 2 = 0 then 'processing' else 'completed' end, 'metadata', '{"rows": 1}'::jsonb
+        )) as transitions,
+        jsonb_agg(jsonb_build_object(
+            'id', gen_random_uuid(), 'phase', 'p', 'timestamp', now(), 'error', (select string_agg(md5((entry * 100 + part)::text), '') from generate_series(1, 30) as part)
+        )) as errors
+    from generate_series(1, 100) as entry
+) as full_lists
+"""
+
+
+def main(
+    flows: Annotated[int, typer.Option(help="Rows in the table.")] = 1_000_000,
+    rate: Annotated[int, typer.Option(help="Requests per second.")] = 200,
+    seconds: Annotated[int, typer.Option(help="How long each load lasts.")] = 20,
+    clients: Annotated[int, typer.Option(help="Open event streams.")] = 1_000,
+) -> None:
+    """Print figures and query plans."""
+    with tempfile.TemporaryDirectory(prefix="bench-status-") as folder, _servers(Path(folder)) as environment:
+        asyncio.run(_fill(environment["DATABASE_URL"], flows))
+        asyncio.run(_show_plans(environment["DATABASE_URL"], flows))
+        port = free_port()
+        with _process(["status", "--port", str(port)], environment), _process(_WORKER, environment):
+            asyncio.run(_measure(environment, port, flows, rate=rate, seconds=seconds, clients=clients))
+
+
+_WORKER: Final = ["celery", "--app", "tasks.app", "worker", "--concurrency", "1", "--loglevel", "ERROR"]
+
+
+@contextmanager
+def _servers(folder: Path) -> Iterator[dict[str, str]]:
+    with (
+        EmbeddedPostgres(folder / "postgres", durable=False) as postgres,
+        EmbeddedRedis(folder / "redis") as redis,
+    ):
+        yield {
+            **os.environ,
+            "PYTHONPATH": str(_ROOT),
+            "DATABASE_URL": postgres.url,
+            "REDIS_URL": redis.url,
+            "ENRICHMENT_JWT_KEY": _KEY,
+            "ENRICHMENT_STATUS_RATE_PER_S": "10000",
+            "ENRICHMENT_STATUS_MOST_STREAMS_PER_ACCOUNT": "2000",
+        }
+
+
+def _process(arguments: Sequence[str], environment: dict[str, str]) -> Leashed:
+    return Leashed([sys.executable, "-m", *arguments], env=environment, folder=_ROOT)
+
+
+async def _fill(url: str, flows: int) -> None:
+    engine = make_engine(
+        DatabaseSettings.model_validate({"DATABASE_URL": url, "ENRICHMENT_STATEMENT_TIMEOUT_S": 600})
+    )
+    await create_tables(engine)
+    started = time.monotonic()
+    for first in range(0, flows, 100_000):
+        async with engine.begin() as connection:
+            last = min(first + 100_000, flows) - 1
+            values = {"engagement": _ENGAGEMENT, "flows": flows, "first": first, "last": last}
+            await connection.execute(text(_FILL), values)
+    await engine.dispose()
+    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("vacuum analyze migration.crewai_flow_state_extensions")
+        size = connection.execute(
+            "select pg_size_pretty(pg_total_relation_size('migration.crewai_flow_state_extensions'))"
+        ).fetchone()
+    print(f"{flows:,} flows in {time.monotonic() - started:.0f} s, {size[0] if size else '?'}")
+
+
+async def _show_plans(url: str, flows: int) -> None:
+    engine = make_engine(DatabaseSettings.model_validate({"DATABASE_URL": url}))
+    nothing = dict.fromkeys(
+        ["statuses", "flow_type", "flow_id", "phase", "since", "text", "after_at", "after_id"]
+    )
+    page = {**nothing, "engagement_ids": [_ENGAGEMENT], "scanned": 51, "enough": 51, "most": 51}
+    accounts = [("30 %", _BIG), ("1 %", _MIDDLE), ("0.01 %", _SMALL), ("0 %", UUID(int=999_999))]
+    for name, account in accounts:
+        await _explain(
+            engine, f"list_flows, {name} of all", "list_flows", page | {"client_account_id": account}
+        )
+    searched = page | {"client_account_id": _BIG, "text": "number 99", "scanned": 2_000}
+    await _explain(engine, "list_flows, searched", "list_flows", searched)
+    one = {"flow_id": UUID(int=0), "client_account_id": _BIG, "engagement_ids": [_ENGAGEMENT]}
+    await _explain(engine, "read_status, full lists", "read_status", one)
+    watch = {
+        "client_account_ids": [_BIG],
+        "flow_ids": [UUID(int=number) for number in range(0, flows, flows // 100)],
+    }
+    async with engine.connect() as connection:
+        now = await connection.scalar(text("select clock_timestamp() - interval '30 seconds'"))
+    await _explain(engine, "find_changes", "find_changes", {**watch, "since": now})
+    await engine.dispose()
+
+
+async def _explain(engine: AsyncEngine, title: str, name: str, arguments: dict[str, Any]) -> None:
+    query = text(f"explain (analyze, costs off, timing off, buffers off) {statement(name).text}")
+    async with engine.connect() as connection:
+        await connection.execute(query, arguments)
+        lines = [row[0] for row in await connection.execute(query, arguments)]
+    marks = ("Scan", "Sort", "Limit", "Bitmap", "Execution Time", "Rows Removed")
+    print(f"\n-- {title}")
+    print("\n".join(line for line in lines if any(mark in line for mark in marks)))
+
+
+async def _measure(
+    environment: dict[str, str], port: int, flows: int, *, rate: int, seconds: int, clients: int
+) -> None:
+    settings = StatusSettings.model_validate({"ENRICHMENT_JWT_KEY": _KEY})
+
+    def token(account: UUID) -> str:
+        return issue_token(settings, account, engagement_ids=[_ENGAGEMENT], user_id="bench")
+
+    worker = asyncio.create_task(_feed_worker(environment, flows))
+    lists = [("/api/v1/flows", token(UUID(int=account))) for account in (1, 1, 1, 2, 3, *range(4, 60))]
+    # Every account of a flow: by the numbers in _FILL.
+    step = flows // 1000
+    statuses = [(f"/api/v1/flows/{UUID(int=number)}/status", token(_BIG)) for number in range(0, flows, step)]
+    async with Connections(port) as connections:
+        print(f"\nBeside a worker that merges 200 events/s, at {rate} requests/s for {seconds} s:")
+        for name, requests, limit_ms in [("list", lists, 50), ("status of full lists", statuses, 15)]:
+            times = await connections.load(requests, rate=rate, seconds=seconds)
+            figures = ", ".join(f"p{share} {percentile(times, share):.1f} ms" for share in (50, 95, 99))
+            print(f"  {name}: {len(times)} requests, {figures} (p99 wanted: {limit_ms} ms)")
+    delays = await streams(port, token(_BIG), clients=clients, change=_changer(environment["DATABASE_URL"]))
+    figures = ", ".join(f"p{share} {percentile(delays, share):.0f} ms" for share in (50, 99, 100))
+    print(f"  {clients} event streams: {len(delays)} deliveries, from commit to client {figures}")
+    worker.cancel()
+
+
+def _changer(url: str) -> Any:
+    engine = make_engine(DatabaseSettings.model_validate({"DATABASE_URL": url}))
+
+    async def change(number: int) -> str:
+        flow_id = UUID(int=number * 600)
+        async with engine.begin() as connection:
+            touch = "update migration.crewai_flow_state_extensions set updated_at = clock_timestamp() where flow_id = :flow"
+            await connection.execute(text(touch), {"flow": flow_id})
+        return str(flow_id)
+
+    return change
+
+
+async def _feed_worker(environment: dict[str, str], flows: int) -> None:
+    publisher = Publisher(QueueSettings.model_validate({"REDIS_URL": environment["REDIS_URL"]}))
+    context = FlowContext(client_account_id=_BIG, engagement_id=_ENGAGEMENT, user_id="bench")
+    number = 0
+    while True:
+        events = []
+        for _ in range(100):
+            number += 10
+            flow_id = UUID(int=number % flows)
+            events.append(
+                new_event(AgentCollaborated, context, flow_id, entry={"agent": "a", "text": "x" * 200})
+            )
+        batch = Batch(
+            batch_id=str(events[0].event_id),
+            sender_id="",
+            client_account_id=str(_BIG),
+            events=f"[{','.join(event.model_dump_json() for event in events)}]",
+        )
+        await asyncio.to_thread(publisher.publish, batch)
+        await asyncio.sleep(0.5)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,32 @@
+"""The dead letters on the broker of CELERY_BROKER_URL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from kombu import Connection
+
+from tasks.dead_letters import DeadLetters
+from tasks.queues import speaks_amqp, transport_options, transport_tls
+from tasks.settings import QueueSettings
+from tasks.worker_settings import WorkerSettings
+
+_ANSWER_TIMEOUT_S: Final = 5
+_WAITS_ON_REDIS: Final = ("socket_timeout", "socket_connect_timeout")
+_WAITS_ON_RABBITMQ: Final = ("read_timeout", "write_timeout")
+
+
+@contextmanager
+def dead_letters() -> Iterator[DeadLetters]:
+    """Give them; what is asked of them raises BrokerUnavailable while the broker is away."""
+    settings, worker = QueueSettings(), WorkerSettings()
+    url = settings.broker_url
+    limited = _WAITS_ON_RABBITMQ if speaks_amqp(url) else _WAITS_ON_REDIS
+    waits = dict.fromkeys(limited, _ANSWER_TIMEOUT_S) | {"max_retries": 0}
+    with Connection(
+        url,
+        connect_timeout=_ANSWER_TIMEOUT_S,
+        ssl=transport_tls(url) or False,
+        transport_options=transport_options(settings) | waits,
+    ) as connection:
+        yield DeadLetters(connection, max_letters=worker.max_dead_letters)

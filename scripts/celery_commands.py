@@ -1,0 +1,52 @@
+"""The commands that start Celery's processes with this project's app: worker, beat and Flower."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+from domain import InputInvalid
+
+#: Where to run them: Celery puts its folder first on the path, and a user's may hold a `tasks` of its own.
+ROOT: Final = Path(__file__).parents[1]
+
+_MOST_FLOWER_TASKS: Final = 10_000
+
+
+def worker(*options: str) -> list[str]:
+    """Return the command of a worker; later options win."""
+    return _celery("worker", "--loglevel=INFO", "--without-gossip", "--without-mingle", *options)
+
+
+def beat(*options: str) -> list[str]:
+    """Return the command of beat, of which there has to be exactly one."""
+    return _celery("beat", "--loglevel=INFO", *options)
+
+
+def flower(*options: str, address: str, port: int) -> list[str]:
+    """Return the command of a Flower that only shows, remembers little, and keeps no file.
+
+    The name and password come from FLOWER_BASIC_AUTH, so that no list of processes shows them.
+    """
+    place = [f"--address={address}", f"--port={port}"]
+    limits = ["--read-only", f"--max-tasks={_MOST_FLOWER_TASKS}", "--persistent=false"]
+    return _celery("flower", *place, *limits, *options, app="scripts.flower_app")
+
+
+def require_free(address: str, port: int) -> None:
+    """Make sure that a server can listen there.
+
+    Raises:
+        InputInvalid: another one does, or this machine has no such address.
+    """
+    try:
+        with socket.create_server((address, port)):
+            return
+    except OSError as error:
+        finding = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        raise InputInvalid(f"Nothing can listen on {address}:{port} ({finding}); name another.") from error
+
+
+def _celery(*arguments: str, app: str = "tasks.app") -> list[str]:
+    return [sys.executable, "-m", "celery", "--app", app, *arguments]

@@ -1,0 +1,135 @@
+"""One flow as a terminal shows it: its phases with times, what failed, and who did what."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from rich.bar import Bar
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from domain.clock import parse_time
+from scripts.flow_view import FlowView
+
+_STYLES: Final = {
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "red",
+    "paused": "yellow",
+    "waiting_for_approval": "yellow",
+    "processing": "cyan",
+}
+_MARKS: Final = {"green": "✔", "red": "✘", "yellow": "⏸", "cyan": "▶"}
+_BAR_WIDTH: Final = 16
+_MOST_METRICS: Final = 6
+
+
+def flow_panel(view: FlowView) -> Panel:
+    """Return a flow as a panel of tables."""
+    status = view.status
+    parts: list[RenderableType] = [_facts(view), "", _phases(view)]
+    if view.errors.errors:
+        parts += ["", _errors(view)]
+    if view.activity.agent_performance_metrics:
+        parts += ["", _agents(view.activity.agent_performance_metrics)]
+    title = Text.assemble((status.flow_name or status.flow_type, "bold"), "  ", status_text(status.status))
+    return Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
+
+
+def status_text(word: str) -> Text:
+    """Return a status, a phase or whatever a flow is doing, marked if it is a status."""
+    style = _STYLES.get(word, "")
+    mark = f"{_MARKS[style]} " if style else ""
+    return Text(mark + word.replace("_", " "), style)
+
+
+def _facts(view: FlowView) -> RenderableType:
+    status, approval = view.status, view.status.waiting_for_approval
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    facts = {
+        "flow": str(status.flow_id),
+        "progress": "" if status.progress_percentage is None else f"{status.progress_percentage:.0f} %",
+        "phase": (status.current_phase or "").replace("_", " "),
+        "message": status.message or "",
+        "waits since": _clock(approval.since if approval else None),
+        "counts": ", ".join(_counts(view)),
+        "memory": _pairs(view.activity.memory_usage_metrics),
+    }
+    for name, fact in facts.items():
+        if fact:
+            grid.add_row(name, Text(fact))
+    return grid
+
+
+def _counts(view: FlowView) -> list[str]:
+    numbers = {
+        "transition": view.status.transition_count,
+        "error": view.status.error_count,
+        "retry": view.status.retry_count,
+        "agent entry": view.status.collaboration_count,
+    }
+    plurals = {"retry": "retries", "agent entry": "agent entries"}
+    return [f"{n} {word if n == 1 else plurals.get(word, word + 's')}" for word, n in numbers.items()]
+
+
+def _phases(view: FlowView) -> Table:
+    table = _table("phase", "status", "started", "time>", "", "attempts>", "errors>")
+    longest_ms = max((phase.execution_time_ms or 0 for phase in view.status.phase_details), default=0)
+    starts = {bar.phase: bar.started_at for bar in reversed(view.timeline.bars)}
+    for phase in view.status.phase_details:
+        errors = sum(entry.get("phase") == phase.phase for entry in view.errors.errors)
+        table.add_row(
+            Text(phase.phase.replace("_", " ")),
+            status_text(phase.status or ""),
+            _clock(starts.get(phase.phase)),
+            _duration(phase.execution_time_ms),
+            Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, width=_BAR_WIDTH, color="cyan"),
+            Text(str(phase.attempts or ""), "yellow" if (phase.attempts or 1) > 1 else ""),
+            Text(str(errors or ""), "red"),
+        )
+    return table
+
+
+def _errors(view: FlowView) -> Table:
+    table = _table("error in", "at", "what")
+    for entry in reversed(view.errors.errors):
+        phase, at, error = (str(entry.get(name, "")) for name in ("phase", "timestamp", "error"))
+        table.add_row(Text(phase.replace("_", " ")), _clock(parse_time(at)), Text(error, "red"))
+    return table
+
+
+def _agents(metrics: dict[str, Any]) -> Table:
+    """Return a column per metric that agents have; what is no agent's stands in the first column alone."""
+    agents = {name: found for name, found in sorted(metrics.items()) if isinstance(found, dict)}
+    names = sorted({name for found in agents.values() for name in found})[:_MOST_METRICS]
+    table = _table("agent", *(f"{name.replace('_', ' ')}>" for name in names))
+    for agent, found in agents.items():
+        table.add_row(Text(agent), *(Text(str(found.get(name, ""))) for name in names))
+    for name in metrics.keys() - agents.keys():
+        table.add_row(Text(f"{name} {metrics[name]}"))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table; a column whose name ends with > is aligned to the right."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for name in columns:
+        table.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left")
+    return table
+
+
+def _pairs(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(found.items()))
+
+
+def _clock(at: datetime | None) -> str:
+    return f"{at.astimezone():%H:%M:%S}.{at.microsecond // 1000:03d}" if at else ""
+
+
+def _duration(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return ""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

@@ -1,0 +1,38 @@
+"""All commands of `flowctl`, and how a command that cannot do its work ends."""
+
+import logging
+
+import typer
+
+from scripts.failures import told_in_a_sentence
+from scripts.flowctl import dead, flag, flow, health, outbox, processes, security, tables
+from scripts.maintenance.backfill_master_state_from_child import backfill
+
+app = typer.Typer(
+    name="flowctl",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Run, watch and repair the enrichment of master flows.",
+    epilog="Exit codes: 0 done, 1 something is not as it should be, 2 misused, 3 a server does not answer.",
+)
+app.command("init-db")(tables.init_db)
+app.command("worker", context_settings=processes.PASS_ON)(processes.worker)
+app.command("beat", context_settings=processes.PASS_ON)(processes.beat)
+app.command("flower", context_settings=processes.PASS_ON)(processes.flower)
+
+app.command("backfill")(backfill)
+app.add_typer(flow.group, name="flow")
+app.add_typer(health.group, name="health")
+app.add_typer(flag.group, name="flag")
+app.add_typer(dead.group, name="dead")
+app.add_typer(outbox.group, name="outbox")
+app.add_typer(security.group, name="security")
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    # What the layers would log, a command says itself.
+    logging.getLogger().addHandler(logging.NullHandler())
+    with told_in_a_sentence():
+        app()

@@ -1,0 +1,120 @@
+"""`flowctl dead`: events that could never be applied, and what becomes of them."""
+
+from dataclasses import replace
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from domain import InputInvalid
+from scripts.broker import dead_letters
+from scripts.flowctl.options import AsJson, Limit
+from scripts.flowctl.output import console, print_json, print_table
+from tasks.dead_letters import EVERY_LETTER, Selection
+from tasks.enqueue import Publisher, QueueSettings, redis_client
+
+group = typer.Typer(no_args_is_help=True, help="Events that could never be applied.")
+
+Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as flow_not_found.")]
+Flow = Annotated[UUID | None, typer.Option(help="Only of this flow.")]
+Account = Annotated[UUID | None, typer.Option("--client", help="Only of this client account.")]
+Letter = Annotated[UUID | None, typer.Option(help="Only this letter.")]
+Every = Annotated[bool, typer.Option("--all", help="All there are.")]
+
+
+@group.command("list")
+def list_(
+    *,
+    reason: Reason = None,
+    flow: Flow = None,
+    client: Account = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, the latest first."""
+    with dead_letters() as letters:
+        found = letters.read(_selection(reason, flow, client), limit=limit)
+    if as_json:
+        print_json([letter.model_dump(mode="json") for letter in found])
+        return
+    print_table(
+        ("letter", "reason", "kind", "flow", "last seen", "attempts"),
+        (
+            (
+                str(letter.letter_id),
+                letter.reason,
+                str(letter.event.get("kind", "")),
+                letter.flow_id or "",
+                f"{letter.last_seen.astimezone():%Y-%m-%d %H:%M:%S}",
+                str(letter.attempts),
+            )
+            for letter in found
+        ),
+        empty="There are no such dead letters.",
+    )
+
+
+@group.command()
+def show(
+    letter: Annotated[UUID, typer.Argument(help="A letter's id, as `flowctl dead list` shows it.")],
+) -> None:
+    """Show one dead letter with its event, as JSON."""  # noqa: DOC501
+    with dead_letters() as letters:
+        found = letters.read(Selection(letter_id=letter), limit=1)
+    if not found:
+        raise InputInvalid(f"There is no dead letter {letter}; `flowctl dead list` shows those there are.")
+    print_json(found[0].model_dump(mode="json"))
+
+
+@group.command()
+def replay(
+    *,
+    reason: Reason = None,
+    flow: Flow = None,
+    client: Account = None,
+    letter: Letter = None,
+    every: Every = False,
+) -> None:
+    """Send events through the same door again; what is no event stays.
+
+    What bore a wrong signature is sent only with --reason signature_invalid, since it is signed by this.
+    """
+    selection = _deliberate(replace(_selection(reason, flow, client), letter_id=letter), every=every)
+    settings = QueueSettings()
+    publisher, redis = Publisher(settings), redis_client(settings)
+    with dead_letters() as letters:
+        count = letters.replay(selection, publisher=publisher, redis=redis)
+    console.print(f"{count} sent again.")
+
+
+@group.command()
+def drop(
+    *,
+    reason: Reason = None,
+    flow: Flow = None,
+    client: Account = None,
+    letter: Letter = None,
+    every: Every = False,
+) -> None:
+    """Forget dead letters for good."""
+    selection = _deliberate(replace(_selection(reason, flow, client), letter_id=letter), every=every)
+    with dead_letters() as letters:
+        count = letters.drop(selection)
+    console.print(f"{count} dropped.")
+
+
+def _selection(reason: str | None, flow: UUID | None, client: UUID | None) -> Selection:
+    return Selection(
+        reason=reason, flow_id=str(flow) if flow else None, client_account_id=str(client) if client else None
+    )
+
+
+def _deliberate(selection: Selection, *, every: bool) -> Selection:
+    """Return the selection.
+
+    Raises:
+        InputInvalid: it is everything there is, without anybody having said so.
+    """
+    if selection == EVERY_LETTER and not every:
+        raise InputInvalid("Say which letters: --letter, --reason, --flow or --client, or --all.")
+    return selection

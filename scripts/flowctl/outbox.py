@@ -1,0 +1,74 @@
+"""`flowctl outbox`: what processes of this host have reported and no worker has confirmed yet."""
+
+import time
+from dataclasses import asdict
+from typing import Annotated, Final
+
+import typer
+
+import tracker
+from scripts.failures import fail
+from scripts.flowctl.options import AsJson
+from scripts.flowctl.output import console, print_json, print_table
+from tracker import spool
+from tracker.settings import OutboxSettings
+
+group = typer.Typer(no_args_is_help=True, help="Events of this host that no worker has confirmed yet.")
+
+_LOOK_INTERVAL_S: Final = 0.1
+
+
+@group.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Show what waits, by process."""
+    found = _folders()
+    if as_json:
+        print_json([asdict(folder) for folder in found])
+        return
+    print_table(
+        ("process", "alive", "events", "bytes", "oldest"),
+        (
+            (
+                folder.name,
+                "yes" if folder.has_owner else "no",
+                str(folder.records),
+                str(folder.bytes),
+                f"{folder.oldest_age_s:.0f} s" if folder.records else "",
+            )
+            for folder in found
+        ),
+        empty="Nothing waits.",
+    )
+
+
+@group.command()
+def adopt() -> None:
+    """Take over what dead processes left, and begin to send it."""
+    left = sum(folder.records for folder in _folders() if not folder.has_owner)
+    tracker.adopt()
+    console.print(f"{left} events taken over.")
+
+
+@group.command()
+def flush(timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 30) -> None:
+    """Wait until workers have confirmed everything, of dead processes too; exit code 1 if they have not."""
+    deadline = time.monotonic() + timeout_s
+    tracker.adopt()
+    tracker.flush(timeout_s)
+    while (waiting := sum(folder.records for folder in _folders())) and time.monotonic() < deadline:
+        time.sleep(_LOOK_INTERVAL_S)
+    if waiting:
+        fail(f"{waiting} events are not confirmed after {timeout_s:.0f} s; is a worker running?")
+    console.print("Everything is confirmed.")
+
+
+@group.command()
+def purge(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete what dead processes left, undelivered."""
+    if not yes:
+        typer.confirm("Events that no worker has seen will be lost. Go on?", abort=True)
+    console.print(f"{spool.purge(OutboxSettings().spool_dir)} events deleted.")
+
+
+def _folders() -> list[spool.FolderStatus]:
+    return spool.statuses(OutboxSettings().spool_dir)

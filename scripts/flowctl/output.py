@@ -1,0 +1,26 @@
+"""What every command writes: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+console: Final = Console(highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """Print a document as JSON; what JSON does not know is written as text."""
+    print(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str) -> None:
+    """Print rows under their columns, the first of which is never broken, or the sentence `empty`."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name == columns[0])
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    console.print(table if table.row_count else empty)

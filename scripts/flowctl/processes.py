@@ -1,0 +1,48 @@
+"""`flowctl worker`, `beat` and `flower`: each turns into a Celery process with this project's app."""
+
+import os
+import secrets
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from repository.settings import DatabaseSettings
+from scripts import celery_commands
+from tasks.settings import QueueSettings
+from tasks.worker_settings import WorkerSettings
+
+#: Options that are not ours go to Celery.
+PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def worker(context: typer.Context) -> None:
+    """Run a worker; every option of `celery worker` works here too."""
+    DatabaseSettings()
+    _become(celery_commands.worker(*context.args))
+
+
+def beat(context: typer.Context) -> None:
+    """Run beat, of which there has to be exactly one; every option of `celery beat` works here too."""
+    _become(celery_commands.beat(*context.args))
+
+
+def flower(
+    context: typer.Context,
+    address: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5555,
+) -> None:
+    """Run Flower, for those who know the user and password in FLOWER_BASIC_AUTH (by default a random one)."""
+    celery_commands.require_free(address, port)
+    if not os.environ.get("FLOWER_BASIC_AUTH"):
+        password = secrets.token_urlsafe(12)
+        os.environ["FLOWER_BASIC_AUTH"] = f"flower:{password}"
+        print(f"http://{address}:{port} is for the user 'flower' with the password '{password}'.", flush=True)
+    _become(celery_commands.flower(*context.args, address=address, port=port))
+
+
+def _become(command: list[str]) -> None:
+    QueueSettings()
+    WorkerSettings()
+    os.chdir(celery_commands.ROOT)
+    os.execv(sys.executable, command)

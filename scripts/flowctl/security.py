@@ -1,0 +1,51 @@
+"""`flowctl security`: new keys, as the settings that hold them."""
+
+import base64
+import json
+import secrets
+import shlex
+from datetime import UTC, datetime
+
+import typer
+
+from repository.settings import CACHE_KEY_BYTES, RedisSettings
+from scripts.flowctl.options import AsJson, Client
+from scripts.flowctl.output import print_json
+from tasks.settings import QueueSettings
+
+group = typer.Typer(no_args_is_help=True, help="Make keys that sign batches and encrypt the cache.")
+
+
+@group.command()
+def keygen(client: Client, *, as_json: AsJson = False) -> None:
+    """Make a signing key for a client account; print ENRICHMENT_SIGNING_KEYS with it as the newest.
+
+    Keys that the environment holds are kept, so a key can be replaced without a gap: give the new setting
+    to the workers first, then to the orchestrators, and drop the old key once nothing signed with it waits.
+    """
+    known = {
+        str(account): {key_id: secret.get_secret_value() for key_id, secret in keys.items()}
+        for account, keys in QueueSettings().signing_keys.items()
+    }
+    key_id = f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}"
+    newest = {key_id: secrets.token_urlsafe(32)}
+    _print_setting(
+        "ENRICHMENT_SIGNING_KEYS",
+        json.dumps(known | {str(client): newest | known.get(str(client), {})}),
+        as_json=as_json,
+    )
+
+
+@group.command("cache-key")
+def cache_key(*, as_json: AsJson = False) -> None:
+    """Make a key for the cache; print ENRICHMENT_CACHE_KEYS with it as the newest and the others kept."""
+    keys = (secrets.token_bytes(CACHE_KEY_BYTES), *RedisSettings().cache_keys)
+    text = ",".join(base64.urlsafe_b64encode(key).decode() for key in keys)
+    _print_setting("ENRICHMENT_CACHE_KEYS", text, as_json=as_json)
+
+
+def _print_setting(name: str, value: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({name: value})
+    else:
+        print(f"{name}={shlex.quote(value)}")

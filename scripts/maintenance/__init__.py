@@ -1,0 +1,1 @@
+"""What operators run now and then on data that are there already."""

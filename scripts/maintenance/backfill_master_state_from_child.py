@@ -1,0 +1,176 @@
+"""Catch master rows up with what their child rows prove; it may be interrupted and run again at any time."""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from domain import InputInvalid
+from domain.clock import parse_time
+from repository.backfill_reads import Scope
+from repository.database import DatabaseSettings, make_engine, session_factory
+from repository.feature_flag import FeatureFlag
+from repository.settings import RedisSettings
+from scripts.failures import FAILED, fail, told_in_a_sentence
+from scripts.maintenance.backfill_outcome import Outcome
+from scripts.maintenance.backfill_search import Search
+from scripts.maintenance.backfill_ways import Direct, Sessions, ThroughQueue, Way
+from tasks.catching_up import Manner
+from tasks.enqueue import QueueSettings, redis_client
+
+_INTERRUPTED: Final = 130
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What was asked for."""
+
+    scope: Scope
+    flow_ids: list[UUID]
+    manner: Manner
+    is_direct: bool
+
+
+def backfill(  # noqa: PLR0913  one per option
+    *,
+    since: Annotated[str, typer.Option(help="Flows created since then: 12h, 7d, or a date.")] = "7d",
+    client: Annotated[UUID | None, typer.Option(help="Only flows of this client account.")] = None,
+    engagement: Annotated[UUID | None, typer.Option(help="Only flows of this engagement.")] = None,
+    flow: Annotated[
+        list[UUID] | None, typer.Option(help="Only this flow, even if it is up to date; may be repeated.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Flows of any age.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
+    ] = False,
+    direct: Annotated[bool, typer.Option("--direct", help="Work here, without a broker.")] = False,
+    repair_status: Annotated[
+        bool, typer.Option("--repair-status", help="Complete masters whose child proves the flow finished.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Catch master rows up with what their child rows prove, newest first.
+
+    Run it as often as you like: what is up to date is passed over, and live reports always win. The exit
+    code is 1 if a row failed, 2 for a misuse, 3 if a server is away, 130 after Ctrl-C.
+    """
+    with told_in_a_sentence():
+        order = _Order(
+            scope=Scope(
+                since=None if every else _moment(since, now=datetime.now(UTC)),
+                client_account_id=client,
+                engagement_id=engagement,
+            ),
+            flow_ids=flow or [],
+            manner=Manner(repair_status=repair_status, is_dry=dry_run),
+            is_direct=direct or dry_run,
+        )
+        outcome = Outcome()
+        try:
+            asyncio.run(_run(order, outcome, shows_progress=sys.stderr.isatty() and not as_json))
+        except KeyboardInterrupt:
+            print("Interrupted; run it again to go on.", file=sys.stderr)
+        finally:
+            outcome.show(as_json=as_json)
+    if not outcome.is_complete:
+        sys.exit(_INTERRUPTED)
+    if outcome.report.failed:
+        sys.exit(FAILED)
+
+
+async def _run(order: _Order, outcome: Outcome, *, shows_progress: bool) -> None:
+    started = time.monotonic()
+    async with AsyncExitStack() as stack:
+        stack.callback(lambda: setattr(outcome, "seconds", time.monotonic() - started))
+        if not order.manner.is_dry:
+            await _require_enrichment(stack)
+        engine = make_engine(DatabaseSettings(), pool_size=2, application_name="enrichment-backfill")
+        stack.push_async_callback(engine.dispose)
+        sessions = session_factory(engine)
+        search = Search(sessions, order.scope)
+        if not order.flow_ids:
+            outcome.findings = await search.survey()
+        total = len(order.flow_ids) or outcome.findings.behind
+        bar = stack.enter_context(_bar(shows_progress=shows_progress))
+        task = bar.add_task("Backfill", total=total)
+        pages = _one_page(order.flow_ids) if order.flow_ids else search.behind()
+        async for report in _way(order, sessions).reports(pages):
+            outcome.report += report
+            bar.advance(task, report.looked_at)
+        outcome.is_complete = True
+
+
+async def _one_page(flow_ids: list[UUID]) -> AsyncIterator[list[UUID]]:
+    yield flow_ids
+
+
+def _way(order: _Order, sessions: Sessions) -> Way:
+    if order.is_direct:
+        return Direct(sessions, order.scope, order.manner)
+    return ThroughQueue(redis_client(QueueSettings()), order.scope, order.manner)
+
+
+async def _require_enrichment(stack: AsyncExitStack) -> None:
+    flag = FeatureFlag(RedisSettings())
+    stack.push_async_callback(flag.close)
+    if not await flag.is_enabled():
+        fail(
+            "Enrichment is switched off (MASTER_STATE_ENRICHMENT_ENABLED, or `flowctl flag`); use --dry-run."
+        )
+
+
+def _moment(text: str, *, now: datetime) -> datetime:
+    """Return the time that `7d` or a date stands for.
+
+    Raises:
+        InputInvalid: it is neither.
+    """
+    if span := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    if at := parse_time(text):
+        return at
+    raise InputInvalid(f"--since {text!r:.40} is no time; pass 12h, 7d, 2w, or a date like 2026-01-31.")
+
+
+class _SpeedColumn(ProgressColumn):
+    """Flows per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed as it is now."""
+        return Text(f"{task.speed or 0:,.0f} flows/s")
+
+
+def _bar(*, shows_progress: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _SpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not shows_progress,
+    )
+
+
+if __name__ == "__main__":
+    typer.run(backfill)

@@ -1,0 +1,134 @@
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from scripts.ports import free_port
+from scripts.processes import Leashed
+from tasks.queues import KEY_PREFIX
+from tests.databases import temporary_database
+from tests.eventually import eventually
+
+FLOWCTL = Path(sys.executable).with_name("flowctl")
+WORKER = f"tested@{socket.gethostname()}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, postgres_server, database_template, redis_server):
+    """The settings of worker, beat and Flower, the port of Flower, and the folder with what they say."""
+    folder = tmp_path_factory.mktemp("flowctl")
+    port = free_port()
+    # A folder with packages that are called like ours, and that must not be taken for them.
+    for name in ("tasks.py", "celeryconfig.py", "domain.py"):
+        (folder / name).write_text("raise SystemExit('not this one')\n")
+    with temporary_database(postgres_server, template=database_template) as url, ExitStack() as stack:
+        settings = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "REDIS_URL": redis_server}
+        for name, *options in (
+            ("worker", "--concurrency=1", f"--hostname={WORKER}"),
+            ("beat",),
+            ("flower", f"--port={port}"),
+        ):
+            command = [FLOWCTL, name, *options]
+            log = folder / f"{name}.log"
+            stack.enter_context(Leashed(command, env=settings, folder=folder, log=log))
+        yield settings, port, folder
+
+
+def flowctl(settings, *arguments):
+    done = subprocess.run(
+        [FLOWCTL, *arguments], env=settings, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_worker_and_beat_start_and_are_well(place):
+    settings, _, _ = place
+    with redis.Redis.from_url(settings["REDIS_URL"]) as client:
+        for name in (WORKER, "beat"):
+            eventually(lambda name=name: client.exists(f"{KEY_PREFIX}heartbeat:{name}"), timeout_s=60)
+    code, said, _ = flowctl(settings, "health", "worker", "--name", WORKER, "--json")
+    assert json.loads(said) == dict.fromkeys(("broker", "database", "heartbeat", "answer"), "ok")
+    assert code == 0
+    code, said, _ = flowctl(settings, "health", "beat")
+    assert code == 0
+    assert said.count("well") == 2
+
+
+def test_flower_shows_the_worker_to_whoever_knows_the_password_and_obeys_nobody(place):
+    _, port, folder = place
+    said = eventually(lambda: re.search(r"'(flower)' with the password '(.+)'", log_of(folder)), timeout_s=30)
+    eventually(lambda: status_of(port, "/healthcheck") == 200, timeout_s=30)
+    login = ":".join(said.groups())
+    assert status_of(port, "/") == 401
+    assert status_of(port, "/", login="flower:wrong") == 401
+    assert status_of(port, "/", login=login) == 200
+    assert status_of(port, f"/api/worker/shutdown/{WORKER}", login=login, method="POST") == 403
+
+
+def test_flower_is_not_seen_from_outside_and_no_process_list_shows_its_password(place):
+    _, port, folder = place
+    eventually(lambda: status_of(port, "/healthcheck") == 200, timeout_s=30)
+    password = re.search(r"password '(.+)'", log_of(folder))[1]
+    commands = "\n".join(map(command_of, Path("/proc").glob("[0-9]*")))
+    assert f"--address=127.0.0.1 --port={port}" in commands
+    assert password not in commands
+    with socket.socket() as outside:
+        assert outside.connect_ex((own_address(), port)) != 0
+
+
+def test_a_port_in_use_is_told_in_one_sentence(place):
+    settings, _, _ = place
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, said, complaint = flowctl(settings, "flower", "--port", str(taken.getsockname()[1]))
+    assert (code, said) == (2, "")
+    assert complaint.endswith("(Address already in use); name another.\n")
+
+
+def test_a_worker_without_a_database_url_does_not_start(place):
+    settings, _, _ = place
+    code, said, complaint = flowctl(settings | {"DATABASE_URL": ""}, "worker")
+    assert (code, said) == (2, "")
+    assert complaint == "Set DATABASE_URL to postgresql+psycopg://user:password@host:5432/database.\n"
+
+
+def command_of(process):
+    try:
+        return (process / "cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def own_address():
+    """Return the address of this machine that others see."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return probe.getsockname()[0]
+
+
+def log_of(folder):
+    return (folder / "flower.log").read_text()
+
+
+def status_of(port, path, *, login="", method="GET"):
+    """Return the HTTP status of a page, or None while nobody listens."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return None
