@@ -1,0 +1,126 @@
+"""Runs to which faults happen, again and again with --soak, and a table of what they found."""
+
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.faults.run import Findings, Run, Scale
+from tests.workplace import Workplace
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_SHORTEST_ROUND_S = 60
+_SOAK_TIMEOUT_S = 900
+
+_findings = pytest.StashKey[list[tuple[str, Findings]]]()
+_first_seed = pytest.StashKey[int]()
+_soak_until = pytest.StashKey[float]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    seed = config.getoption("--seed")
+    config.stash[_first_seed] = secrets.randbelow(10**6) if seed is None else seed
+    config.stash[_soak_until] = time.monotonic() + _soak_s(config)
+    config.stash[_findings] = []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "round_number" in metafunc.fixturenames:
+        rounds = range(1 + int(_soak_s(metafunc.config)) // _SHORTEST_ROUND_S)
+        metafunc.parametrize("round_number", rounds, ids=[f"round{number}" for number in rounds])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=_round_of)
+    if config.getoption("--soak"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(_SOAK_TIMEOUT_S))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Leave out the rounds for which there is no time."""
+    is_late = _round_of(item) > 0 and time.monotonic() > item.config.stash[_soak_until]
+    return True if is_late else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not config.stash[_findings]:
+        return
+    terminalreporter.section("faults")
+    row = "{:<58} {:>7} {:>5} {:>6} {:>10} {:>8} {:>9}"
+    terminalreporter.write_line(row.format("fault", "events", "lost", "twice", "recovered", "memory", "seed"))
+    for test, found in config.stash[_findings]:
+        for fault, recoveries_s in found.recoveries_s.items():
+            terminalreporter.write_line(
+                row.format(
+                    f"{test}: {fault} x {len(recoveries_s)}",
+                    found.events,
+                    found.verdict.lost if found.verdict else "?",
+                    found.verdict.twice if found.verdict else "?",
+                    f"{max(recoveries_s):.1f} s",
+                    f"{found.peak_memory_mb:.0f} MB",
+                    found.seed,
+                )
+            )
+
+
+def _soak_s(config: pytest.Config) -> float:
+    text = config.getoption("--soak")
+    if text is None:
+        return 0
+    if not (found := re.fullmatch(r"(\d+)([smh])", text)):
+        raise pytest.UsageError("--soak takes a time such as 90s, 30m or 2h.")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _round_of(item: pytest.Item) -> int:
+    call = getattr(item, "callspec", None)
+    return int(call.params.get("round_number", 0)) if call else 0
+
+
+@pytest.fixture
+def scale(pytestconfig: pytest.Config, round_number: int) -> Scale:
+    return Scale(pytestconfig.stash[_first_seed] + round_number, is_soak=_soak_s(pytestconfig) > 0)
+
+
+@pytest.fixture
+def start_run(
+    request: pytest.FixtureRequest,
+    scale: Scale,
+    own_postgres: EmbeddedPostgres,
+    own_redis: EmbeddedRedis,
+    server_folder: Path,
+) -> Iterator[Callable[..., Run]]:
+    """What starts a run with these settings on servers that the test may stop."""
+    folder = server_folder / f"run-{uuid.uuid4().hex}"
+    usual = {"ENRICHMENT_CONFIRM_TIMEOUT_S": "2", "ENRICHMENT_LOCK_TIMEOUT_S": "1"}
+    with ExitStack() as stack:
+
+        def start(orchestrator_settings: Mapping[str, str] = {}, **settings: str) -> Run:
+            spool = {"ENRICHMENT_SPOOL_DIR": str(folder / "spool")}
+            place = Workplace(
+                folder,
+                database_url=own_postgres.url,
+                redis_url=own_redis.url,
+                **(usual | spool | settings),
+            )
+            stack.callback(place.remove)
+            run = stack.enter_context(closing(Run(place, scale, **orchestrator_settings)))
+            test = request.node.originalname.removeprefix("test_")
+            request.config.stash[_findings].append((test, run.findings))
+            return run
+
+        yield start
+
+
+@pytest.fixture
+def run(start_run: Callable[..., Run]) -> Run:
+    return start_run()

@@ -1,0 +1,100 @@
+"""Two workers under a supervisor's eye: what a test has killed is started again."""
+
+import contextlib
+import signal
+from pathlib import Path
+from random import Random
+
+from scripts.celery_commands import worker as worker_command
+from scripts.leash import children, descendants, send
+from scripts.processes import Leashed
+from tests.eventually import eventually
+from tests.workplace import Workplace
+
+_START_TIMEOUT_S = 30.0
+_GRACE_S = 30.0
+
+
+class Worker:
+    """One worker with its own log, which may be started again and again."""
+
+    def __init__(self, place: Workplace, name: str) -> None:
+        self._place = place
+        self._name = name
+        self._log = place.folder / f"{name}.log"
+        self._log.touch()
+        self.start()
+
+    @property
+    def received(self) -> int:
+        """How many messages it has taken."""
+        return self._log.read_bytes().count(b"] received")
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """The most memory that one of its living processes has ever taken."""
+        return max(map(peak_memory_mb, [self.process.pid, *descendants(self.process.pid)]))
+
+    def start(self) -> None:
+        options = ["--hostname", f"{self._name}@test", "--concurrency", "2"]
+        self.process = Leashed(
+            worker_command(*options),
+            env=self._place.environment,
+            folder=self._place.folder,
+            log=self._log,
+            grace_s=_GRACE_S,
+        )
+
+    def wait_until_it_consumes(self, messages: int = 1, *, timeout_s: float = _START_TIMEOUT_S) -> None:
+        """Wait for its next messages, of which there always are some under load."""
+        enough = self.received + messages
+        eventually(lambda: self.received >= enough or not self.process.is_running, timeout_s=timeout_s)
+        assert self.process.is_running, self._log.read_text()[-2_000:]
+
+    def stop(self, stop_signal: signal.Signals) -> int:
+        """Ask it to end, wait, and return its exit code."""
+        self.process.signal(stop_signal)
+        return self.process.wait(_GRACE_S)
+
+    def kill_a_child(self, chance: Random) -> None:
+        if pids := children(self.process.pid):
+            send([chance.choice(pids)], signal.SIGKILL)
+
+    def kill_the_parent(self) -> None:
+        self.process.signal(signal.SIGKILL)
+        self.process.wait(_GRACE_S)
+
+
+class Crew:
+    """The workers of one run."""
+
+    def __init__(self, place: Workplace) -> None:
+        self.workers = [Worker(place, name) for name in ("one", "two")]
+
+    def wait_until_all_consume(self, *, timeout_s: float = _START_TIMEOUT_S) -> None:
+        for worker in self.workers:
+            worker.wait_until_it_consumes(timeout_s=timeout_s)
+
+    @property
+    def pids(self) -> list[int]:
+        """The first process of each worker that still runs."""
+        return [worker.process.pid for worker in self.workers if worker.process.is_running]
+
+    @property
+    def peak_memory_mb(self) -> float:
+        return max(worker.peak_memory_mb for worker in self.workers)
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.process.signal_all(signal.SIGKILL)
+        for worker in self.workers:
+            worker.process.stop()
+
+
+def peak_memory_mb(pid: int) -> float:
+    """Return the most memory that a process has ever taken; 0 if it is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    return 0.0

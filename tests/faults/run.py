@@ -1,0 +1,210 @@
+"""One run: servers, two workers, orchestrators that report without a pause, faults, and the verdict."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Final, TypeVar
+
+from psycopg.rows import DictRow
+
+from scripts.processes import Leashed
+from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, speaks_amqp
+from tests.eventually import eventually
+from tests.faults.checker import Notes, Verdict, create_flows, judge, read_notes
+from tests.faults.crew import Crew, peak_memory_mb
+from tests.faults.load import ACCEPTED
+from tests.workplace import Workplace
+
+_ROOT: Final = Path(__file__).parents[2]
+
+Choice = TypeVar("Choice")
+
+#: The longest that a fault may be felt after it is over.
+RECOVERY_S: Final = 10.0
+_DELIVERY_TIMEOUT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much a run does: a little in every run of the tests, a lot with --soak."""
+
+    seed: int
+    is_soak: bool
+
+    @property
+    def events(self) -> int:
+        return 20_000 if self.is_soak else 3_000
+
+    @property
+    def rate(self) -> int:
+        """Events a second, of all orchestrators together."""
+        return 600 if self.is_soak else 300
+
+    def times(self, short: int, long: int) -> int:
+        return long if self.is_soak else short
+
+    def last(self, *, short_s: float, long_s: float) -> None:
+        """Let a fault last."""
+        time.sleep(long_s if self.is_soak else short_s)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a run has found, for people to read."""
+
+    seed: int
+    recoveries_s: dict[str, list[float]] = field(default_factory=dict)
+    events: int = 0
+    verdict: Verdict | None = None
+    peak_memory_mb: float = 0.0
+
+
+class Run:
+    """A workplace under load, to which faults happen; the rows are judged at the end."""
+
+    def __init__(self, place: Workplace, scale: Scale, **orchestrator_settings: str) -> None:
+        self.place = place
+        self.scale = scale
+        self._orchestrator_settings = orchestrator_settings
+        self.chance = Random(scale.seed)
+        self.findings = Findings(scale.seed)
+        self._notes: list[Path] = []
+        self._orchestrators: list[Leashed] = []
+        asyncio.run(create_flows(place.environment["DATABASE_URL"]))
+        self.crew = Crew(place)
+        for _ in range(2):
+            self.start_orchestrator()
+        self.crew.wait_until_all_consume()
+
+    # -- orchestrators
+
+    def start_orchestrator(self, *options: str) -> Path:
+        """Start one more on the spool that all share, and return where it notes what it reports."""
+        notes = self.place.folder / f"notes-{len(self._notes)}"
+        notes.touch()
+        seed, rate = self.chance.randrange(2**32), self.scale.rate / 2
+        command = ["-m", "tests.faults.load", str(notes), "--seed", str(seed), "--rate", str(rate), *options]
+        self._notes.append(notes)
+        self._orchestrators.append(
+            Leashed(
+                [sys.executable, "-W", "error", *command],
+                env=self.place.environment | self._orchestrator_settings,
+                folder=_ROOT,
+                log=self.place.folder / "orchestrators.log",
+            )
+        )
+        return notes
+
+    def kill_an_orchestrator(self) -> None:
+        """Kill the oldest one; another one takes its place, and what it left."""
+        self._measure_memory()
+        self._orchestrators.pop(0).kill()
+        self.start_orchestrator()
+
+    @property
+    def accepted(self) -> int:
+        """How many hooks have returned so far."""
+        return sum(notes.read_bytes().count(b"\n" + ACCEPTED) for notes in self._notes)
+
+    # -- faults
+
+    def shuffled(self, faults: Sequence[Choice]) -> list[Choice]:
+        """Return these in the order that the seed chooses."""
+        return self.chance.sample(faults, len(faults))
+
+    @contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """Give a fault; once it is over, something newer than that has to be committed soon."""
+        yield
+        over = time.time()
+        self.place.redis.connection_pool.disconnect()  # They may be dead.
+        self.wait_for_a_commit(since=over)
+        self.findings.recoveries_s.setdefault(name, []).append(time.time() - over)
+        self._measure_memory()
+
+    def wait_for_a_commit(self, *, since: float | None = None) -> None:
+        since = time.time() if since is None else since
+        eventually(lambda: self.newest_commit() > since, timeout_s=3 * RECOVERY_S)
+
+    def newest_commit(self) -> float:
+        """When a worker wrote into a row last, in seconds since 1970."""
+        query = "select extract(epoch from max(updated_at)) as at from migration.crewai_flow_state_extensions"
+        with self.place.database() as database:
+            [row] = database.execute(query).fetchall()
+        return float(row["at"])
+
+    # -- the end
+
+    def finish(self) -> Verdict:
+        """Deliver everything and return what the checker says."""
+        self.deliver()
+        return self.judge()
+
+    def deliver(self) -> None:
+        """Report enough, and wait until every event is confirmed and every copy of it merged."""
+        eventually(lambda: self.accepted >= self.scale.events, timeout_s=120)
+        self.stop_reporting()
+        eventually(self._is_delivered, timeout_s=_DELIVERY_TIMEOUT_S)
+        self.drain()
+        self._measure_memory()
+
+    def stop_reporting(self) -> None:
+        for orchestrator in self._orchestrators:
+            orchestrator.signal(signal.SIGTERM)
+
+    def drain(self) -> None:
+        """Wait until the queue is empty, with what killed workers held given back to it now."""
+        self.pass_the_visibility_timeout()
+        eventually(lambda: self.waiting() == 0, timeout_s=_DELIVERY_TIMEOUT_S)
+
+    def notes(self) -> Notes:
+        """What the orchestrators noted so far."""
+        notes = read_notes(self._notes)
+        self.findings.events = len(notes.accepted)
+        return notes
+
+    def rows(self) -> list[DictRow]:
+        with self.place.database() as database:
+            return database.execute("select * from migration.crewai_flow_state_extensions").fetchall()
+
+    def judge(self) -> Verdict:
+        self.findings.verdict = asyncio.run(judge(self.place.environment["DATABASE_URL"], self.notes()))
+        return self.findings.verdict
+
+    def pass_the_visibility_timeout(self) -> None:
+        """Let workers find that whoever holds a message has held it for too long."""
+        index = f"{KEY_PREFIX}unacked_index"
+        held: dict[Any, float] = dict.fromkeys(self.place.redis.zrange(index, 0, -1), 0)
+        if held:
+            self.place.redis.zadd(index, held, xx=True)
+
+    def waiting(self) -> int:
+        """How many messages are in the queue or, as far as the broker tells, in a worker's hands."""
+        if not speaks_amqp(self.place.settings.broker_url):
+            redis: Any = self.place.redis
+            return int(redis.llen(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}") + redis.hlen(f"{KEY_PREFIX}unacked"))
+        with self.place.connection() as connection:
+            channel: Any = connection.default_channel
+            return int(channel.queue_declare(ENRICHMENT_QUEUE, passive=True).message_count)
+
+    def close(self) -> None:
+        self.crew.stop()
+        for orchestrator in self._orchestrators:
+            orchestrator.kill()
+
+    def _is_delivered(self) -> bool:
+        spool = Path(self.place.environment["ENRICHMENT_SPOOL_DIR"])
+        try:
+            return not any(segment.stat().st_size for segment in spool.glob("*/*.log"))
+        except FileNotFoundError:
+            return False
+
+    def _measure_memory(self) -> None:
+        peaks = [self.crew.peak_memory_mb, *(peak_memory_mb(process.pid) for process in self._orchestrators)]
+        self.findings.peak_memory_mb = max(self.findings.peak_memory_mb, *peaks)

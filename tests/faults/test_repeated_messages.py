@@ -1,0 +1,38 @@
+from collections.abc import Callable
+from random import Random
+
+from scripts.embedded import EmbeddedRedis
+from tasks.queues import KEY_PREFIX
+from tests.eventually import eventually
+from tests.faults.checker import AS_IT_SHOULD_BE
+from tests.faults.run import Run, Scale
+from tests.faults.shuffler import Shuffler
+
+
+def is_held_too_long(run: Run) -> bool:
+    return run.place.redis.zcount(f"{KEY_PREFIX}unacked_index", 0, 0) > 0
+
+
+def outlive_the_visibility_timeout(run: Run) -> None:
+    """Hold up the merges until the messages they came in are delivered once more."""
+    with run.place.database() as database, database.transaction():
+        database.execute("select from migration.crewai_flow_state_extensions for update")
+        eventually(lambda: run.place.redis.zcard(f"{KEY_PREFIX}unacked_index") >= 2)
+        run.pass_the_visibility_timeout()
+        eventually(lambda: not is_held_too_long(run), timeout_s=15)
+
+
+def test_messages_twice_and_out_of_order_count_once(
+    start_run: Callable[..., Run], own_redis: EmbeddedRedis, scale: Scale
+) -> None:
+    proxy_url = own_redis.url.removesuffix("/0") + "/1"
+    with Shuffler(proxy_url, own_redis.url, Random(scale.seed)) as shuffler:
+        run = start_run(orchestrator_settings={"CELERY_BROKER_URL": proxy_url})
+        with run.fault("each message twice, out of order"):
+            eventually(lambda: run.accepted > scale.events / 2, timeout_s=60)
+        for _ in range(scale.times(1, 5)):
+            with run.fault("visibility timeout passed during a merge"):
+                outlive_the_visibility_timeout(run)
+        assert run.finish() == AS_IT_SHOULD_BE
+    assert shuffler.delivered > 200
+    assert run.place.letters() == []

@@ -1,0 +1,21 @@
+import signal
+import time
+
+from tests.faults.checker import AS_IT_SHOULD_BE
+from tests.faults.run import Run
+
+_LONGEST_STOP_S = 30
+
+
+def test_all_workers_stop_and_start_in_turn_without_a_loss(run: Run) -> None:
+    stop_signals = [signal.SIGTERM, signal.SIGQUIT]
+    for stop_signal in run.shuffled(stop_signals * run.scale.times(1, 5)):
+        for worker in run.crew.workers:
+            with run.fault(f"worker stopped by {stop_signal.name}"):
+                started = time.monotonic()
+                assert worker.stop(stop_signal) == 0
+                assert time.monotonic() - started < _LONGEST_STOP_S
+                worker.start()
+            worker.wait_until_it_consumes()
+    assert run.finish() == AS_IT_SHOULD_BE
+    assert run.place.letters() == []
