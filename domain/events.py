@@ -44,7 +44,7 @@ RESERVED_METADATA_KEYS: Final = frozenset({"_enrichment", "phase_transitions"})
 #: Key of `flow_metadata` that holds the newest progress snapshot.
 PROGRESS_KEY: Final = "last_progress_update"
 
-# Not of JsonValue: what `domain.payload` returns is JSON, and pydantic would ask Python for the type of each value.
+# Not of JsonValue: what `domain.payload` returns is JSON, and pydantic would check each value of it.
 JsonObject = dict[str, Any]
 
 Metadata = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_METADATA_BYTES))]

@@ -1,6 +1,5 @@
 """The commands that start Celery's processes with this project's app: worker, beat and Flower."""
 
-import os
 import socket
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ def require_free(address: str, port: int) -> None:
         with socket.create_server((address, port)):
             return
     except OSError as error:
-        finding = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        finding = str(error.strerror).partition(" (")[0]
         raise InputInvalid(f"Nothing can listen on {address}:{port} ({finding}); name another.") from error
 
 

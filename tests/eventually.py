@@ -7,10 +7,10 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def eventually(find: Callable[[], Found], *, timeout_s: float = 10.0) -> Found:
+def eventually(find: Callable[[], Found], *, timeout_s: float = 10.0, interval_s: float = 0.01) -> Found:
     """Call until the result is true, and return it; fail after the deadline with what there was."""
     deadline = time.monotonic() + timeout_s
     while not (found := find()):
         assert time.monotonic() < deadline, f"still {found!r} after {timeout_s} s"
-        time.sleep(0.01)
+        time.sleep(interval_s)
     return found

@@ -47,6 +47,7 @@ class StatusSite:
         self.log.unlink(missing_ok=True)
         self.process = Leashed(command, env=self._environment, folder=self._folder, log=self.log)
         address = eventually(lambda: re.search(r"http://[\d.:]+", self.log.read_text()), timeout_s=20)
+        assert address
         self.url = address[0]
         eventually(self._answers, timeout_s=20)
         return self

@@ -51,7 +51,10 @@ class Delivery:
         deadline = time.monotonic() + timeout_s
         segments = self.outbox.close_segments()
         self.sender.hasten(deadline)
-        return self.outbox.wait_until_confirmed(segments, deadline)
+        try:
+            return self.outbox.wait_until_confirmed(segments, deadline)
+        finally:
+            self.sender.hasten(0.0)
 
     def close(self, deadline: float) -> None:
         """Stop the threads and close the files; what is not confirmed stays for the next process."""

@@ -194,7 +194,7 @@ class Outbox:
 
     def _drop_details(self, wanted_bytes: int) -> int:
         dropped_records = 0
-        for segment in list(self._segments["detail"]):
+        for segment in [segment for segment in self._segments["detail"] if segment.size]:
             if self._fits(wanted_bytes):
                 break
             if segment is self._open.get("detail"):

@@ -100,6 +100,8 @@ class Sender:
                     self._wait(self._nudge, _TIDY_INTERVAL_S)
 
     def _wait(self, event: threading.Event, timeout_s: float) -> None:
+        if self._is_halted:
+            return
         self._at_work.release()
         try:
             event.wait(max(0.0, timeout_s))
@@ -116,7 +118,8 @@ class Sender:
                 self._nudge.clear()
                 self._receive(inbox)
                 self._send(publisher)
-                self._tidy(time.monotonic())
+                if not self._is_interrupted:
+                    self._tidy(time.monotonic())
                 self._rest()
         finally:
             publisher.close()

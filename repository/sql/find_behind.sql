@@ -61,7 +61,7 @@ select
     (select created_at from page where created_at is not null order by created_at, flow_id limit 1) as last_created_at,
     (select flow_id from page where created_at is not null order by created_at, flow_id limit 1) as last_flow_id,
     coalesce(
-        array_agg(flow_id order by created_at desc)
+        array_agg(flow_id order by created_at desc, flow_id desc)
             filter (where children = 1 and cast(:rules as text) || version is distinct from noted),
         '{}'
     ) as behind,

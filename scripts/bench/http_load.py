@@ -24,6 +24,8 @@ class Connections:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        #: Requests that were answered with anything but 200.
+        self.refused = 0
         self._free: asyncio.LifoQueue[Stream] = asyncio.LifoQueue()
 
     async def __aenter__(self) -> Self:
@@ -57,8 +59,7 @@ class Connections:
         reader, writer = stream
         writer.write(_request(path, token))
         head = await reader.readuntil(b"\r\n\r\n")
-        if b" 200 " not in head.split(b"\r\n", 1)[0]:
-            raise RuntimeError(f"{path}: {head.decode()}")
+        self.refused += b" 200 " not in head.split(b"\r\n", 1)[0]
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         await reader.readexactly(int(length.split(b":")[1]))
         self._free.put_nowait(stream)

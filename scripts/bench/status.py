@@ -32,43 +32,14 @@ from tasks.enqueue import Batch, Publisher, QueueSettings
 _ROOT: Final = Path(__file__).parents[2]
 _KEY: Final = "only for measuring on this machine"
 _ENGAGEMENT: Final = UUID(int=7)
+_TOUCH: Final = (
+    "update migration.crewai_flow_state_extensions set updated_at = clock_timestamp() where flow_id = :flow"
+)
 
-#: Share of all flows that an account has; the others share what is left.
+# Accounts with 30 %, 1 % and 0.01 % of all flows (see fill_flows.sql).
 _BIG, _MIDDLE, _SMALL = UUID(int=1), UUID(int=2), UUID(int=3)
 
-_FILL: Final = """
-insert into migration.crewai_flow_state_extensions (
-    id, flow_id, client_account_id, engagement_id, user_id, flow_type, flow_name, flow_status, created_at, updated_at,
-    flow_persistence_data, flow_metadata, phase_transitions, error_history, agent_collaboration_log, phase_execution_times
-)
-select
-    gen_random_uuid(), lpad(to_hex(number), 32, '0')::uuid,
-    lpad(to_hex(case when number % 10 < 3 then 1 when number % 100 = 55 then 2 when number % 10000 = 77 then 3 else 4 + number % 500 end), 32, '0')::uuid,
-    :engagement, 'user ' || number % 50, 'discovery', 'Flow number ' || number,
-    case when number % 200 = 0 then 'processing' when number % 50 = 0 then 'failed' else 'completed' end,
-    now() - make_interval(secs => :flows - number), now() - make_interval(secs => :flows - number),
-    '{"current_phase": "asset_inventory"}',
-    jsonb_build_object(
-        'phase_transitions', '["data_import:processing", "data_import:completed", "asset_inventory:processing"]'::jsonb,
-        'last_progress_update', '{"progress_percentage": 60, "message": "Looking at 240 servers"}'::jsonb
-    ),
-    case when number % (:flows / 1000) = 0 then full_lists.transitions else '[]' end,
-    case when number % (:flows / 1000) = 0 then full_lists.errors else '[]' end,
-    case when number % (:flows / 1000) = 0 then full_lists.errors else '[]' end,
-    '{"data_import": {"execution_time_ms": 1200.5, "completed_at": "2026-11-02T09:31:07.131002+00:00", "attempts": 1}}'
-from generate_series(cast(:first as int), cast(:last as int)) as number
-cross join (
-    select
-        jsonb_agg(jsonb_build_object(
-            'id', gen_random_uuid(), 'phase', 'phase ' || entry % 10, 'timestamp', now(),
-            'status', case when entry % 2 = 0 then 'processing' else 'completed' end, 'metadata', '{"rows": 1}'::jsonb
-        )) as transitions,
-        jsonb_agg(jsonb_build_object(
-            'id', gen_random_uuid(), 'phase', 'p', 'timestamp', now(), 'error', (select string_agg(md5((entry * 100 + part)::text), '') from generate_series(1, 30) as part)
-        )) as errors
-    from generate_series(1, 100) as entry
-) as full_lists
-"""
+_FILL: Final = Path(__file__).with_name("fill_flows.sql").read_text(encoding="utf-8")
 
 
 def main(
@@ -82,8 +53,11 @@ def main(
         asyncio.run(_fill(environment["DATABASE_URL"], flows))
         asyncio.run(_show_plans(environment["DATABASE_URL"], flows))
         port = free_port()
-        with _process(["status", "--port", str(port)], environment), _process(_WORKER, environment):
-            asyncio.run(_measure(environment, port, flows, rate=rate, seconds=seconds, clients=clients))
+        with _process(["status", "--port", str(port)], environment) as site, _process(_WORKER, environment):
+            measure = _measure(
+                environment, port, flows, rate=rate, seconds=seconds, clients=clients, site=site
+            )
+            asyncio.run(measure)
 
 
 _WORKER: Final = ["celery", "--app", "tasks.app", "worker", "--concurrency", "1", "--loglevel", "ERROR"]
@@ -167,7 +141,14 @@ async def _explain(engine: AsyncEngine, title: str, name: str, arguments: dict[s
 
 
 async def _measure(
-    environment: dict[str, str], port: int, flows: int, *, rate: int, seconds: int, clients: int
+    environment: dict[str, str],
+    port: int,
+    flows: int,
+    *,
+    rate: int,
+    seconds: int,
+    clients: int,
+    site: Leashed,
 ) -> None:
     settings = StatusSettings.model_validate({"ENRICHMENT_JWT_KEY": _KEY})
 
@@ -176,19 +157,28 @@ async def _measure(
 
     worker = asyncio.create_task(_feed_worker(environment, flows))
     lists = [("/api/v1/flows", token(UUID(int=account))) for account in (1, 1, 1, 2, 3, *range(4, 60))]
-    # Every account of a flow: by the numbers in _FILL.
+    # Those with full lists.
     step = flows // 1000
     statuses = [(f"/api/v1/flows/{UUID(int=number)}/status", token(_BIG)) for number in range(0, flows, step)]
     async with Connections(port) as connections:
         print(f"\nBeside a worker that merges 200 events/s, at {rate} requests/s for {seconds} s:")
         for name, requests, limit_ms in [("list", lists, 50), ("status of full lists", statuses, 15)]:
+            cpu_s, connections.refused = _cpu_s(site.pid), 0
             times = await connections.load(requests, rate=rate, seconds=seconds)
+            cpu_ms = (_cpu_s(site.pid) - cpu_s) * 1000 / len(times)
             figures = ", ".join(f"p{share} {percentile(times, share):.1f} ms" for share in (50, 95, 99))
-            print(f"  {name}: {len(times)} requests, {figures} (p99 wanted: {limit_ms} ms)")
+            print(f"  {name}: {len(times)} requests, {connections.refused} refused, {figures}", end=" ")
+            print(f"(p99 wanted: {limit_ms} ms), {cpu_ms:.1f} ms of CPU each in the API")
     delays = await streams(port, token(_BIG), clients=clients, change=_changer(environment["DATABASE_URL"]))
     figures = ", ".join(f"p{share} {percentile(delays, share):.0f} ms" for share in (50, 99, 100))
+    print(f"  load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"  {clients} event streams: {len(delays)} deliveries, from commit to client {figures}")
     worker.cancel()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _changer(url: str) -> Any:
@@ -197,8 +187,7 @@ def _changer(url: str) -> Any:
     async def change(number: int) -> str:
         flow_id = UUID(int=number * 600)
         async with engine.begin() as connection:
-            touch = "update migration.crewai_flow_state_extensions set updated_at = clock_timestamp() where flow_id = :flow"
-            await connection.execute(text(touch), {"flow": flow_id})
+            await connection.execute(text(_TOUCH), {"flow": flow_id})
         return str(flow_id)
 
     return change

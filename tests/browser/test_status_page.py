@@ -203,8 +203,7 @@ def test_hostile_texts_are_texts(open_page: OpenPage, do: Do, context: FlowConte
         assert one.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_on_any_page(
     open_page: OpenPage, do: Do, context: FlowContext, axe_script: str, scheme: str, width: int
 ) -> None:

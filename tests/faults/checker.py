@@ -46,10 +46,11 @@ def read_notes(paths: Iterable[Path]) -> Notes:
     notes = Notes()
     for path in paths:
         pending: list[AnyEvent] = []
-        for line in path.read_bytes().splitlines(keepends=True):
+        whole_lines, _, _ = path.read_bytes().rpartition(b"\n")
+        for line in whole_lines.splitlines():
             if line == ACCEPTED:
                 notes.accepted.append(pending.pop())
-            elif line.endswith(b"\n"):
+            else:
                 pending.append(parse_event(json.loads(line)))
         notes.in_doubt += pending
     return notes

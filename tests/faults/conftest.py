@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.faults.run import Findings, Run, Scale
+from tests.faults.findings import Findings, table
+from tests.faults.run import Run
+from tests.faults.scale import Scale
 from tests.workplace import Workplace
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SHORTEST_ROUND_S = 60
 _SOAK_TIMEOUT_S = 900
 
-_findings = pytest.StashKey[list[tuple[str, Findings]]]()
+_findings = pytest.StashKey[list[Findings]]()
 _first_seed = pytest.StashKey[int]()
 _soak_until = pytest.StashKey[float]()
 
@@ -52,24 +54,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if not config.stash[_findings]:
-        return
-    terminalreporter.section("faults")
-    row = "{:<58} {:>7} {:>5} {:>6} {:>10} {:>8} {:>9}"
-    terminalreporter.write_line(row.format("fault", "events", "lost", "twice", "recovered", "memory", "seed"))
-    for test, found in config.stash[_findings]:
-        for fault, recoveries_s in found.recoveries_s.items():
-            terminalreporter.write_line(
-                row.format(
-                    f"{test}: {fault} x {len(recoveries_s)}",
-                    found.events,
-                    found.verdict.lost if found.verdict else "?",
-                    found.verdict.twice if found.verdict else "?",
-                    f"{max(recoveries_s):.1f} s",
-                    f"{found.peak_memory_mb:.0f} MB",
-                    found.seed,
-                )
-            )
+    if findings := config.stash[_findings]:
+        terminalreporter.section("faults")
+        for line in table(findings):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(f"To choose the same faults again: --seed {findings[0].seed}")
 
 
 def _soak_s(config: pytest.Config) -> float:
@@ -101,21 +90,22 @@ def start_run(
 ) -> Iterator[Callable[..., Run]]:
     """What starts a run with these settings on servers that the test may stop."""
     folder = server_folder / f"run-{uuid.uuid4().hex}"
-    usual = {"ENRICHMENT_CONFIRM_TIMEOUT_S": "2", "ENRICHMENT_LOCK_TIMEOUT_S": "1"}
+    usual = {
+        "ENRICHMENT_CONFIRM_TIMEOUT_S": "2",
+        "ENRICHMENT_LOCK_TIMEOUT_S": "1",
+        "ENRICHMENT_SPOOL_DIR": str(folder / "spool"),
+    }
     with ExitStack() as stack:
 
         def start(orchestrator_settings: Mapping[str, str] = {}, **settings: str) -> Run:
-            spool = {"ENRICHMENT_SPOOL_DIR": str(folder / "spool")}
             place = Workplace(
-                folder,
-                database_url=own_postgres.url,
-                redis_url=own_redis.url,
-                **(usual | spool | settings),
+                folder, database_url=own_postgres.url, redis_url=own_redis.url, **(usual | settings)
             )
             stack.callback(place.remove)
-            run = stack.enter_context(closing(Run(place, scale, **orchestrator_settings)))
-            test = request.node.originalname.removeprefix("test_")
-            request.config.stash[_findings].append((test, run.findings))
+            findings = Findings(request.node.originalname, scale.seed)
+            request.config.stash[_findings].append(findings)
+            run = stack.enter_context(closing(Run(place, scale, findings)))
+            run.begin(orchestrator_settings)
             return run
 
         yield start

@@ -9,9 +9,11 @@ from scripts.celery_commands import worker as worker_command
 from scripts.leash import children, descendants, send
 from scripts.processes import Leashed
 from tests.eventually import eventually
+from tests.faults.phrase_count import PhraseCount
 from tests.workplace import Workplace
 
-_START_TIMEOUT_S = 30.0
+#: The longest that a worker takes to start, on a machine that is busy with other workers.
+START_TIMEOUT_S = 30.0
 _GRACE_S = 30.0
 
 
@@ -22,13 +24,9 @@ class Worker:
         self._place = place
         self._name = name
         self._log = place.folder / f"{name}.log"
-        self._log.touch()
+        #: How many messages it has taken.
+        self.received = PhraseCount(self._log, b"] received")
         self.start()
-
-    @property
-    def received(self) -> int:
-        """How many messages it has taken."""
-        return self._log.read_bytes().count(b"] received")
 
     @property
     def peak_memory_mb(self) -> float:
@@ -45,16 +43,16 @@ class Worker:
             grace_s=_GRACE_S,
         )
 
-    def wait_until_it_consumes(self, messages: int = 1, *, timeout_s: float = _START_TIMEOUT_S) -> None:
+    def wait_until_it_consumes(self, messages: int = 1, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait for its next messages, of which there always are some under load."""
-        enough = self.received + messages
-        eventually(lambda: self.received >= enough or not self.process.is_running, timeout_s=timeout_s)
+        enough = self.received() + messages
+        eventually(lambda: self.received() >= enough or not self.process.is_running, timeout_s=timeout_s)
         assert self.process.is_running, self._log.read_text()[-2_000:]
 
     def stop(self, stop_signal: signal.Signals) -> int:
         """Ask it to end, wait, and return its exit code."""
         self.process.signal(stop_signal)
-        return self.process.wait(_GRACE_S)
+        return self.process.wait(2 * _GRACE_S)
 
     def kill_a_child(self, chance: Random) -> None:
         if pids := children(self.process.pid):
@@ -71,7 +69,7 @@ class Crew:
     def __init__(self, place: Workplace) -> None:
         self.workers = [Worker(place, name) for name in ("one", "two")]
 
-    def wait_until_all_consume(self, *, timeout_s: float = _START_TIMEOUT_S) -> None:
+    def wait_until_all_consume(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
         for worker in self.workers:
             worker.wait_until_it_consumes(timeout_s=timeout_s)
 

@@ -36,7 +36,7 @@ FLOWS: Final = 200
 _TENANTS: Final = 4
 
 #: What follows an event in the notes once its hook has returned.
-ACCEPTED: Final = b"accepted\n"
+ACCEPTED: Final = b"accepted"
 
 _PHASES: Final = ("data_import", "field_mapping", "data_cleansing", "asset_inventory")
 _STATUSES: Final = ("processing", "paused", "waiting_for_approval", "failed", "active")
@@ -88,7 +88,7 @@ class Load:
         os.write(self._notes, f"{event.model_dump_json()}\n".encode())
         own = {"event_id": event.event_id, "occurred_at": event.occurred_at}
         tracker.report(kind, context, flow_id, **own, **fields)
-        os.write(self._notes, ACCEPTED)
+        os.write(self._notes, ACCEPTED + b"\n")
 
 
 def set_clock_back() -> None:

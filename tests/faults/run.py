@@ -4,9 +4,8 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
@@ -18,7 +17,10 @@ from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, speaks_amqp
 from tests.eventually import eventually
 from tests.faults.checker import Notes, Verdict, create_flows, judge, read_notes
 from tests.faults.crew import Crew, peak_memory_mb
+from tests.faults.findings import Findings
 from tests.faults.load import ACCEPTED
+from tests.faults.phrase_count import PhraseCount
+from tests.faults.scale import Scale
 from tests.workplace import Workplace
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -30,54 +32,23 @@ RECOVERY_S: Final = 10.0
 _DELIVERY_TIMEOUT_S: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How much a run does: a little in every run of the tests, a lot with --soak."""
-
-    seed: int
-    is_soak: bool
-
-    @property
-    def events(self) -> int:
-        return 20_000 if self.is_soak else 3_000
-
-    @property
-    def rate(self) -> int:
-        """Events a second, of all orchestrators together."""
-        return 600 if self.is_soak else 300
-
-    def times(self, short: int, long: int) -> int:
-        return long if self.is_soak else short
-
-    def last(self, *, short_s: float, long_s: float) -> None:
-        """Let a fault last."""
-        time.sleep(long_s if self.is_soak else short_s)
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a run has found, for people to read."""
-
-    seed: int
-    recoveries_s: dict[str, list[float]] = field(default_factory=dict)
-    events: int = 0
-    verdict: Verdict | None = None
-    peak_memory_mb: float = 0.0
-
-
 class Run:
     """A workplace under load, to which faults happen; the rows are judged at the end."""
 
-    def __init__(self, place: Workplace, scale: Scale, **orchestrator_settings: str) -> None:
+    def __init__(self, place: Workplace, scale: Scale, findings: Findings) -> None:
         self.place = place
         self.scale = scale
-        self._orchestrator_settings = orchestrator_settings
+        self.findings = findings
         self.chance = Random(scale.seed)
-        self.findings = Findings(scale.seed)
-        self._notes: list[Path] = []
+        self._orchestrator_settings: Mapping[str, str] = {}
+        self._accepted: list[PhraseCount] = []
         self._orchestrators: list[Leashed] = []
         asyncio.run(create_flows(place.environment["DATABASE_URL"]))
         self.crew = Crew(place)
+
+    def begin(self, orchestrator_settings: Mapping[str, str]) -> None:
+        """Put it under load; `orchestrator_settings` are variables that the workers do not have."""
+        self._orchestrator_settings = orchestrator_settings
         for _ in range(2):
             self.start_orchestrator()
         self.crew.wait_until_all_consume()
@@ -86,15 +57,14 @@ class Run:
 
     def start_orchestrator(self, *options: str) -> Path:
         """Start one more on the spool that all share, and return where it notes what it reports."""
-        notes = self.place.folder / f"notes-{len(self._notes)}"
-        notes.touch()
+        notes = self.place.folder / f"notes-{len(self._accepted)}"
         seed, rate = self.chance.randrange(2**32), self.scale.rate / 2
         command = ["-m", "tests.faults.load", str(notes), "--seed", str(seed), "--rate", str(rate), *options]
-        self._notes.append(notes)
+        self._accepted.append(PhraseCount(notes, ACCEPTED))
         self._orchestrators.append(
             Leashed(
                 [sys.executable, "-W", "error", *command],
-                env=self.place.environment | self._orchestrator_settings,
+                env={**self.place.environment, **self._orchestrator_settings},
                 folder=_ROOT,
                 log=self.place.folder / "orchestrators.log",
             )
@@ -110,7 +80,7 @@ class Run:
     @property
     def accepted(self) -> int:
         """How many hooks have returned so far."""
-        return sum(notes.read_bytes().count(b"\n" + ACCEPTED) for notes in self._notes)
+        return sum(count() for count in self._accepted)
 
     # -- faults
 
@@ -119,18 +89,14 @@ class Run:
         return self.chance.sample(faults, len(faults))
 
     @contextmanager
-    def fault(self, name: str) -> Iterator[None]:
-        """Give a fault; once it is over, something newer than that has to be committed soon."""
+    def fault(self, name: str, *, within_s: float = RECOVERY_S) -> Iterator[None]:
+        """Give a fault; once it is over, a worker has to commit something within that time."""
         yield
         over = time.time()
         self.place.redis.connection_pool.disconnect()  # They may be dead.
-        self.wait_for_a_commit(since=over)
+        eventually(lambda: self.newest_commit() > over, timeout_s=within_s, interval_s=0.1)
         self.findings.recoveries_s.setdefault(name, []).append(time.time() - over)
         self._measure_memory()
-
-    def wait_for_a_commit(self, *, since: float | None = None) -> None:
-        since = time.time() if since is None else since
-        eventually(lambda: self.newest_commit() > since, timeout_s=3 * RECOVERY_S)
 
     def newest_commit(self) -> float:
         """When a worker wrote into a row last, in seconds since 1970."""
@@ -148,9 +114,9 @@ class Run:
 
     def deliver(self) -> None:
         """Report enough, and wait until every event is confirmed and every copy of it merged."""
-        eventually(lambda: self.accepted >= self.scale.events, timeout_s=120)
+        eventually(lambda: self.accepted >= self.scale.events, timeout_s=120, interval_s=0.1)
         self.stop_reporting()
-        eventually(self._is_delivered, timeout_s=_DELIVERY_TIMEOUT_S)
+        eventually(self._is_delivered, timeout_s=_DELIVERY_TIMEOUT_S, interval_s=0.1)
         self.drain()
         self._measure_memory()
 
@@ -161,11 +127,11 @@ class Run:
     def drain(self) -> None:
         """Wait until the queue is empty, with what killed workers held given back to it now."""
         self.pass_the_visibility_timeout()
-        eventually(lambda: self.waiting() == 0, timeout_s=_DELIVERY_TIMEOUT_S)
+        eventually(lambda: self.waiting() == 0, timeout_s=_DELIVERY_TIMEOUT_S, interval_s=0.1)
 
     def notes(self) -> Notes:
         """What the orchestrators noted so far."""
-        notes = read_notes(self._notes)
+        notes = read_notes(count.path for count in self._accepted)
         self.findings.events = len(notes.accepted)
         return notes
 

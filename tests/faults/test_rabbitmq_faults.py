@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker import AS_IT_SHOULD_BE
+from tests.faults.kills import Victim, kill
 from tests.faults.run import RECOVERY_S, Run
-from tests.faults.test_killed_workers import kill
 from tests.rabbitmq import RabbitMQ
 
 
@@ -22,7 +22,8 @@ def test_killed_workers_and_a_killed_rabbitmq_lose_nothing(
     start_run: Callable[..., Run], rabbitmq: RabbitMQ
 ) -> None:
     run = start_run(CELERY_BROKER_URL=rabbitmq.url)
-    for victim in run.shuffled(["child", "parent", "frozen worker"] * run.scale.times(1, 5)):
+    victims: list[Victim] = ["child", "parent", "frozen worker"]
+    for victim in run.shuffled(victims * run.scale.times(1, 5)):
         kill(run, victim)
         run.crew.wait_until_all_consume()
     pids = run.crew.pids

@@ -5,7 +5,8 @@ from scripts.embedded import EmbeddedRedis
 from tasks.queues import KEY_PREFIX
 from tests.eventually import eventually
 from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.run import Run, Scale
+from tests.faults.run import Run
+from tests.faults.scale import Scale
 from tests.faults.shuffler import Shuffler
 
 

@@ -8,9 +8,9 @@ _LONGEST_STOP_S = 30
 
 
 def test_all_workers_stop_and_start_in_turn_without_a_loss(run: Run) -> None:
-    stop_signals = [signal.SIGTERM, signal.SIGQUIT]
-    for stop_signal in run.shuffled(stop_signals * run.scale.times(1, 5)):
-        for worker in run.crew.workers:
+    for _ in range(run.scale.times(1, 5)):
+        stop_signals = run.shuffled([signal.SIGTERM, signal.SIGQUIT])
+        for worker, stop_signal in zip(run.crew.workers, stop_signals, strict=True):
             with run.fault(f"worker stopped by {stop_signal.name}"):
                 started = time.monotonic()
                 assert worker.stop(stop_signal) == 0

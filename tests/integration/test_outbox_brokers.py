@@ -102,7 +102,7 @@ def sentinel_port(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[int]:
         f"sentinel monitor flows 127.0.0.1 {master.port} 1\n"
         f"sentinel auth-pass flows {master.password}\n"
     )
-    command = [redis_program(), configuration, "--sentinel"]
+    command: list[str | Path] = [redis_program(), configuration, "--sentinel"]
     with (
         Leashed(command, folder=tmp_path, log=tmp_path / "sentinel.log"),
         redis.Redis(port=port) as client,

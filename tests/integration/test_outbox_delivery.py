@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -130,17 +131,23 @@ def test_a_late_confirmation_counts(broker):
 
 def test_a_queue_that_nobody_empties_does_not_fill_up_with_copies(broker, monkeypatch):
     monkeypatch.setattr("tracker.window.WINDOW_BATCHES", 6)
-    client = redis.Redis.from_url(broker)
     for number in range(8):
         say()
-        eventually(lambda number=number: client.llen("enrichment:enrichment") >= min(number, 6))
-    eventually(lambda: client.llen("enrichment:enrichment") == 6 + 3)
+        eventually(partial(has_under_way, min(number + 1, 6)))
+    with redis.Redis.from_url(broker) as client:
+        eventually(lambda: client.llen("enrichment:enrichment") >= 6 + 3)
     assert tracker.outbox_status()["pending_records"] == 8
-    with StubWorker(broker) as worker:
-        assert tracker.flush(10)
-    assert len(set(worker.event_ids)) == 8
-    assert max(Counter(batch.batch_id for batch in worker.batches).values()) >= 4
-    client.close()
+    with StubWorker(broker, confirms=False) as worker:
+        eventually(lambda: len(worker.batches) >= 6 + 3)
+        copies = Counter(batch.batch_id for batch in worker.batches)
+        assert len(copies) == 6
+        assert [batch_id for batch_id, count in copies.items() if count > 1] == [worker.batches[0].batch_id]
+        worker.confirms = True
+        assert tracker.flush(20)
+
+
+def has_under_way(batches: int) -> bool:
+    return bool(tracker.outbox_status()["batches_under_way"] >= batches)
 
 
 def test_an_emptied_broker_heals_by_itself(broker):
@@ -268,17 +275,16 @@ def test_a_flush_waits_only_for_what_was_reported_before_it(broker):
         thread.join()
 
 
-def test_a_segment_that_vanishes_is_counted_and_the_rest_is_delivered(broker, spool):
-    say(3)
-    eventually(lambda: tracker.outbox_status()["batches_under_way"] >= 1)
-    redis_client = redis.Redis.from_url(broker)
-    redis_client.flushall()
-    redis_client.close()
-    tracker.flush(0)
-    for path in spool.glob("*/detail-*.log"):
-        if path.stat().st_size:
-            path.unlink()
-    with StubWorker(broker) as worker:
+def test_a_segment_that_vanishes_is_counted_and_the_rest_is_delivered(broker, spool, monkeypatch):
+    monkeypatch.setenv("ENRICHMENT_CONFIRM_TIMEOUT_S", "1.5")
+    with StubWorker(broker, confirms=False) as worker:
+        say(3)
+        eventually(lambda: len(worker.event_ids) == 3)
+        assert not tracker.flush(0)
+        for path in spool.glob("*/detail-*.log"):
+            if path.stat().st_size:
+                path.unlink()
+        worker.confirms = True
         later = say(3)
         eventually(lambda: set(later) <= set(worker.event_ids))
         eventually(lambda: tracker.outbox_status()["pending_records"] == 0)

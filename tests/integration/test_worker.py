@@ -134,6 +134,7 @@ def test_a_busy_worker_survives_crashes_of_redis(
         for _ in range(3):
             wait_for_more(place, flow_id, 50)
             own_redis.kill()
+            time.sleep(1)
             own_redis.start()
             wait_for_more(place, flow_id, 10)
         assert worker.is_running

@@ -119,6 +119,7 @@ def test_vital_events_are_refused_only_when_no_detail_is_left(outboxes):
     assert numbers_in(outbox.folder, "vital") == list(range(100, 120))
     assert numbers_in(outbox.folder, "detail") == []
     assert outboxes.losses.counts() == {"overflow_detail": 11, "overflow_vital": 5}
+    assert len(segments_in(outbox.folder)) == 4 + 1  # Refusing makes no files.
 
 
 def test_the_bound_holds_on_the_disk(outboxes):

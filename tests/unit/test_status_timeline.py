@@ -111,14 +111,14 @@ def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot
         for span in (*row.bars, *row.waits, *row.errors):
             assert 0 <= span.x <= 100
             assert span.x + span.width <= 100.001
-    row = {
+    columns: dict[str, Any] = {
         **dict.fromkeys(("flow_id", "engagement_id"), "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11"),
         **dict.fromkeys(("created_at", "updated_at", "flow_name"), None),
         **dict.fromkeys(("retry_count", "transition_count", "error_count", "collaboration_count"), 0),
         **{"flow_status": "failed", "flow_type": "discovery", "user_id": "ann", "current_phase": None},
         **{"snapshot": snapshot, "transitions": entries, "times": times, "status_stamps": times},
     }
-    assert status_of(row, None).status == "failed"
+    assert status_of(columns, None).status == "failed"
 
 
 @pytest.mark.parametrize("seconds", [0, 0.004, 7, 3_000, 90_000, 40_000_000])

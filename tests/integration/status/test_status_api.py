@@ -78,9 +78,12 @@ async def test_the_child_row_is_told_in_a_few_words_if_asked_for(
     async with sessions.begin() as db:
         await db.execute(
             text(
-                "insert into migration.discovery_flows (id, flow_id, client_account_id, engagement_id, user_id, flow_name,"
-                " current_phase, progress_percentage, data_import_completed, discovered_assets, crewai_state_data)"
-                " values (gen_random_uuid(), :flow_id, :client_account_id, :engagement_id, 'ann', 'child',"
+                "insert into migration.discovery_flows"
+                " (id, flow_id, client_account_id, engagement_id, user_id, flow_name,"
+                " current_phase, progress_percentage, data_import_completed, discovered_assets,"
+                " crewai_state_data)"
+                " values"
+                " (gen_random_uuid(), :flow_id, :client_account_id, :engagement_id, 'ann', 'child',"
                 " 'inventory', 16.6, true, '[1, 2, 3]', '{\"raw\": \"the document\"}')"
             ),
             {"flow_id": flow_id, **context.model_dump(exclude={"user_id"})},
@@ -204,7 +207,7 @@ def _bad_tokens(context: FlowContext) -> dict[str, str]:
     expired = {"exp": datetime.now(UTC) - timedelta(minutes=5)}
     return {
         "expired": jwt.encode(_claims(context, **expired), JWT_KEY, algorithm="HS256"),
-        "alg none": jwt.encode(_claims(context), None, algorithm="none"),
+        "alg none": jwt.encode(_claims(context), "", algorithm="none"),
         "wrong key": jwt.encode(
             _claims(context), "another secret of the same length, or so", algorithm="HS256"
         ),

@@ -1,0 +1,28 @@
+"""How much a run does."""
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much a run does: a little in every run of the tests, a lot with --soak."""
+
+    seed: int
+    is_soak: bool
+
+    @property
+    def events(self) -> int:
+        return 20_000 if self.is_soak else 3_000
+
+    @property
+    def rate(self) -> int:
+        """Events a second, of all orchestrators together."""
+        return 600 if self.is_soak else 300
+
+    def times(self, short: int, long: int) -> int:
+        return long if self.is_soak else short
+
+    def last(self, *, short_s: float, long_s: float) -> None:
+        """Let a fault last."""
+        time.sleep(long_s if self.is_soak else short_s)
