@@ -34,6 +34,10 @@ _EVENT_IDS: Final = UUID("2e6a2f0e-5c0b-4d2c-9a53-6b1f3a2d7c41")
 # Fifty years: snapshots keep the order of their child's versions, and stay older than any report.
 _SNAPSHOT_SHIFT_US: Final = 50 * 365 * 86_400 * 1_000_000
 
+# Copied for each event, which takes a fifth of the time of making one.
+_OWN_KINDS: Final[tuple[type[Any], ...]] = (PhaseTransitioned, MetadataUpdated)
+_BLANKS: Final[dict[type[AnyEvent], AnyEvent]] = {kind: kind.model_construct() for kind in _OWN_KINDS}
+
 _UNKNOWN: Final = "unknown"
 _RANKS: Final = {"processing": 0, "failed": 1, "completed": 2}
 
@@ -232,14 +236,16 @@ def _event_id(standing: Standing, what: str) -> UUID:
 def _made(kind: type[AnyEvent], standing: Standing, what: str, at: datetime, **fields: Any) -> AnyEvent:
     """Return an event of our own words and numbers; validating them would take most of the time."""
     context = standing.context
-    return kind.model_construct(
-        event_id=_event_id(standing, what),
-        flow_id=standing.flow_id,
-        client_account_id=context.client_account_id,
-        engagement_id=context.engagement_id,
-        user_id=context.user_id,
-        occurred_at=at,
-        **fields,
+    return _BLANKS[kind].model_copy(
+        update={
+            "event_id": _event_id(standing, what),
+            "flow_id": standing.flow_id,
+            "client_account_id": context.client_account_id,
+            "engagement_id": context.engagement_id,
+            "user_id": context.user_id,
+            "occurred_at": at,
+            **fields,
+        }
     )
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.child_flow import SECTION_PHASES, ChildFlow
 from domain.evidence import COUNTED_NAMES
 from domain.synthesis import SOURCE, Plan, Standing
-from domain.tenant import FlowContext
+from domain.tenant import FlowContext, flow_context
 from repository.database import translated_errors
 from repository.sql import statement
 
@@ -138,10 +139,7 @@ def _note(plan: Plan) -> Mapping[str, object]:
 def _standing(row: RowMapping) -> Standing:
     return Standing(
         flow_id=row["flow_id"],
-        # What comes out of the database needs no validation.
-        context=FlowContext.model_construct(
-            client_account_id=row["client_account_id"], engagement_id=row["engagement_id"], user_id=SOURCE
-        ),
+        context=_context(row["client_account_id"], row["engagement_id"]),
         flow_status=row["flow_status"],
         current_phase=row["standing_phase"],
         live_phases=frozenset(row["live_phases"]),
@@ -150,6 +148,11 @@ def _standing(row: RowMapping) -> Standing:
         synthesised=frozenset(row["synthesised"]),
         stamps=row["stamps"],
     )
+
+
+@lru_cache(maxsize=1_000)
+def _context(client_account_id: UUID, engagement_id: UUID) -> FlowContext:
+    return flow_context(client_account_id, engagement_id, SOURCE)
 
 
 def _child(row: RowMapping) -> ChildFlow:

@@ -1,16 +1,19 @@
 """One flow as a terminal shows it: its phases with times, what failed, and who did what."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
 from rich.bar import Bar
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from domain.clock import parse_time
 from scripts.flow_view import FlowView
+from status.views import FlowSummary
 
 _STYLES: Final = {
     "completed": "green",
@@ -23,6 +26,7 @@ _STYLES: Final = {
 _MARKS: Final = {"green": "✔", "red": "✘", "yellow": "⏸", "cyan": "▶"}
 _BAR_WIDTH: Final = 16
 _MOST_METRICS: Final = 6
+_NAME_CHARS: Final = 60
 
 
 def flow_panel(view: FlowView) -> Panel:
@@ -35,6 +39,22 @@ def flow_panel(view: FlowView) -> Panel:
         parts += ["", _agents(view.activity.agent_performance_metrics)]
     title = Text.assemble((status.flow_name or status.flow_type, "bold"), "  ", status_text(status.status))
     return Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
+
+
+def flow_table(flows: Iterable[FlowSummary]) -> Table:
+    """Return flows as a table, two lines each."""
+    table = _table("status", "flow", "progress")
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for flow in flows:
+        created = f"\n{flow.created_at.astimezone():%Y-%m-%d %H:%M}" if flow.created_at else "\n"
+        progress = "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %"
+        retries = f", {_count(flow.retry_count, 'retry', 'retries')}" if flow.retry_count else ""
+        table.add_row(
+            status_text(flow.status).append(created, "dim"),
+            Text((flow.flow_name or flow.flow_type)[:_NAME_CHARS]).append(f"\n{flow.flow_id}", "dim"),
+            Text(progress + retries).append(f"\n{(flow.current_phase or '').replace('_', ' ')}", "dim"),
+        )
+    return table
 
 
 def status_text(word: str) -> Text:
@@ -65,32 +85,38 @@ def _facts(view: FlowView) -> RenderableType:
 
 
 def _counts(view: FlowView) -> list[str]:
-    numbers = {
-        "transition": view.status.transition_count,
-        "error": view.status.error_count,
-        "retry": view.status.retry_count,
-        "agent entry": view.status.collaboration_count,
-    }
-    plurals = {"retry": "retries", "agent entry": "agent entries"}
-    return [f"{n} {word if n == 1 else plurals.get(word, word + 's')}" for word, n in numbers.items()]
+    return [
+        _count(view.status.transition_count, "transition"),
+        _count(view.status.error_count, "error"),
+        _count(view.status.retry_count, "retry", "retries"),
+        _count(view.status.collaboration_count, "agent entry", "agent entries"),
+    ]
 
 
 def _phases(view: FlowView) -> Table:
-    table = _table("phase", "status", "started", "time>", "", "attempts>", "errors>")
+    table = _table("phase", "status", "started", "time>", "", "attempts")
+    *texts, bars, attempts = table.columns
+    for column in (*texts, attempts):
+        column.no_wrap = True
+    bars.max_width = _BAR_WIDTH
     longest_ms = max((phase.execution_time_ms or 0 for phase in view.status.phase_details), default=0)
     starts = {bar.phase: bar.started_at for bar in reversed(view.timeline.bars)}
+    errors = Counter(entry.get("phase") for entry in view.errors.errors)
     for phase in view.status.phase_details:
-        errors = sum(entry.get("phase") == phase.phase for entry in view.errors.errors)
         table.add_row(
             Text(phase.phase.replace("_", " ")),
             status_text(phase.status or ""),
             _clock(starts.get(phase.phase)),
             _duration(phase.execution_time_ms),
-            Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, width=_BAR_WIDTH, color="cyan"),
-            Text(str(phase.attempts or ""), "yellow" if (phase.attempts or 1) > 1 else ""),
-            Text(str(errors or ""), "red"),
+            Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, color="cyan"),
+            _attempts(phase.attempts, errors[phase.phase]),
         )
     return table
+
+
+def _attempts(attempts: int | None, errors: int) -> Text:
+    text = Text(str(attempts or ""), "yellow" if errors else "")
+    return text.append(f" ({_count(errors, 'error')})", "red") if errors else text
 
 
 def _errors(view: FlowView) -> Table:
@@ -117,8 +143,13 @@ def _table(*columns: str) -> Table:
     """Return an empty table; a column whose name ends with > is aligned to the right."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for name in columns:
-        table.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left")
+        justify: JustifyMethod = "right" if name.endswith(">") else "left"
+        table.add_column(name.rstrip(">"), justify=justify, overflow="fold")
     return table
+
+
+def _count(number: int, word: str, words: str = "") -> str:
+    return f"{number} {word if number == 1 else words or f'{word}s'}"
 
 
 def _pairs(found: dict[str, Any]) -> str:
@@ -126,7 +157,7 @@ def _pairs(found: dict[str, Any]) -> str:
 
 
 def _clock(at: datetime | None) -> str:
-    return f"{at.astimezone():%H:%M:%S}.{at.microsecond // 1000:03d}" if at else ""
+    return f"{at.astimezone():%H:%M:%S}" if at else ""
 
 
 def _duration(milliseconds: float | None) -> str:

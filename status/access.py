@@ -1,4 +1,7 @@
-"""Who may ask what: the bearer token of a request, or the cookie of somebody who signed in."""
+"""Who may ask what: the bearer token of a request, or the cookie of somebody who signed in.
+
+Nothing here waits; it is async because FastAPI runs what is not in a thread, which costs more than it does.
+"""
 
 import secrets
 from typing import Annotated, Final
@@ -15,7 +18,7 @@ COOKIE: Final = "enrichment_token"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
-def viewer_of(request: Request) -> Viewer:
+async def viewer_of(request: Request) -> Viewer:
     """Return who asks.
 
     What raises TooManyRequests came too soon.
@@ -33,7 +36,7 @@ def viewer_of(request: Request) -> Viewer:
     return viewer
 
 
-def require_prober(request: Request) -> None:
+async def require_prober(request: Request) -> None:
     """Let only those through who hold the probe token: what they see is everybody's.
 
     What raises TokenInvalid came without any token that holds.
@@ -45,11 +48,11 @@ def require_prober(request: Request) -> None:
     token, wanted = _token_of(request), service.settings.probe_token
     if wanted is not None and secrets.compare_digest(token.encode(), wanted.get_secret_value().encode()):
         return
-    viewer_of(request)
+    await viewer_of(request)
     raise Forbidden("This needs the probe token of the service (ENRICHMENT_STATUS_PROBE_TOKEN).")
 
 
-def require_same_origin(request: Request) -> None:
+async def require_same_origin(request: Request) -> None:
     """Refuse what another site lets a browser send.
 
     Raises:

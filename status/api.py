@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.statuses import FlowStatus as FlowStatusName
@@ -34,7 +35,9 @@ router = APIRouter(
 Word = Annotated[str | None, Query(min_length=1, max_length=200)]
 
 
-def manager_of(viewer: SignedIn, db: Annotated[AsyncSession, Depends(database_of)]) -> FlowStatusManager:
+async def manager_of(
+    viewer: SignedIn, db: Annotated[AsyncSession, Depends(database_of)]
+) -> FlowStatusManager:
     """Return a manager that sees what the viewer may see."""
     return FlowStatusManager(db, viewer.scope)
 
@@ -42,7 +45,7 @@ def manager_of(viewer: SignedIn, db: Annotated[AsyncSession, Depends(database_of
 Manager = Annotated[FlowStatusManager, Depends(manager_of)]
 
 
-def filter_of(
+async def filter_of(
     *,
     status: Annotated[list[FlowStatusName] | None, Query(description="One or more statuses.")] = None,
     flow_type: Annotated[str | None, Query(alias="type", min_length=1, max_length=50)] = None,
@@ -64,39 +67,39 @@ def filter_of(
     )
 
 
-@router.get("/flows")
+@router.get("/flows", response_model=FlowList)
 async def list_flows(
     manager: Manager,
     wanted: Annotated[FlowFilter, Depends(filter_of)],
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> FlowList:
+) -> Response:
     """List flows, newest first; a page may be short, and the list goes on while there is a `next_cursor`."""
-    return await manager.list_flows(wanted, cursor=cursor, limit=limit)
+    return _json(await manager.list_flows(wanted, cursor=cursor, limit=limit))
 
 
-@router.get("/flows/{flow_id}/status")
-async def read_status(manager: Manager, flow_id: UUID, *, include_details: bool = False) -> FlowStatus:
+@router.get("/flows/{flow_id}/status", response_model=FlowStatus)
+async def read_status(manager: Manager, flow_id: UUID, *, include_details: bool = False) -> Response:
     """Tell what a flow is doing; with `include_details`, also its child row in a few words."""
-    return await manager.get_flow_status(flow_id, include_details)
+    return _json(await manager.get_flow_status(flow_id, include_details))
 
 
-@router.get("/flows/{flow_id}/timeline")
-async def read_timeline(manager: Manager, flow_id: UUID) -> Timeline:
+@router.get("/flows/{flow_id}/timeline", response_model=Timeline)
+async def read_timeline(manager: Manager, flow_id: UUID) -> Response:
     """Tell when which phase ran, waited and ended."""
-    return await manager.get_timeline(flow_id)
+    return _json(await manager.get_timeline(flow_id))
 
 
-@router.get("/flows/{flow_id}/errors")
-async def read_errors(manager: Manager, flow_id: UUID) -> Errors:
+@router.get("/flows/{flow_id}/errors", response_model=Errors)
+async def read_errors(manager: Manager, flow_id: UUID) -> Response:
     """Tell what failed, newest first."""
-    return await manager.get_errors(flow_id)
+    return _json(await manager.get_errors(flow_id))
 
 
-@router.get("/flows/{flow_id}/activity")
-async def read_activity(manager: Manager, flow_id: UUID) -> Activity:
+@router.get("/flows/{flow_id}/activity", response_model=Activity)
+async def read_activity(manager: Manager, flow_id: UUID) -> Response:
     """Tell what the agents did, newest first, and what was measured."""
-    return await manager.get_activity(flow_id)
+    return _json(await manager.get_activity(flow_id))
 
 
 @router.get("/events", status_code=200, responses=_STREAM, response_class=EventStream, response_model=None)
@@ -124,6 +127,11 @@ async def describe(request: Request, _viewer: SignedIn) -> dict[str, Any]:
     """Give the OpenAPI document of the application."""
     document: dict[str, Any] = request.app.openapi()
     return document
+
+
+def _json(model: BaseModel) -> Response:
+    """Return a model as it prints itself; FastAPI would validate it once more."""
+    return Response(model.model_dump_json(), media_type="application/json")
 
 
 def _as_flow_id(text: str | None) -> UUID | None:

@@ -56,7 +56,8 @@ def _broker_problem() -> str | None:
 
 def _heartbeat_problem(name: str) -> str | None:
     try:
-        age_s = heartbeat_age_s(redis_client(QueueSettings()), name)
+        with redis_client(QueueSettings()) as redis:
+            age_s = heartbeat_age_s(redis, name)
     except RedisError as error:
         return f"Redis does not answer: {error!s:.200}."
     if age_s is None:

@@ -1,6 +1,6 @@
 """Two guards against kombu 5.7, which lets a Redis restart or a stray value in a queue end a busy worker.
 
-REMOVE each one when tests/integration/test_worker_redis.py passes without it on the pinned kombu.
+REMOVE each one when tests/integration/test_worker_kombu_guards.py passes without it on the pinned kombu.
 """
 
 import logging

@@ -10,8 +10,8 @@ with page as materialized (
         where
             created_at >= cast(:since as timestamptz)
             and (created_at, flow_id) < (cast(:before as timestamptz), cast(:before_id as uuid))
-            and client_account_id = coalesce(cast(:client_account_id as uuid), client_account_id)
-            and engagement_id = coalesce(cast(:engagement_id as uuid), engagement_id)
+            and (cast(:client_account_id as uuid) is null or client_account_id = :client_account_id)
+            and (cast(:engagement_id as uuid) is null or engagement_id = :engagement_id)
         order by created_at desc, flow_id desc
         limit :page_size
     )
@@ -22,21 +22,25 @@ with page as materialized (
         where
             created_at is null
             and cast(:before as timestamptz) = 'infinity'
-            and client_account_id = coalesce(cast(:client_account_id as uuid), client_account_id)
-            and engagement_id = coalesce(cast(:engagement_id as uuid), engagement_id)
+            and (cast(:client_account_id as uuid) is null or client_account_id = :client_account_id)
+            and (cast(:engagement_id as uuid) is null or engagement_id = :engagement_id)
         limit 10000
     )
 ),
 
+-- Each child by an index, however many there are: the cost of a page must not depend on the tables.
 child as (
-    select page.flow_id, child.xmin::text as version, child.client_account_id, child.engagement_id
+    select page.flow_id, found.*
     from page
-    join migration.discovery_flows as child on child.flow_id = page.flow_id
-    where child.master_flow_id is null
-    union all
-    select page.flow_id, child.xmin::text, child.client_account_id, child.engagement_id
-    from page
-    join migration.discovery_flows as child on child.master_flow_id = page.flow_id
+    cross join lateral (
+        select child.xmin::text as version, child.client_account_id, child.engagement_id
+        from migration.discovery_flows as child
+        where child.flow_id = page.flow_id and child.master_flow_id is null
+        union all
+        select child.xmin::text, child.client_account_id, child.engagement_id
+        from migration.discovery_flows as child
+        where child.master_flow_id = page.flow_id
+    ) as found
 ),
 
 linked as (

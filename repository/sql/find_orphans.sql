@@ -3,8 +3,8 @@ select child.flow_id, coalesce(child.master_flow_id, child.flow_id) as master_fl
 from migration.discovery_flows as child
 where
     child.updated_at >= cast(:since as timestamptz)
-    and child.client_account_id = coalesce(cast(:client_account_id as uuid), child.client_account_id)
-    and child.engagement_id = coalesce(cast(:engagement_id as uuid), child.engagement_id)
+    and (cast(:client_account_id as uuid) is null or child.client_account_id = :client_account_id)
+    and (cast(:engagement_id as uuid) is null or child.engagement_id = :engagement_id)
     and not exists (
         select from migration.crewai_flow_state_extensions as master
         where master.flow_id = coalesce(child.master_flow_id, child.flow_id)

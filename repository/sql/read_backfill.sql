@@ -165,5 +165,5 @@ cross join lateral (
 ) as document
 where
     flow.flow_id = any (cast(:flow_ids as uuid[]))
-    and flow.client_account_id = coalesce(cast(:client_account_id as uuid), flow.client_account_id)
-    and flow.engagement_id = coalesce(cast(:engagement_id as uuid), flow.engagement_id)
+    and (cast(:client_account_id as uuid) is null or flow.client_account_id = :client_account_id)
+    and (cast(:engagement_id as uuid) is null or flow.engagement_id = :engagement_id)

@@ -67,7 +67,8 @@ def stay(console: Console, folder: Path, crew: Crew) -> None:
     }
     settings.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items()))
     flowctl = Path(sys.executable).with_name("flowctl")
-    print_guide(console, {**crew.places, "In another shell": f". {settings} && {flowctl} flow list"})
+    commands = f". {shlex.quote(str(settings))}\n{shlex.quote(str(flowctl))} flow list"
+    print_guide(console, {**crew.places, "In another shell": commands})
     try:
         while True:
             time.sleep(1)

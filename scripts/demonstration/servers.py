@@ -69,7 +69,7 @@ class Crew:
         flower = celery_commands.flower(address=_LOOPBACK, port=port)
         self._start("flower", flower, {"FLOWER_BASIC_AUTH": f"demo:{password}"})
         self._ports.append(port)
-        self.places["Flower"] = f"http://{_LOOPBACK}:{port}  (user demo, password {password})"
+        self.places["Flower"] = f"http://{_LOOPBACK}:{port}\nuser demo, password {password}"
 
     def start_page(self, viewer: FlowContext) -> None:
         """Start the status page, and let one link sign in as the viewer."""
@@ -89,7 +89,7 @@ class Crew:
         }
         self._start("status", [sys.executable, "-m", "status", f"--port={port}"], settings)
         self._ports.append(port)
-        self.places["Status page"] = f"http://{_LOOPBACK}:{port}/signin?code={code}  (works once)"
+        self.places["Status page"] = f"http://{_LOOPBACK}:{port}/signin?code={code}\nwhich signs in once"
 
     def check(self) -> None:
         """Make sure that all of them still run.

@@ -36,9 +36,9 @@ def progress_bars(console: Console, acts: Sequence[Act]) -> Iterator[OnProgress]
 
 def print_check(console: Console, sql: str, found: Mapping[Act, Sequence[Mapping[Any, Any]]]) -> None:
     """Show an example check as it is written, and what it returned for each flow."""
-    console.print(Syntax(sql.strip(), "sql", theme="ansi_dark", background_color="default"))
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
+    console.print(Syntax(sql.strip(), "sql", theme="ansi_dark", background_color="default", word_wrap=True))
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
     for act in found:
         table.add_column(act.title)
     for name in dict.fromkeys(name for rows in found.values() for row in rows for name in row):

@@ -7,10 +7,10 @@ import typer
 from domain.statuses import flow_status
 from repository.status_reads import FlowFilter, FlowScope
 from scripts.database import with_session
-from scripts.flow_panel import flow_panel, status_text
+from scripts.flow_panel import flow_panel, flow_table
 from scripts.flow_view import read_flow
 from scripts.flowctl.options import AsJson, Client, Engagement, FlowId, Limit
-from scripts.flowctl.output import console, print_json, print_table
+from scripts.flowctl.output import console, print_json
 from status.manager import FlowStatusManager
 
 group = typer.Typer(no_args_is_help=True, help="What flows do and did.")
@@ -42,20 +42,5 @@ def list_(
     found = with_session(lambda session: FlowStatusManager(session, scope).list_flows(wanted, limit=limit))
     if as_json:
         print_json(found.model_dump(mode="json")["flows"])
-        return
-    print_table(
-        ("flow", "name", "status", "phase", "progress", "retries", "created"),
-        (
-            (
-                str(flow.flow_id),
-                flow.flow_name or "",
-                status_text(flow.status),
-                (flow.current_phase or "").replace("_", " "),
-                "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %",
-                str(flow.retry_count or ""),
-                f"{flow.created_at.astimezone():%Y-%m-%d %H:%M:%S}" if flow.created_at else "",
-            )
-            for flow in found.flows
-        ),
-        empty="This engagement has no such flows.",
-    )
+    else:
+        console.print(flow_table(found.flows) if found.flows else "This engagement has no such flows.")

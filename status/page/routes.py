@@ -68,7 +68,7 @@ async def flows(
 ) -> Response:
     """Show the list; what the form leaves empty does not matter."""
     chosen = {"status": status, "type": flow_type, "phase": phase, "since": since, "text": text}
-    wanted = _wanted(chosen)
+    wanted = await _wanted(chosen)
     page = await manager.list_flows(wanted, cursor=cursor or None, limit=_PAGE_ROWS)
     kept = {name: value for name, value in chosen.items() if value}
     return render(
@@ -161,11 +161,11 @@ async def _details(manager: FlowStatusManager, flow_id: UUID) -> dict[str, Any]:
     }
 
 
-def _wanted(chosen: dict[str, str]) -> FlowFilter:
+async def _wanted(chosen: dict[str, str]) -> FlowFilter:
     """Return the filter of the form; a choice that is none of ours is no choice."""
     statuses = [status for status in FLOW_STATUSES if status == chosen["status"]]
     past = _SINCE.get(chosen["since"])
-    return filter_of(
+    return await filter_of(
         status=statuses,
         flow_type=chosen["type"] or None,
         phase=chosen["phase"].strip() or None,

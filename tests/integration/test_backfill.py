@@ -20,6 +20,7 @@ from domain.synthesis import plan_backfill
 from repository.backfill_reads import Scope, find_behind, find_orphans, note_plans, read_pairs, take_turn
 from repository.database import session_factory as make_session_factory
 from repository.merges import apply_events
+from repository.sql import statement
 from tasks.catching_up import Manner, Report, catch_up
 from tests.child_rows import SHAPES, WRITTEN_AT, new_child, old_document
 from tests.databases import engine_for, fill_with_tables, temporary_database
@@ -282,6 +283,42 @@ async def test_pages_go_from_the_newest_flow_to_the_oldest_and_keep_to_the_windo
     undated = flow_ids[6]
     assert [set(part) - {undated} for part in found] == [set(flow_ids[:2]), set(flow_ids[2:4]), {flow_ids[4]}]
     assert undated in found[0]
+
+
+def scans(plan: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return how a plan finds the rows of our tables."""
+    relation = plan.get("Relation Name", "")
+    found = {(relation, plan.get("Index Name", plan["Node Type"]))} if relation else set()
+    return found.union(*(scans(child) for child in plan.get("Plans", [])))
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_page_is_found_by_indexes_alone(session_factory: Sessions, mode: str) -> None:
+    async with session_factory() as session:
+        await session.execute(
+            text(
+                "with flow as (insert into migration.crewai_flow_state_extensions"
+                " (id, flow_id, client_account_id, engagement_id, user_id, flow_type, created_at)"
+                " select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'u',"
+                " 'discovery', now() - number * interval '1 second'"
+                " from generate_series(1, 50000) as number returning *)"
+                " insert into migration.discovery_flows"
+                " (id, flow_id, client_account_id, engagement_id, user_id, flow_name)"
+                " select gen_random_uuid(), flow_id, client_account_id, engagement_id, 'u', 'a flow'"
+                " from flow"
+            )
+        )
+        await session.execute(text("analyze"))
+        await session.execute(text(f"set plan_cache_mode = {mode}"))
+        page = {"before": "infinity", "before_id": UUID(int=2**128 - 1), "page_size": 1_000, "rules": "1."}
+        explain = text(f"explain (format json) {statement('find_behind').text}")
+        for since in (None, datetime.now(WRITTEN_AT.tzinfo) - timedelta(days=7)):
+            plan = (await session.execute(explain, Scope(since=since).arguments() | page)).scalar_one()
+            assert scans(plan[0]["Plan"]) == {
+                ("crewai_flow_state_extensions", "ix_crewai_flow_state_extensions_created_at"),
+                ("discovery_flows", "discovery_flows_flow_id_key"),
+                ("discovery_flows", "ix_migration_discovery_flows_master_flow_id"),
+            }
 
 
 async def test_one_run_at_a_time(session_factory: Sessions) -> None:

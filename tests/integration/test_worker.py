@@ -131,7 +131,7 @@ def test_a_busy_worker_survives_crashes_of_redis(
     place = make_workplace()
     flow_id = place.new_flow(context)
     with place.worker("--concurrency", "2") as worker, stream_of_retries(place, context, flow_id):
-        for _ in range(3):
+        for _ in range(2):
             wait_for_more(place, flow_id, 50)
             own_redis.kill()
             time.sleep(1)

@@ -1,0 +1,38 @@
+"""`flowctl` as its users run it, and the settings it finds."""
+
+import sys
+
+import pytest
+
+from scripts.flowctl import main
+
+
+@pytest.fixture
+def flowctl(monkeypatch, capsys):
+    """What runs a command and returns its exit code, what it said, and what it complained about."""
+    monkeypatch.setenv("COLUMNS", "150")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["flowctl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return end.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def database_setting(database_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+
+
+@pytest.fixture
+def redis_setting(redis_url, monkeypatch):
+    monkeypatch.setenv("REDIS_URL", redis_url)
+
+
+@pytest.fixture
+def nothing_listens(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@127.0.0.1:1/flows")
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@127.0.0.1:1/0")
