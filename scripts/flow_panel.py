@@ -13,6 +13,7 @@ from rich.text import Text
 
 from domain.clock import parse_time
 from scripts.flow_view import FlowView
+from scripts.terminal_text import terminal_text
 from status.views import FlowSummary
 
 _STYLES: Final = {
@@ -37,7 +38,7 @@ def flow_panel(view: FlowView) -> Panel:
         parts += ["", _errors(view)]
     if view.activity.agent_performance_metrics:
         parts += ["", _agents(view.activity.agent_performance_metrics)]
-    title = Text.assemble((status.flow_name or status.flow_type, "bold"), "  ", status_text(status.status))
+    title = Text.assemble(_name(status, "bold"), "  ", status_text(status.status))
     return Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
 
 
@@ -51,8 +52,8 @@ def flow_table(flows: Iterable[FlowSummary]) -> Table:
         retries = f", {_count(flow.retry_count, 'retry', 'retries')}" if flow.retry_count else ""
         table.add_row(
             status_text(flow.status).append(created, "dim"),
-            Text((flow.flow_name or flow.flow_type)[:_NAME_CHARS]).append(f"\n{flow.flow_id}", "dim"),
-            Text(progress + retries).append(f"\n{(flow.current_phase or '').replace('_', ' ')}", "dim"),
+            _name(flow).append(f"\n{flow.flow_id}", "dim"),
+            Text(f"{progress}{retries}\n").append_text(_words(flow.current_phase or "")),
         )
     return table
 
@@ -61,7 +62,11 @@ def status_text(word: str) -> Text:
     """Return a status, a phase or whatever a flow is doing, marked if it is a status."""
     style = _STYLES.get(word, "")
     mark = f"{_MARKS[style]} " if style else ""
-    return Text(mark + word.replace("_", " "), style)
+    return Text(mark, style).append_text(_words(word))
+
+
+def _name(flow: FlowSummary, style: str = "") -> Text:
+    return terminal_text((flow.flow_name or flow.flow_type)[:_NAME_CHARS], style)
 
 
 def _facts(view: FlowView) -> RenderableType:
@@ -80,7 +85,7 @@ def _facts(view: FlowView) -> RenderableType:
     }
     for name, fact in facts.items():
         if fact:
-            grid.add_row(name, Text(fact))
+            grid.add_row(name, terminal_text(fact))
     return grid
 
 
@@ -104,7 +109,7 @@ def _phases(view: FlowView) -> Table:
     errors = Counter(entry.get("phase") for entry in view.errors.errors)
     for phase in view.status.phase_details:
         table.add_row(
-            Text(phase.phase.replace("_", " ")),
+            _words(phase.phase),
             status_text(phase.status or ""),
             _clock(starts.get(phase.phase)),
             _duration(phase.execution_time_ms),
@@ -123,7 +128,7 @@ def _errors(view: FlowView) -> Table:
     table = _table("error in", "at", "what")
     for entry in reversed(view.errors.errors):
         phase, at, error = (str(entry.get(name, "")) for name in ("phase", "timestamp", "error"))
-        table.add_row(Text(phase.replace("_", " ")), _clock(parse_time(at)), Text(error, "red"))
+        table.add_row(_words(phase), _clock(parse_time(at)), terminal_text(error, "red"))
     return table
 
 
@@ -131,12 +136,16 @@ def _agents(metrics: dict[str, Any]) -> Table:
     """Return a column per metric that agents have; what is no agent's stands in the first column alone."""
     agents = {name: found for name, found in sorted(metrics.items()) if isinstance(found, dict)}
     names = sorted({name for found in agents.values() for name in found})[:_MOST_METRICS]
-    table = _table("agent", *(f"{name.replace('_', ' ')}>" for name in names))
+    table = _table("agent", *(f"{_words(name).plain}>" for name in names))
     for agent, found in agents.items():
-        table.add_row(Text(agent), *(Text(str(found.get(name, ""))) for name in names))
-    for name in metrics.keys() - agents.keys():
-        table.add_row(Text(f"{name} {metrics[name]}"))
+        table.add_row(terminal_text(agent), *(terminal_text(found.get(name, "")) for name in names))
+    for name in sorted(metrics.keys() - agents.keys()):
+        table.add_row(terminal_text(f"{name} {metrics[name]}"))
     return table
+
+
+def _words(name: str) -> Text:
+    return terminal_text(name.replace("_", " "))
 
 
 def _table(*columns: str) -> Table:
@@ -144,7 +153,7 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for name in columns:
         justify: JustifyMethod = "right" if name.endswith(">") else "left"
-        table.add_column(name.rstrip(">"), justify=justify, overflow="fold")
+        table.add_column(Text(name.rstrip(">")), justify=justify, overflow="fold")
     return table
 
 

@@ -49,7 +49,7 @@ def perform(console: Console, csv: Path, crew: Crew) -> None:
         with_engine(lambda engine: run_acts(acts, csv, session_factory(engine), on_progress=on_progress))
     with console.status("Waiting until the workers have confirmed every event"):
         _wait_until_confirmed(crew)
-    _require_none_dead(acts)
+    _require_nothing_lost(acts)
     for view in with_session(partial(_views, acts=acts)):
         console.print(flow_panel(view))
         console.print()
@@ -66,7 +66,10 @@ def _wait_until_confirmed(crew: Crew) -> None:
             raise DemoFailed("The worker does not confirm what the flows report; worker.log may say why.")
 
 
-def _require_none_dead(acts: Sequence[Act]) -> None:
+def _require_nothing_lost(acts: Sequence[Act]) -> None:
+    if lost := tracker.outbox_status()["lost"]:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in lost.items())
+        raise DemoFailed(f"Events were lost before they were sent ({reasons}); demo.log may say why.")
     with dead_letters() as letters:
         for act in acts:
             if found := letters.read(Selection(flow_id=str(act.flow_id)), limit=1):

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scripts.terminal_text import terminal_text
+
 console: Final = Console(highlight=False)
 
 
@@ -22,5 +24,5 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *,
     for name in columns:
         table.add_column(name, overflow="fold", no_wrap=name == columns[0])
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else terminal_text(cell) for cell in row))
     console.print(table if table.row_count else empty)

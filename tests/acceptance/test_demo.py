@@ -3,6 +3,7 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import urllib.error
@@ -20,6 +21,7 @@ from scripts.demonstration.example_checks import EXAMPLE_CHECKS
 from scripts.demonstration.flows import CONTEXT
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from scripts.leash import descendants
+from scripts.sample_flow import SERVERS_CSV
 from tests.databases import temporary_database
 from tests.eventually import eventually
 
@@ -71,13 +73,16 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, postgres_server, redis_server):
-    """A demo that ran once on given servers, and their database."""
-    folder = tmp_path_factory.mktemp("demo") / "data"
-    with (
-        temporary_database(postgres_server) as url,
-        Demo(folder, DATABASE_URL=url, REDIS_URL=redis_server) as demo,
-    ):
-        demo.wait()
+    """A demo that ran once on given servers and a user's file, and their database."""
+    place = tmp_path_factory.mktemp("a project")
+    shutil.copy(SERVERS_CSV, place / "my servers.csv")
+    # The user's own code may be called like ours.
+    for name in ("tasks.py", "celeryconfig.py", "domain.py"):
+        (place / name).write_text("raise SystemExit('not this one')\n")
+    with temporary_database(postgres_server) as url:
+        settings = {"DATABASE_URL": url, "REDIS_URL": redis_server}
+        with Demo(place / "data", "--csv", "my servers.csv", **settings) as demo:
+            demo.wait()
         address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(address, row_factory=dict_row) as database:
             yield demo, database

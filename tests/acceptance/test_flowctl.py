@@ -3,6 +3,7 @@ import shlex
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from domain import FlowContext
 from domain.events import (
@@ -81,6 +82,30 @@ def test_a_flow_is_shown_with_its_phases_errors_and_agents(flowctl, flow):
     assert any("data cleansing" in line and "No answer." in line for line in lines)
     assert any("Cleaner" in line and "3" in line for line in lines)
     assert "1 retry" in said
+
+
+def test_nothing_in_a_row_steers_the_terminal(flowctl, flow):
+    flow_id, tenant = flow
+    hostile = "\x1b[2J[red]x[/red]\x9b\u202e"
+
+    async def spoil(session):
+        values = {"flow_id": flow_id, "hostile": hostile}
+        await session.execute(
+            text(
+                "update migration.crewai_flow_state_extensions set flow_name = cast(:hostile as text),"
+                " error_history = jsonb_build_array(jsonb_build_object('phase', cast(:hostile as text),"
+                " 'error', cast(:hostile as text))),"
+                " agent_performance_metrics = jsonb_build_object(cast(:hostile as text),"
+                " jsonb_build_object(cast(:hostile as text), cast(:hostile as text)))"
+                " where flow_id = :flow_id"
+            ),
+            values,
+        )
+
+    with_session(spoil)
+    said = flowctl("flow", "show", flow_id, *tenant)[1] + flowctl("flow", "list", *tenant)[1]
+    assert said.count("�[2J[red]x[/red]��") >= 6
+    assert not set(said) & set("\x1b\x9b\u202e")
 
 
 def test_a_flow_is_shown_as_json(flowctl, flow):

@@ -91,7 +91,7 @@ def start_run(
     """What starts a run with these settings on servers that the test may stop."""
     folder = server_folder / f"run-{uuid.uuid4().hex}"
     usual = {
-        "ENRICHMENT_CONFIRM_TIMEOUT_S": "2",
+        "ENRICHMENT_CONFIRM_TIMEOUT_S": "1",
         "ENRICHMENT_LOCK_TIMEOUT_S": "1",
         "ENRICHMENT_SPOOL_DIR": str(folder / "spool"),
     }

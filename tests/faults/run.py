@@ -29,7 +29,8 @@ Choice = TypeVar("Choice")
 
 #: The longest that a fault may be felt after it is over.
 RECOVERY_S: Final = 10.0
-_DELIVERY_TIMEOUT_S: Final = 60.0
+_DELIVERY_TIMEOUT_S: Final = 90.0
+_QUIET_S: Final = 3.0
 
 
 class Run:
@@ -123,6 +124,13 @@ class Run:
     def stop_reporting(self) -> None:
         for orchestrator in self._orchestrators:
             orchestrator.signal(signal.SIGTERM)
+
+    def wait_until_nothing_happens(self) -> None:
+        """Wait until workers have merged all that will ever come without a resend."""
+        self.drain()
+        eventually(
+            lambda: time.time() - self.newest_commit() > _QUIET_S and self.waiting() == 0, timeout_s=60
+        )
 
     def drain(self) -> None:
         """Wait until the queue is empty, with what killed workers held given back to it now."""

@@ -23,7 +23,7 @@ def switch(run: Run, override: str) -> datetime:
     with run.fault(f"flag {override}"):
         run.place.redis.set(FLAG_KEY, override)
         at = datetime.now(UTC)
-        run.scale.last(short_s=9, long_s=30)
+        run.scale.last(short_s=7, long_s=30)
     return at
 
 

@@ -17,6 +17,8 @@ from tasks.queues import DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE, queue, transport_o
 from tests.flows import new_context
 from tests.rabbitmq import RabbitMQ
 
+pytestmark = pytest.mark.alone
+
 CONTEXT = new_context()
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -29,6 +29,8 @@ from tests.tls import TlsFront
 from tracker.losses import Losses
 from tracker.process import process_delivery
 
+pytestmark = pytest.mark.alone
+
 CONTEXT = FlowContext(client_account_id=UUID(int=1), engagement_id=UUID(int=2), user_id="ann")
 
 

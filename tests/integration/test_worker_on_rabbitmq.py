@@ -22,6 +22,8 @@ from tests.eventually import eventually
 from tests.rabbitmq import RabbitMQ
 from tests.workplace import Workplace
 
+pytestmark = pytest.mark.alone
+
 
 class Site:
     """A workplace on RabbitMQ, with its worker and both servers."""
