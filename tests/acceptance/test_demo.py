@@ -113,7 +113,7 @@ def test_it_shows_every_row_and_both_checks(said):
     assert "No answer from postgresql://cleansing:[masked]@refdata.example/units." in said
     for sql in EXAMPLE_CHECKS.values():
         assert sql.strip() in "\n".join(line.rstrip() for line in said.splitlines())
-    assert re.search(r"transitions_count +\d+ +\d+ +\d+\n", said)
+    assert re.search(r"transitions_count +\d+ +\d+ +\d+ *\n", said)
     assert re.search(r"state_type +object +object +object", said)
 
 

@@ -77,6 +77,7 @@ async def _check(engine: AsyncEngine, before: dict[str, Any], schedule: list[lis
 
 
 # The profile `deep` draws thousands.
+@pytest.mark.timeout(900)
 @settings(max_examples=max(200, settings().max_examples))
 @given(data=st.data())
 def test_any_order_repetition_and_batching_of_events_ends_in_the_same_row(

@@ -19,6 +19,7 @@ _TABLE = "crewai_flow_state_extensions"
 @pytest.fixture
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
+        await connection.execute(text("set statement_timeout = '3min'"))
         await connection.execute(
             text(
                 f"insert into migration.{_TABLE}"
