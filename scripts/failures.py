@@ -20,7 +20,11 @@ UNAVAILABLE: Final = 3
 
 @contextmanager
 def told_in_a_sentence() -> Iterator[None]:
-    """Turn the errors that a user or a server can cause into a sentence on stderr and an exit code."""
+    """Turn the errors that a user or a server can cause into a sentence on stderr and an exit code.
+
+    Raises:
+        OSError: it is about no file.
+    """
     try:
         yield
     except DatabaseUnavailable as error:
@@ -38,6 +42,10 @@ def told_in_a_sentence() -> Iterator[None]:
         fail(_refusal(error))
     except EnrichmentError as error:
         fail(str(error), _exit_code(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename} cannot be used ({error.strerror}); check its path and its rights.")
 
 
 def fail(sentence: str, exit_code: int = FAILED) -> NoReturn:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -23,6 +23,8 @@ from scripts.demonstration.servers import Crew, running_servers
 from scripts.demonstration.stage import print_guide
 from scripts.failures import told_in_a_sentence
 from scripts.sample_flow import SERVERS_CSV, check_csv
+
+_SHARED_SETTINGS: Final = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SPOOL_DIR")
 
 app = typer.Typer(add_completion=False)
 
@@ -39,7 +41,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = ROOT / ".local" / "demo",
 ) -> None:
     """Run three real flows through a real worker, and show the rows they fill."""
-    console = Console(highlight=False)
+    console, folder = Console(highlight=False), folder.absolute()
     stays = not once and sys.stdin.isatty() and console.is_terminal
     with told_in_a_sentence(), ended_by_signals():
         check_csv(csv)
@@ -60,8 +62,7 @@ def stay(console: Console, folder: Path, crew: Crew) -> None:
     """Say where to look, and keep everything running until Ctrl-C."""
     settings = folder / "settings.sh"
     settings.touch(mode=0o600)
-    names = ("DATABASE_URL", "REDIS_URL", "ENRICHMENT_SPOOL_DIR")
-    values = {name: os.environ[name] for name in names} | {
+    values = {name: os.environ[name] for name in _SHARED_SETTINGS if name in os.environ} | {
         "FLOWCTL_CLIENT": str(CONTEXT.client_account_id),
         "FLOWCTL_ENGAGEMENT": str(CONTEXT.engagement_id),
     }

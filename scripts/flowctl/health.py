@@ -1,11 +1,14 @@
 """`flowctl health`: probes that tell the truth about worker and beat, and about what they need."""
 
+import os
 import socket
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from scripts.celery_commands import ROOT
 from scripts.failures import FAILED
 from scripts.flowctl.options import AsJson
 from scripts.flowctl.output import print_json, print_table
@@ -21,16 +24,19 @@ def worker(
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a worker, its broker and its database are well; exit code 1 if not."""
-    _report(worker_health(name), as_json=as_json)
+    _report(lambda: worker_health(name), as_json=as_json)
 
 
 @group.command()
 def beat(*, as_json: AsJson = False) -> None:
     """Tell whether beat and its broker are well; exit code 1 if not."""
-    _report(beat_health(), as_json=as_json)
+    _report(beat_health, as_json=as_json)
 
 
-def _report(findings: list[Finding], *, as_json: bool) -> None:
+def _report(look: Callable[[], list[Finding]], *, as_json: bool) -> None:
+    # Celery looks for its configuration where we stand, and a user's folder may hold another one.
+    os.chdir(ROOT)
+    findings = look()
     if as_json:
         print_json({finding.name: finding.problem or "ok" for finding in findings})
     else:

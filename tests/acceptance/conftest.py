@@ -11,6 +11,7 @@ from scripts.flowctl import main
 def flowctl(monkeypatch, capsys):
     """What runs a command and returns its exit code, what it said, and what it complained about."""
     monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.chdir(".")  # and back again: a command may go elsewhere
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["flowctl", *map(str, arguments)])

@@ -122,6 +122,14 @@ def test_what_a_dead_process_left_is_deleted_only_on_purpose(flowctl, left_event
     assert flowctl("outbox", "status")[1] == "Nothing waits.\n"
 
 
+def test_a_folder_that_cannot_be_used_is_told_in_one_sentence(flowctl, spool, tmp_path):
+    (tmp_path / "spool").touch()
+    code, _, complaint = flowctl("outbox", "adopt")
+    assert code == 1
+    assert complaint.endswith("check its path and its rights.\n")
+    assert complaint.count("\n") == 1
+
+
 @pytest.fixture
 def tracker_of_this_process():
     yield

@@ -47,22 +47,23 @@ def place(tmp_path_factory, postgres_server, database_template, redis_server):
         yield settings, port, folder
 
 
-def flowctl(settings, *arguments):
+def flowctl(settings, *arguments, folder=None):
+    command = [FLOWCTL, *arguments]
     done = subprocess.run(
-        [FLOWCTL, *arguments], env=settings, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=60
     )
     return done.returncode, done.stdout, done.stderr
 
 
 def test_worker_and_beat_start_and_are_well(place):
-    settings, _, _ = place
+    settings, _, folder = place
     with redis.Redis.from_url(settings["REDIS_URL"]) as client:
         for name in (WORKER, "beat"):
             eventually(partial(client.exists, f"{KEY_PREFIX}heartbeat:{name}"), timeout_s=60)
     code, said, _ = flowctl(settings, "health", "worker", "--name", WORKER, "--json")
     assert json.loads(said) == dict.fromkeys(("broker", "database", "heartbeat", "answer"), "ok")
     assert code == 0
-    code, said, _ = flowctl(settings, "health", "beat")
+    code, said, _ = flowctl(settings, "health", "beat", folder=folder)
     assert code == 0
     assert said.count("well") == 2
 
