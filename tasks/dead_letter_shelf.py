@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from kombu import Connection, Producer
+from kombu import Connection, Consumer, Message, Producer
 from kombu.utils.json import loads
 from redis import Redis
 from typing_extensions import override
@@ -12,6 +13,12 @@ from typing_extensions import override
 from tasks.queues import DEAD_LETTER_QUEUE, KEY_PREFIX, queue, speaks_amqp
 
 _ANSWER_TIMEOUT_S: Final = 5.0
+
+# As many as a consumer may ask for; without asking it gets 2,000.
+_MOST_HELD: Final = 65_535
+
+# Letters that another process took first were counted, but do not come.
+_SILENCE_S: Final = 1.0
 
 #: Takes the letter it came with off the shelf.
 Remove = Callable[[], object]
@@ -21,6 +28,7 @@ class Shelf(ABC):
     """The letters of one broker, seen through one open channel."""
 
     def __init__(self, connection: Connection, channel: Any) -> None:
+        self._connection = connection
         self._queue = queue(DEAD_LETTER_QUEUE, connection.as_uri()).bind(channel)
         self._queue.declare()
         self._channel = channel
@@ -83,8 +91,8 @@ class RedisShelf(Shelf):
         return body.decode("utf-8")
 
     def _remover(self, value: Any) -> Remove:
-        # Each value holds a delivery tag of its own, so it is the only one of its kind.
-        return lambda: self._redis.lrem(self._key, 1, value)
+        # Each value holds a delivery tag, so it is the only one of its kind; the oldest are at the end.
+        return lambda: self._redis.lrem(self._key, -1, value)
 
 
 class AmqpShelf(Shelf):
@@ -95,10 +103,14 @@ class AmqpShelf(Shelf):
 
     @override
     def read(self) -> list[tuple[str, Remove]]:
-        letters: list[tuple[str, Remove]] = []
-        while (message := self._queue.get()) is not None:
-            letters.append((_text_of(message.body), message.ack))
-        return letters
+        held: list[Message] = []
+        expected = min(self.count(), _MOST_HELD)
+        if expected:
+            self._channel.basic_qos(0, expected, a_global=False)
+            with Consumer(self._channel, [self._queue], on_message=held.append), suppress(TimeoutError):
+                while len(held) < expected:
+                    self._connection.drain_events(timeout=_SILENCE_S)
+        return [(_text_of(message.body), message.ack) for message in held]
 
     @override
     def count(self) -> int:

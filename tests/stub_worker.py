@@ -15,7 +15,7 @@ from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
 
 
 class StubWorker:
-    """Works from `with` on; `confirms` and `is_deaf` may be changed at any time."""
+    """Works from `with` on; `confirms` may be changed at any time."""
 
     def __init__(self, redis_url: str, *, confirms: bool = True) -> None:
         self.confirms = confirms

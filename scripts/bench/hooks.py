@@ -185,7 +185,7 @@ def compare(redis_url: str, database_url: str, folder: Path, *, count: int) -> t
         Durations("hook, one thread", timed(hook, count)),
         Durations("hook, event loop", hooks),
         Durations("log line, after a pause", timed(log, count // 4, pause_s=0.001)),
-        Durations("hook, four threads that pause", in_threads(count // 4)),
+        Durations("hook, 4 threads that pause", in_threads(count // 4)),
         Durations("apply_async to Redis", timed(apply_async(redis_url), count // 10)),
         Durations("awaited write to Postgres", asyncio.run(database_writes(database_url, count // 10))),
     ]
