@@ -32,6 +32,9 @@ APPLY_CHUNK: Final = "backfill.apply_chunk"
 #: Flows of one message: about a quarter of a second of work.
 CHUNK: Final = 200
 
+#: Why flows are skipped while the flag is off.
+SWITCHED_OFF: Final = "enrichment is switched off"
+
 # A run ends before the task's time limit; what it did not find, the next one does.
 _LONGEST_SEARCH_S: Final = 30.0
 _SEARCH_TIMEOUT_S: Final = 45.0
@@ -85,7 +88,8 @@ def run() -> None:
 def apply_chunk(task: "Task[..., None]", /, **fields: Any) -> None:
     """Catch up the flows of a chunk; the keyword arguments are those of `Chunk`.
 
-    It gives way to live events. What it cannot do stays behind, and the next run finds it again.
+    It gives way to live events. What it cannot do stays behind, and the next run finds it again; whoever
+    waits for the report is told, also that nothing is done while enrichment is switched off.
     """
     try:
         chunk = Chunk.model_validate(fields)
@@ -93,8 +97,7 @@ def apply_chunk(task: "Task[..., None]", /, **fields: Any) -> None:
         _logger.error("Task %s is dropped: %s", task.request.id, describe(error))  # noqa: TRY400  no trace
         return
     loop = worker_loop()
-    if loop.is_enabled():
-        _tell(loop, chunk, _work_off(loop, chunk))
+    _tell(loop, chunk, _work_off(loop, chunk) if loop.is_enabled() else _left_alone(chunk))
 
 
 def chunks_of(flow_ids: Sequence[UUID]) -> Iterator[list[UUID]]:
@@ -139,6 +142,10 @@ def _is_busy() -> bool:
     """Return whether live events pile up, or the last run's chunks still wait."""
     with app.connection_for_read() as connection:
         return waiting(connection, BACKFILL_QUEUE) > 0 or waiting(connection, ENRICHMENT_QUEUE) > _BUSY
+
+
+def _left_alone(chunk: Chunk) -> Report:
+    return Report(skipped=dict.fromkeys(map(str, chunk.flow_ids), SWITCHED_OFF))
 
 
 def _work_off(loop: WorkerLoop, chunk: Chunk) -> Report:

@@ -41,7 +41,7 @@ class Report(BaseModel):
     would_add: dict[str, list[str]] = {}
     #: What was added, or would be, by kind of event.
     added: dict[str, int] = {}
-    #: Flow id to what kept the flow from being looked at: nothing is guessed, and nobody has to repeat it.
+    #: Flow id to what kept the flow from being looked at; nothing is guessed.
     skipped: dict[str, str] = {}
     #: Flow id to reason.
     failed: dict[str, str] = {}

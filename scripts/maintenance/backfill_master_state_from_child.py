@@ -72,7 +72,8 @@ def backfill(  # noqa: PLR0913  one per option
     """Catch master rows up with what their child rows prove, newest first.
 
     Run it as often as you like: what is up to date is passed over, and live reports always win. The exit
-    code is 1 if a row failed, 2 for a misuse, 3 if a server is away, 130 after Ctrl-C.
+    code is 1 if a row failed or enrichment is switched off, 2 for a misuse, 3 if a server is away, 130 after
+    Ctrl-C.
     """
     with told_in_a_sentence():
         order = _Order(
@@ -94,7 +95,7 @@ def backfill(  # noqa: PLR0913  one per option
             outcome.show(as_json=as_json)
     if not outcome.is_complete:
         sys.exit(_INTERRUPTED)
-    if outcome.report.failed:
+    if not outcome.is_well:
         sys.exit(FAILED)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from scripts.maintenance.backfill_search import Findings
+from tasks.backfill import SWITCHED_OFF
 from tasks.catching_up import Report
 
 _MOST_NAMED: Final = 20
@@ -19,6 +20,11 @@ class Outcome:
     report: Report = field(default_factory=Report)
     seconds: float = 0.0
     is_complete: bool = False
+
+    @property
+    def is_well(self) -> bool:
+        """Return whether nothing failed, and no worker left its flows alone because enrichment is off."""
+        return not self.report.failed and SWITCHED_OFF not in self.report.skipped.values()
 
     def document(self) -> dict[str, object]:
         """Return it as JSON."""

@@ -142,22 +142,17 @@ def test_a_chunk_that_is_none_is_dropped(workplace: Workplace, fields: dict[str,
     eventually(lambda: is_done(workplace, task_id), timeout_s=30)
 
 
-def test_chunks_are_left_alone_while_enrichment_is_switched_off(
-    workplace: Workplace, context: FlowContext
+def test_chunks_are_left_alone_while_enrichment_is_switched_off_and_the_script_hears_of_it(
+    make_workplace: MakeWorkplace, context: FlowContext
 ) -> None:
-    workplace.redis.set("enrichment:flag", "off")
-
-    def one_is_left_alone() -> bool:
-        before = caught_up(workplace, context)
-        [flow_id] = add_flows(workplace, context, 1)
-        task_id = workplace.send_task("backfill.apply_chunk", flow_ids=[str(flow_id)])
-        eventually(lambda: is_done(workplace, task_id), timeout_s=30)
-        return caught_up(workplace, context) == before
-
-    try:
-        eventually(one_is_left_alone, timeout_s=30)
-    finally:
-        workplace.redis.delete("enrichment:flag")
+    place = make_workplace()
+    flow_ids = [str(flow_id) for flow_id in add_flows(place, context, 250)]
+    # Only the worker's is off, as when the flag is switched between the script's look at it and the worker's.
+    with place.worker(MASTER_STATE_ENRICHMENT_ENABLED="false"):
+        code, report, err = outcome(script(place, "--json"))
+    assert (code, err) == (1, "")
+    assert report["skipped"] == dict.fromkeys(flow_ids, "enrichment is switched off")
+    assert caught_up(place, context) == 0
 
 
 def test_the_script_lets_the_workers_do_it_and_hears_from_them(
