@@ -101,7 +101,7 @@ async def data_cleansing(flow: Discovery) -> Results:
     trusted = [row for row in flow.table.rows if row.line not in untrusted]
     flow.servers = []
     async for rows in flow.batches(trusted):
-        flow.servers += [cleanse(row, flow.columns) for row in rows]
+        flow.servers += await specialist.do(list, (cleanse(row, flow.columns) for row in rows))
     await specialist.report("wrote all rows alike", items=len(flow.servers), set_aside=len(untrusted))
     return {"cleaned_data": [asdict(server) for server in flow.servers]}
 
@@ -109,11 +109,13 @@ async def data_cleansing(flow: Discovery) -> Results:
 async def asset_inventory(flow: Discovery) -> Results:
     """Sort the servers into kinds of assets."""
     expert = flow.agent("Asset Inventory Expert")
-    assets: list[Results] = []
+    kinds: dict[str, str] = {}
     async for servers in flow.batches(flow.servers):
-        assets += [{"hostname": server.hostname, "kind": inventory.classify(server)} for server in servers]
+        sorted_servers = ((server.hostname, inventory.classify(server)) for server in servers)
+        kinds |= await expert.do(dict, sorted_servers)
     totals = inventory.summarize(flow.servers)
-    await expert.report("sorted the servers", items=len(assets), by_kind=totals["by_kind"])
+    await expert.report("sorted the servers", items=len(kinds), by_kind=totals["by_kind"])
+    assets = [{"hostname": hostname, "kind": kind} for hostname, kind in kinds.items()]
     return {"assets": assets, **totals}
 
 
@@ -134,11 +136,12 @@ async def tech_debt_assessment(flow: Discovery) -> Results:
     """Score what is out of support or badly patched."""
     assessor = flow.agent("Tech Debt Assessor")
     async for servers in flow.batches(flow.servers):
-        flow.debts |= {server.hostname: tech_debt.assess(server, today=flow.today) for server in servers}
+        scored = ((server.hostname, tech_debt.assess(server, today=flow.today)) for server in servers)
+        flow.debts |= await assessor.do(dict, scored)
     indebted = {name: asdict(debt) for name, debt in flow.debts.items() if debt.score}
     out_of_support = sum(debt.is_out_of_support for debt in flow.debts.values())
     await assessor.report(
-        "scored the debt", items=len(flow.debts), flawed=len(indebted), out_of_support=out_of_support
+        "scored the debt", items=len(flow.debts), indebted=len(indebted), out_of_support=out_of_support
     )
     return {"debts": indebted, "out_of_support": out_of_support}
 
@@ -153,7 +156,9 @@ async def sixr_strategy(flow: Discovery) -> Results:
         )
 
     async for servers in flow.batches(flow.servers):
-        flow.strategies |= {server.hostname: choose(server) for server in servers}
+        flow.strategies |= await strategist.do(
+            dict, ((server.hostname, choose(server)) for server in servers)
+        )
     by_strategy = dict(Counter(name for name, _ in flow.strategies.values()).most_common())
     await strategist.report("chose the strategies", items=len(flow.strategies), by_strategy=by_strategy)
     return {"strategies": flow.strategies, "by_strategy": by_strategy}
