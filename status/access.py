@@ -21,14 +21,14 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 async def viewer_of(request: Request) -> Viewer:
     """Return who asks.
 
-    What raises TooManyRequests came too soon.
+    What raises TooManyRequests came too soon; a wrong token counts as a guess, none at all does not.
 
     Raises:
         TokenInvalid: nobody asks, as far as we can tell.
     """
-    service = service_of(request)
+    service, token = service_of(request), _token_of(request)
     try:
-        viewer = read_token(_token_of(request), service.settings)
+        viewer = read_token(token, service.settings)
     except TokenInvalid:
         service.wrong_tokens.take(_host_of(request))
         raise

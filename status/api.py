@@ -1,19 +1,21 @@
 """The HTTP API: flows, their details and their changes, as JSON, scoped by the token of whoever asks."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.clock import parse_time
 from domain.statuses import FlowStatus as FlowStatusName
 from repository.status_reads import FlowFilter
+from status import cursors
 from status.access import SignedIn
 from status.event_stream import EventStream, open_stream
 from status.manager import FlowStatusManager
-from status.problems import RESPONSES
+from status.problems import described
 from status.routes import SafeRoute
 from status.service import database_of, lifespan, service_of
 from status.views import Activity, Errors, FlowList, FlowStatus, Timeline
@@ -27,12 +29,31 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     }
 }
 
+_OF_ONE_FLOW: Final = described(404)
+
 #: Mount it with `app.include_router(router)`; the environment says which database it reads.
 router = APIRouter(
-    prefix="/api/v1", route_class=SafeRoute, tags=["flows"], responses=RESPONSES, lifespan=lifespan
+    prefix="/api/v1",
+    route_class=SafeRoute,
+    tags=["flows"],
+    responses=described(401, 422, 429, 503),
+    lifespan=lifespan,
 )
 
+
+def _time_of(value: object) -> datetime:
+    at = value if isinstance(value, datetime) else parse_time(value)
+    if at is None:
+        raise ValueError("no time")
+    return at
+
+
+Moment = Annotated[datetime, BeforeValidator(_time_of)]
 Word = Annotated[str | None, Query(min_length=1, max_length=200)]
+Cursor = Annotated[
+    str | None, Query(min_length=1, max_length=100, json_schema_extra={"pattern": cursors.PATTERN})
+]
+LastEventId = Annotated[str, Header(description="The `id` of the last event that was seen.")]
 
 
 async def manager_of(
@@ -50,13 +71,13 @@ async def filter_of(
     status: Annotated[list[FlowStatusName] | None, Query(description="One or more statuses.")] = None,
     flow_type: Annotated[str | None, Query(alias="type", min_length=1, max_length=50)] = None,
     phase: Word = None,
-    since: Annotated[datetime | None, Query(description="Created then or later.")] = None,
+    since: Annotated[
+        Moment | None, Query(description="Created then or later; ISO 8601, in UTC unless it has an offset.")
+    ] = None,
     text: Word = None,
 ) -> FlowFilter:
-    """Return the filter that a query stands for; a time without an offset is UTC."""
+    """Return the filter that a query stands for."""
     clean = text.replace("\0", "") if text else None
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
     return FlowFilter(
         statuses=tuple(status or ()),
         flow_type=flow_type.replace("\0", "") if flow_type else None,
@@ -71,55 +92,57 @@ async def filter_of(
 async def list_flows(
     manager: Manager,
     wanted: Annotated[FlowFilter, Depends(filter_of)],
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """List flows, newest first; a page may be short, and the list goes on while there is a `next_cursor`."""
     return _json(await manager.list_flows(wanted, cursor=cursor, limit=limit))
 
 
-@router.get("/flows/{flow_id}/status", response_model=FlowStatus)
+@router.get("/flows/{flow_id}/status", response_model=FlowStatus, responses=_OF_ONE_FLOW)
 async def read_status(manager: Manager, flow_id: UUID, *, include_details: bool = False) -> Response:
     """Tell what a flow is doing; with `include_details`, also its child row in a few words."""
     return _json(await manager.get_flow_status(flow_id, include_details))
 
 
-@router.get("/flows/{flow_id}/timeline", response_model=Timeline)
+@router.get("/flows/{flow_id}/timeline", response_model=Timeline, responses=_OF_ONE_FLOW)
 async def read_timeline(manager: Manager, flow_id: UUID) -> Response:
     """Tell when which phase ran, waited and ended."""
     return _json(await manager.get_timeline(flow_id))
 
 
-@router.get("/flows/{flow_id}/errors", response_model=Errors)
+@router.get("/flows/{flow_id}/errors", response_model=Errors, responses=_OF_ONE_FLOW)
 async def read_errors(manager: Manager, flow_id: UUID) -> Response:
     """Tell what failed, newest first."""
     return _json(await manager.get_errors(flow_id))
 
 
-@router.get("/flows/{flow_id}/activity", response_model=Activity)
+@router.get("/flows/{flow_id}/activity", response_model=Activity, responses=_OF_ONE_FLOW)
 async def read_activity(manager: Manager, flow_id: UUID) -> Response:
     """Tell what the agents did, newest first, and what was measured."""
     return _json(await manager.get_activity(flow_id))
 
 
 @router.get("/events", status_code=200, responses=_STREAM, response_class=EventStream, response_model=None)
-async def follow_all(request: Request, viewer: SignedIn) -> EventStream:
+async def follow_all(request: Request, viewer: SignedIn, *, last_event_id: LastEventId = "") -> EventStream:
     """Follow all flows: an event within a second of each commit; `Last-Event-ID` goes on after that one."""
-    return await open_stream(request, viewer)
+    return await open_stream(request, viewer, last_event_id=last_event_id)
 
 
 @router.get(
     "/flows/{flow_id}/events",
     status_code=200,
-    responses=_STREAM,
+    responses=_STREAM | _OF_ONE_FLOW,
     response_class=EventStream,
     response_model=None,
 )
-async def follow_one(request: Request, viewer: SignedIn, flow_id: UUID) -> EventStream:
-    """Follow one flow."""
+async def follow_one(
+    request: Request, viewer: SignedIn, flow_id: UUID, *, last_event_id: LastEventId = ""
+) -> EventStream:
+    """Follow one flow, as above."""
     async with service_of(request).sessions() as db:
         await FlowStatusManager(db, viewer.scope).get_flow_status(flow_id)
-    return await open_stream(request, viewer, flow_id)
+    return await open_stream(request, viewer, flow_id, last_event_id=last_event_id)
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -2,18 +2,26 @@
 
 import base64
 import binascii
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from domain import InputInvalid
 from domain.clock import from_microseconds, to_microseconds
 from repository.status_reads import Place
 
-_TIME_BYTES = 8
+#: What every cursor looks like: 8 bytes of time and 16 of an id. Whatever looks so stands for a place.
+PATTERN: Final = "^[A-Za-z0-9_-]{32}$"
+
+_TIME_BYTES: Final = 8
+_NO_TIME: Final = -(2**63)
+_FIRST: Final = to_microseconds(datetime.min.replace(tzinfo=UTC))
+_LAST: Final = to_microseconds(datetime.max.replace(tzinfo=UTC))
 
 
 def cursor_of(place: Place) -> str:
     """Return the word for a place."""
-    microseconds = to_microseconds(place.created_at) if place.created_at else -(2**63)
+    microseconds = to_microseconds(place.created_at) if place.created_at else _NO_TIME
     raw = microseconds.to_bytes(_TIME_BYTES, signed=True) + place.flow_id.bytes
     return base64.urlsafe_b64encode(raw).decode()
 
@@ -26,8 +34,10 @@ def place_of(cursor: str) -> Place:
     """
     try:
         raw = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
-        microseconds = int.from_bytes(raw[:_TIME_BYTES], signed=True)
         flow_id = UUID(bytes=raw[_TIME_BYTES:])
-        return Place(None if microseconds == -(2**63) else from_microseconds(microseconds), flow_id)
-    except (binascii.Error, ValueError, OverflowError) as error:
+    except (binascii.Error, ValueError) as error:
         raise InputInvalid("The cursor is none of ours; take it from `next_cursor` of a page.") from error
+    microseconds = int.from_bytes(raw[:_TIME_BYTES], signed=True)
+    if microseconds == _NO_TIME:
+        return Place(None, flow_id)
+    return Place(from_microseconds(min(max(microseconds, _FIRST), _LAST)), flow_id)

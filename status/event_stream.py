@@ -57,11 +57,13 @@ class EventStream(Response):
         self._listener.cut()
 
 
-async def open_stream(request: Request, viewer: Viewer, flow_id: UUID | None = None) -> EventStream:
+async def open_stream(
+    request: Request, viewer: Viewer, flow_id: UUID | None = None, *, last_event_id: str = ""
+) -> EventStream:
     """Return a stream of the changes a viewer may see, of all flows or of one, once it is being told them."""
     stack = AsyncExitStack()
     listening = service_of(request).changes.listening(
-        viewer.scope, flow_id, last_event_id=request.headers.get("last-event-id", "")[:100]
+        viewer.scope, flow_id, last_event_id=last_event_id[:100]
     )
     listener = await stack.enter_async_context(listening)
     return EventStream(listener, stack, lasts_s=viewer.expires_in_s)

@@ -13,7 +13,7 @@ from repository.redis_link import RedisUnavailable
 from repository.worker_gauges import read_gauges
 from status.access import require_prober
 from status.metrics import redis_metrics, stream_metrics
-from status.problems import RESPONSES, NotReady
+from status.problems import NotReady, described
 from status.routes import SafeRoute
 from status.service import StatusService, service_of
 
@@ -29,7 +29,10 @@ async def live() -> str:
 
 
 @router.get(
-    "/health/ready", dependencies=_GUARDED, response_class=PlainTextResponse, responses={503: RESPONSES[503]}
+    "/health/ready",
+    dependencies=_GUARDED,
+    response_class=PlainTextResponse,
+    responses=described(401, 403, 429, 503),
 )
 async def ready(request: Request) -> str:
     """Tell whether Postgres and Redis answer, or which of them does not.
@@ -43,7 +46,12 @@ async def ready(request: Request) -> str:
     return "ready\n"
 
 
-@router.get("/metrics", dependencies=_GUARDED, response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    dependencies=_GUARDED,
+    response_class=PlainTextResponse,
+    responses=described(401, 403, 429),
+)
 async def metrics(request: Request) -> Response:
     """Tell Prometheus how this process and the workers do; without Redis, the workers' part is missing."""
     service = service_of(request)

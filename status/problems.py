@@ -64,17 +64,20 @@ _KINDS: Final[dict[type[EnrichmentError], tuple[int, str]]] = {
     NotReady: (503, "Not ready"),
 }
 
-#: For the OpenAPI document.
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "description": title, "content": {MEDIA_TYPE: {}}}
-    for status, title in (
-        (401, "There is no token, or one that does not hold."),
-        (404, "There is no such flow among those you may see."),
-        (422, "A parameter is not understood."),
-        (429, "Too many requests; `Retry-After` says when to go on."),
-        (503, "Postgres or Redis is away; `detail` says which."),
-    )
+_DESCRIPTIONS: Final = {
+    401: "There is no token, or one that does not hold.",
+    403: "The token holds, and is for something else.",
+    404: "There is no such flow among those you may see.",
+    422: "A parameter is not understood.",
+    429: "Too many requests; `Retry-After` says when to go on.",
+    503: "Postgres or Redis is away; `detail` says which.",
 }
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return these problems for the OpenAPI document of whatever application the routes are mounted in."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
 
 
 def problem_of(error: Exception) -> JSONResponse | None:

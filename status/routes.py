@@ -1,6 +1,7 @@
 """What every route of ours has: headers that keep browsers safe, problem documents, and its time taken."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -11,8 +12,12 @@ from typing_extensions import override
 from status.problems import problem, problem_of
 from status.service import service_of
 
-_MOST_URL_CHARS: Final = 4_096
+#: More than the longest parameters that are allowed, all at once.
+_MOST_URL_CHARS: Final = 8_192
 _MOST_BODY_BYTES: Final = 16_384
+
+#: The parameters that may be given more than once; of any other the last one would win unnoticed.
+_REPEATABLE: Final = frozenset({"status"})
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -42,7 +47,7 @@ class SafeRoute(APIRoute):
 
         async def handle_safely(request: Request) -> Response:
             started = time.monotonic()
-            response = _too_big(request) or await self._answer(request, handle)
+            response = _refusal(request) or await self._answer(request, handle)
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             seconds = time.monotonic() - started
@@ -61,7 +66,7 @@ class SafeRoute(APIRoute):
             return response
 
 
-def _too_big(request: Request) -> Response | None:
+def _refusal(request: Request) -> Response | None:
     size = request.headers.get("content-length", "0")
     is_chunked = "transfer-encoding" in request.headers
     if len(str(request.url)) > _MOST_URL_CHARS:
@@ -70,4 +75,14 @@ def _too_big(request: Request) -> Response | None:
         return problem(
             413, "Too big", reason="too_big", detail="The body is too big, or does not say its size."
         )
+    if repeated := _repeated(request):
+        detail = f"Give {', '.join(repeated)[:500]} once."
+        return problem(422, "Not understood", reason="invalid", detail=detail)
     return None
+
+
+def _repeated(request: Request) -> list[str]:
+    if "&" not in request.url.query:
+        return []
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    return sorted(name for name in names.keys() - _REPEATABLE if names[name] > 1)

@@ -19,8 +19,6 @@ from status.metrics import RequestMetrics
 from status.settings import StatusSettings
 from status.signin_codes import SignInCodes
 
-_WRONG_TOKENS_PER_S = 5.0
-
 
 class StatusService:
     """Made when the application starts, on its event loop."""
@@ -39,7 +37,7 @@ class StatusService:
             self.sessions, most=settings.most_streams, most_per_account=settings.most_streams_per_account
         )
         self.rates = RateLimit(settings.rate_per_s)
-        self.wrong_tokens = RateLimit(_WRONG_TOKENS_PER_S)
+        self.wrong_tokens = RateLimit(settings.wrong_tokens_per_s)
         self.codes = SignInCodes.of(settings)
         self.metrics = RequestMetrics()
 

@@ -56,6 +56,12 @@ class StatusSettings(Settings):
         validation_alias="ENRICHMENT_STATUS_RATE_PER_S",
         description="requests per second and user, above 0",
     )
+    wrong_tokens_per_s: float = Field(
+        5,
+        gt=0,
+        validation_alias="ENRICHMENT_STATUS_WRONG_TOKENS_PER_S",
+        description="wrong tokens per second and address that are looked at, above 0",
+    )
     most_streams: int = Field(
         2_000,
         ge=1,

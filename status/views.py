@@ -10,33 +10,21 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from domain.clock import from_microseconds
 from domain.phases import PHASE_PROGRESS, canonical_phase, phase_order
+from status import examples
 from status.timeline import Bar, dated_entries, phase_states
 
 _MESSAGE_CHARS: Final = 300
 _MOST_PHASES: Final = 256
 
-_EXAMPLE: Final[dict[str, JsonValue]] = {
-    "flow_id": "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11",
-    "flow_type": "discovery",
-    "flow_name": "Discovery of servers.csv",
-    "status": "waiting_for_approval",
-    "status_since": "2026-11-02T09:31:07.120394Z",
-    "current_phase": "field_mapping_approval",
-    "progress_percentage": 40.0,
-    "message": "Please check 12 mappings.",
-    "phases": {"data_import": "completed", "field_mapping_approval": "paused"},
-    "retry_count": 1,
-    "user_id": "ann",
-    "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
-    "created_at": "2026-11-02T09:30:00.000000Z",
-    "updated_at": "2026-11-02T09:31:07.131002Z",
-}
+
+def _shown(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(frozen=True, json_schema_extra={"examples": [example]})
 
 
 class FlowSummary(BaseModel):
     """What a flow is doing, from the master row's summaries alone."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = _shown(examples.SUMMARY)
 
     flow_id: UUID
     flow_type: str
@@ -59,6 +47,8 @@ class FlowSummary(BaseModel):
 
 class FlowList(BaseModel):
     """One page of the list; it goes on with `?cursor=` as long as there is a `next_cursor`."""
+
+    model_config = _shown(examples.PAGE)
 
     flows: list[FlowSummary]
     next_cursor: str | None = None
@@ -91,14 +81,16 @@ class ChildStatus(BaseModel):
     current_phase: str | None
     progress_percentage: float
     completed_phases: int
-    error_phase: str | None
+    error_phase: str | None = None
     discovered_assets: int | None
     updated_at: datetime | None
-    completed_at: datetime | None
+    completed_at: datetime | None = None
 
 
 class FlowStatus(FlowSummary):
     """One flow's summary with its phases, its newest snapshot, and how much more there is to read."""
+
+    model_config = _shown(examples.STATUS)
 
     phase_details: list[PhaseView]
     last_progress_update: dict[str, JsonValue] | None
@@ -138,6 +130,8 @@ class BarView(BaseModel):
 class Timeline(BaseModel):
     """The phases of a flow as bars, and the transitions they were made from, oldest first."""
 
+    model_config = _shown(examples.TIMELINE)
+
     flow_id: UUID
     bars: list[BarView]
     transitions: list[dict[str, JsonValue]]
@@ -146,6 +140,8 @@ class Timeline(BaseModel):
 class Errors(BaseModel):
     """The newest errors of a flow, newest first."""
 
+    model_config = _shown(examples.ERRORS)
+
     flow_id: UUID
     retry_count: int
     errors: list[dict[str, JsonValue]]
@@ -153,6 +149,8 @@ class Errors(BaseModel):
 
 class Activity(BaseModel):
     """What agents did, newest first, and what was measured."""
+
+    model_config = _shown(examples.ACTIVITY)
 
     flow_id: UUID
     collaborations: list[dict[str, JsonValue]]

@@ -13,14 +13,12 @@ from domain.events import (
     AgentPerformanceMeasured,
     ErrorOccurred,
     MemoryMeasured,
-    PhaseTimed,
-    PhaseTransitioned,
     ProgressReported,
     StatusChanged,
 )
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.status_site import StatusSite
-from tests.told_flows import flow_of, report
+from tests.told_flows import flow_of, full_story, report, told
 
 OpenPage = Callable[..., Page]
 Do = Callable[[Any], Any]
@@ -33,27 +31,6 @@ _HOSTILE = [
     "\u202egnirts desrever\u202c עברית العربية",
     "👩‍👩‍👧‍👦 🏴‍☠️ Z̸̡a̵l̶g̷o̶",
 ]
-
-
-def told(phase: str, status: str, **facts: Any) -> tuple[Any, dict[str, Any]]:
-    return PhaseTransitioned, {"phase": phase, "status": status, "metadata": facts}
-
-
-def full_story() -> list[tuple[Any, dict[str, Any]]]:
-    """What fills every part of a flow's page, the lists to their last entry."""
-    story = [told(f"phase_{n % 9}", status) for n in range(60) for status in ("processing", "completed")]
-    story += [(ErrorOccurred, {"phase": f"phase_{n % 9}", "error": f"error {n}"}) for n in range(120)]
-    story += [(AgentCollaborated, {"entry": {"agent": "a", "activity": f"did {n}"}}) for n in range(120)]
-    story += [
-        (PhaseTimed, {"phase": "phase_1", "execution_time_ms": 1500}),
-        (MemoryMeasured, {"metrics": {"peak_memory_mb": 512.5}}),
-        (AgentPerformanceMeasured, {"metrics": {"Schema Expert": {"calls": 3}, "throughput": 2}}),
-        told("approval", "processing"),
-        told("approval", "paused", awaiting_approval=True),
-        (ProgressReported, {"snapshot": {"progress_percentage": 40, "message": "please check"}}),
-        (StatusChanged, {"status": "waiting_for_approval"}),
-    ]
-    return story
 
 
 def told_flow(do: Do, context: FlowContext, *story: tuple[Any, dict[str, Any]]) -> UUID:

@@ -11,6 +11,8 @@ from repository.database import session_factory as make_session_factory
 from tests.databases import engine_for, temporary_database
 from tests.status_site import StatusSite
 
+_RATES = {"ENRICHMENT_STATUS_RATE_PER_S": "500", "ENRICHMENT_STATUS_WRONG_TOKENS_PER_S": "500"}
+
 
 @pytest.fixture(scope="module")
 def site_and_database(
@@ -18,10 +20,11 @@ def site_and_database(
 ) -> Iterator[tuple[StatusSite, str]]:
     """Tests keep apart by their tenants."""
     folder = server_folder / f"site-{uuid.uuid4().hex}"
-    with temporary_database(postgres_server, template=database_template) as database_url:
-        rate = {"ENRICHMENT_STATUS_RATE_PER_S": "500"}
-        with StatusSite(folder, database_url=database_url, redis_url=redis_server, **rate) as site:
-            yield site, database_url
+    with (
+        temporary_database(postgres_server, template=database_template) as database_url,
+        StatusSite(folder, database_url=database_url, redis_url=redis_server, **_RATES) as site,
+    ):
+        yield site, database_url
 
 
 @pytest.fixture

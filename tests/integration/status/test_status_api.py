@@ -1,16 +1,11 @@
-import json
 import re
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
-import jwt
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import text
 
 from domain import FlowContext
@@ -24,10 +19,10 @@ from domain.events import (
     StatusChanged,
 )
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from status.app import make_app
+from status import views
 from tests.eventually import eventually
 from tests.flows import new_context
-from tests.status_site import JWT_KEY, PROBE_TOKEN, StatusSite
+from tests.status_site import PROBE_TOKEN, StatusSite
 from tests.told_flows import Sessions, flow_of, report
 
 _DETAILS = ("status", "timeline", "errors", "activity", "events")
@@ -188,124 +183,6 @@ async def test_filters_find_what_they_say(site: StatusSite, sessions: Sessions, 
     assert found(since=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == []
 
 
-# -- who may see what
-
-
-def _claims(context: FlowContext, **changes: Any) -> dict[str, Any]:
-    return {
-        "iss": "enrichment",
-        "aud": "enrichment-status",
-        "exp": datetime.now(UTC) + timedelta(minutes=5),
-        "sub": "mallory",
-        "client_account_id": str(context.client_account_id),
-        "engagement_ids": [str(context.engagement_id)],
-        **changes,
-    }
-
-
-def _bad_tokens(context: FlowContext) -> dict[str, str]:
-    expired = {"exp": datetime.now(UTC) - timedelta(minutes=5)}
-    return {
-        "expired": jwt.encode(_claims(context, **expired), JWT_KEY, algorithm="HS256"),
-        "alg none": jwt.encode(_claims(context), "", algorithm="none"),
-        "wrong key": jwt.encode(
-            _claims(context), "another secret of the same length, or so", algorithm="HS256"
-        ),
-        "wrong audience": jwt.encode(_claims(context, aud="other"), JWT_KEY, algorithm="HS256"),
-        "wrong issuer": jwt.encode(_claims(context, iss="other"), JWT_KEY, algorithm="HS256"),
-        "no engagement": jwt.encode(_claims(context, engagement_ids=[]), JWT_KEY, algorithm="HS256"),
-        "probe token": PROBE_TOKEN,
-        "garbage": "a.b.c",
-    }
-
-
-def _paths(flow_id: UUID) -> list[str]:
-    pages = ["/flows", f"/flows/{flow_id}", f"/flows/{flow_id}/report"]
-    api = [
-        "/api/v1/flows",
-        "/api/v1/events",
-        "/api/v1/openapi.json",
-        *(f"/api/v1/flows/{flow_id}/{name}" for name in _DETAILS),
-    ]
-    return [*pages, *api]
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "missing",
-        "expired",
-        "alg none",
-        "wrong key",
-        "wrong audience",
-        "wrong issuer",
-        "no engagement",
-        "probe token",
-        "garbage",
-    ],
-)
-async def test_without_a_token_that_holds_nothing_is_shown(
-    site: StatusSite, sessions: Sessions, context: FlowContext, kind: str
-) -> None:
-    flow_id = await flow_of(sessions, context)
-    tokens = _bad_tokens(context)
-    headers = {"Authorization": f"Bearer {tokens[kind]}"} if kind in tokens else {}
-    for path in _paths(flow_id):
-        for sent in (
-            {"headers": headers},
-            {"headers": {"Cookie": f"enrichment_token={tokens.get(kind, '')}"}},
-        ):
-            response = site.get(path, **sent)
-            # Too many wrong tokens are refused before they are looked at.
-            assert response.status_code in {401, 429}, path
-            assert "tester" not in response.text
-
-
-@pytest.mark.parametrize("who", ["another account", "another engagement"])
-async def test_a_foreign_flow_is_one_that_does_not_exist(
-    site: StatusSite, sessions: Sessions, context: FlowContext, who: str
-) -> None:
-    changed = "client_account_id" if who == "another account" else "engagement_id"
-    stranger = context.model_copy(update={changed: uuid4(), "user_id": "stranger"})
-    flow_id, no_flow = await flow_of(sessions, context), uuid4()
-    headers = site.bearer(stranger)
-    for path in _paths(flow_id):
-        if str(flow_id) not in path:
-            continue
-        foreign = site.get(path, headers=headers)
-        missing = site.get(path.replace(str(flow_id), str(no_flow)), headers=headers)
-        assert foreign.status_code == missing.status_code == 404, path
-        assert foreign.text.replace(str(flow_id), str(no_flow)) == missing.text
-    for params in ({}, {"text": str(flow_id)}, {"text": "tester"}, {"status": "initialized"}):
-        assert site.get("/api/v1/flows", headers=headers, params=params).json()["flows"] == []
-    own = site.get("/api/v1/flows", headers=site.bearer(context), params={"limit": 1})
-    await flow_of(sessions, context)
-    cursor = site.get("/api/v1/flows", headers=site.bearer(context), params={"limit": 1}).json()[
-        "next_cursor"
-    ]
-    assert own.json()["flows"][0]["flow_id"] == str(flow_id)
-    assert cursor
-    assert site.get("/api/v1/flows", headers=headers, params={"cursor": cursor}).json()["flows"] == []
-
-
-async def test_a_token_may_name_several_engagements(
-    site: StatusSite, sessions: Sessions, context: FlowContext
-) -> None:
-    other = context.model_copy(update={"engagement_id": uuid4()})
-    flow_ids = {str(await flow_of(sessions, context)), str(await flow_of(sessions, other))}
-    headers = site.bearer(context, engagements=[other.engagement_id])
-    found = site.get("/api/v1/flows", headers=headers).json()["flows"]
-    assert {flow["flow_id"] for flow in found} == flow_ids
-
-
-def test_only_liveness_is_for_anybody(site: StatusSite, context: FlowContext) -> None:
-    assert site.get("/health/live").text == "alive\n"
-    for path in ("/health/ready", "/metrics"):
-        assert site.get(path).status_code in {401, 429}
-        assert site.get(path, headers=site.bearer(context)).status_code == 403
-        assert site.get(path, headers={"Authorization": f"Bearer {PROBE_TOKEN}"}).is_success
-
-
 # -- how it answers
 
 
@@ -319,7 +196,7 @@ def test_what_goes_wrong_is_a_problem_document(site: StatusSite, context: FlowCo
         ("/api/v1/flows?cursor=AAAA", 422),
         ("/api/v1/flows?cursor=%F0%9F%98%80", 422),
         ("/api/v1/nowhere", 404),
-        (f"/api/v1/flows?text={'x' * 5_000}", 414),
+        (f"/api/v1/flows?text={'x' * 10_000}", 414),
     ]:
         answer = site.get(path, headers=headers)
         assert answer.status_code == status, path
@@ -423,46 +300,29 @@ async def test_a_report_is_one_file_without_scripts_or_links(
     assert not re.search(r"""(?:src|href)=["'](?!#)""", answer.text)
 
 
-def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [
-        (path, item["get"])
-        for path, item in document["paths"].items()
-        if path.startswith("/api/") and not path.endswith("/events")
-    ]
-
-
-async def test_every_operation_is_described_with_its_problems(site: StatusSite, context: FlowContext) -> None:
+def test_every_operation_is_described_with_its_problems(site: StatusSite, context: FlowContext) -> None:
     document = site.get("/api/v1/openapi.json", headers=site.bearer(context)).json()
     assert document["security"] == [{"token": []}]
-    for path, operation in _operations(document):
-        assert {"200", "401", "404", "422", "429", "503"} <= operation["responses"].keys(), path
+    for path, item in document["paths"].items():
+        operation = item["get"]
         assert operation["description"], path
-    assert document["components"]["schemas"]["FlowSummary"]["examples"]
+        if path.startswith("/api/"):
+            of_one_flow = {"404"} if "{flow_id}" in path else set()
+            assert operation["responses"].keys() == {"200", "401", "422", "429", "503"} | of_one_flow, path
+        for status, answer in operation["responses"].items():
+            assert status == "200" or answer["content"].keys() == {"application/problem+json"}, path
 
 
-@cache
-def _document() -> dict[str, Any]:
-    return make_app().openapi()
-
-
-_any_text = st.text(max_size=60).filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text))
-
-
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_whatever_is_asked_no_answer_is_a_fault_of_ours(site: StatusSite, data: st.DataObject) -> None:
-    path, operation = data.draw(st.sampled_from(_operations(_document())))
-    path = path.replace("{flow_id}", data.draw(st.sampled_from([str(uuid4()), "x", "%00", "..%2f", "🚀"])))
-    params = {
-        parameter["name"]: data.draw(
-            _any_text | st.sampled_from(["1", "failed", "2026-01-01", "9" * 40, "\0"])
-        )
-        for parameter in operation["parameters"]
-        if parameter["in"] == "query" and data.draw(st.booleans())
-    }
-    answer = site.get(path, params=params, headers=site.bearer(new_context()))
-    assert str(answer.status_code) in operation["responses"], (answer.status_code, answer.text)
-    json.loads(answer.text)
+def test_every_answer_has_an_example_that_is_one(site: StatusSite, context: FlowContext) -> None:
+    document = site.get("/api/v1/openapi.json", headers=site.bearer(context)).json()
+    answers = [item["get"]["responses"]["200"]["content"] for item in document["paths"].values()]
+    schemas = [answer["application/json"]["schema"] for answer in answers if "application/json" in answer]
+    names = {schema["$ref"].rpartition("/")[2] for schema in schemas}
+    assert names == {"FlowList", "FlowStatus", "Timeline", "Errors", "Activity"}
+    for name in names:
+        [example] = document["components"]["schemas"][name]["examples"]
+        read = getattr(views, name).model_validate(example)
+        assert read.model_fields_set == getattr(views, name).model_fields.keys() == example.keys()
 
 
 async def test_metrics_tell_what_workers_counted(site: StatusSite, redis_url: str) -> None:

@@ -1,0 +1,111 @@
+"""What the OpenAPI document shows: one flow as each operation tells it, without nulls: FastAPI drops them."""
+
+from typing import Any, Final
+
+_FLOW_ID: Final = "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11"
+_PAUSED_AT: Final = "2026-11-02T09:31:07.120394Z"
+_APPROVAL: Final = "field_mapping_approval"
+
+SUMMARY: Final[dict[str, Any]] = {
+    "flow_id": _FLOW_ID,
+    "flow_type": "discovery",
+    "flow_name": "Discovery of servers.csv",
+    "status": "waiting_for_approval",
+    "status_since": _PAUSED_AT,
+    "current_phase": _APPROVAL,
+    "progress_percentage": 40.0,
+    "message": "Please check 12 mappings.",
+    "phases": {"data_import": "completed", _APPROVAL: "paused"},
+    "retry_count": 1,
+    "user_id": "ann",
+    "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
+    "created_at": "2026-11-02T09:30:00.000000Z",
+    "updated_at": "2026-11-02T09:31:07.131002Z",
+}
+
+PAGE: Final[dict[str, Any]] = {"flows": [SUMMARY], "next_cursor": "AAZCnp3fBIABmMSifV58OpsOP49vHyoR"}
+
+STATUS: Final[dict[str, Any]] = {
+    **SUMMARY,
+    "phase_details": [
+        {
+            "phase": "data_import",
+            "status": "completed",
+            "execution_time_ms": 1200.5,
+            "attempts": 2,
+            "completed_at": "2026-11-02T09:31:05.310022+00:00",
+        }
+    ],
+    "last_progress_update": {"progress_percentage": 40, "message": "Please check 12 mappings."},
+    "transition_count": 6,
+    "error_count": 1,
+    "collaboration_count": 3,
+    "waiting_for_approval": {
+        "phase": _APPROVAL,
+        "message": "Please check 12 mappings.",
+        "since": _PAUSED_AT,
+    },
+    "child_flow_status": {
+        "status": "active",
+        "current_phase": _APPROVAL,
+        "progress_percentage": 33.3,
+        "completed_phases": 2,
+        "discovered_assets": 240,
+        "updated_at": "2026-11-02T09:31:06.020931Z",
+    },
+}
+
+TIMELINE: Final[dict[str, Any]] = {
+    "flow_id": _FLOW_ID,
+    "bars": [
+        {
+            "phase": _APPROVAL,
+            "attempt": 1,
+            "status": "completed",
+            "started_at": "2026-11-02T09:31:06.000000Z",
+            "ended_at": "2026-11-02T09:36:10.000000Z",
+            "execution_time_ms": 4120.0,
+            "message": "Please check 12 mappings.",
+            "waits": [
+                {"started_at": _PAUSED_AT, "ended_at": "2026-11-02T09:36:07.000000Z", "for_approval": True}
+            ],
+        }
+    ],
+    "transitions": [
+        {
+            "id": "0198c4a2-7f6a-7000-8000-000000000001",
+            "phase": _APPROVAL,
+            "status": "paused",
+            "timestamp": "2026-11-02T09:31:07.120394+00:00",
+            "metadata": {"awaiting_approval": True, "message": "Please check 12 mappings."},
+        }
+    ],
+}
+
+ERRORS: Final[dict[str, Any]] = {
+    "flow_id": _FLOW_ID,
+    "retry_count": 1,
+    "errors": [
+        {
+            "id": "0198c4a2-7d90-7000-8000-000000000002",
+            "phase": "data_import",
+            "error": "TimeoutError: no answer within 30 s",
+            "details": {"error_type": "transient_io", "is_retryable": True},
+            "timestamp": "2026-11-02T09:30:41.007100+00:00",
+        }
+    ],
+}
+
+ACTIVITY: Final[dict[str, Any]] = {
+    "flow_id": _FLOW_ID,
+    "collaborations": [
+        {
+            "id": "0198c4a2-7e10-7000-8000-000000000003",
+            "agent": "Schema Expert",
+            "activity": "proposed field mappings",
+            "timestamp": "2026-11-02T09:31:04.500000+00:00",
+        }
+    ],
+    "agent_performance_metrics": {"Schema Expert": {"items": 17, "duration_ms": 812.4}},
+    "memory_usage_metrics": {"peak_memory_mb": 212.5},
+}
