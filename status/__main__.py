@@ -1,6 +1,7 @@
 """Starts the status API and the live page: `python -m status --port 8000`."""
 
 import asyncio
+import resource
 import signal
 import socket
 from types import FrameType
@@ -14,10 +15,10 @@ from typing_extensions import override
 from domain import EnrichmentError
 from repository.settings import DatabaseSettings, RedisSettings
 from status.app import make_app
-from status.event_stream import SEND_TIMEOUT_S
 from status.settings import StatusSettings
 
 _BACKLOG: Final = 2_048
+_OTHER_FILES: Final = 500
 
 cli = typer.Typer(add_completion=False)
 
@@ -40,11 +41,13 @@ def main(
 ) -> None:
     """Serve the status API and the live page."""  # noqa: DOC501
     try:
-        app = make_app(StatusSettings(), database=DatabaseSettings(), redis=RedisSettings())
+        settings = StatusSettings()
+        app = make_app(settings, database=DatabaseSettings(), redis=RedisSettings())
     except EnrichmentError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    with _listening_socket(host, port) as listener:
+    _allow_files(settings.most_streams + _OTHER_FILES)
+    with _listening_socket(host, port, send_timeout_s=settings.send_timeout_s) as listener:
         typer.echo(f"Flow status at http://{host}:{listener.getsockname()[1]}/")
         config = uvicorn.Config(
             app,
@@ -57,12 +60,22 @@ def main(
         asyncio.run(_Server(config).serve([listener]))
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
+def _allow_files(wanted: int) -> None:
+    """Let this process hold so many open files; the usual 1,024 are fewer than the streams it may serve."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            typer.echo(f"Only {allowed} files may be open here, too few for all event streams.", err=True)
+
+
+def _listening_socket(host: str, port: int, *, send_timeout_s: float) -> socket.socket:
     """Return a socket whose connections the kernel ends when the other side takes nothing any more."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_TIMEOUT_S * 1000))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_timeout_s * 1000))
     return listener
 
 

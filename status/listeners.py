@@ -57,21 +57,29 @@ class Listener:
 
     def offer(self, change: Change) -> None:
         """Let a change wait for them, in place of an older one of the same flow."""
+        if self._is_cut:
+            return
         self._pending.pop(change.summary.flow_id, None)
         self._pending[change.summary.flow_id] = change
-        self._is_cut = self._is_cut or len(self._pending) > MOST_PENDING
         self._wake.set()
+        if len(self._pending) > MOST_PENDING:
+            self.cut()
 
     def notify(self, event: str, *, event_id: str = "", **data: object) -> None:
         """Tell something that is about no flow: `ready`, `reset`, `unavailable`, `available`, `expired`."""
+        if self._is_cut:
+            return
         head = f"id: {event_id}\n" if event_id else ""
         self._notices.append(f"{head}event: {event}\ndata: {json.dumps(data)}\n\n".encode())
-        self._is_cut = self._is_cut or len(self._notices) > MOST_PENDING
         self._wake.set()
+        if len(self._notices) > MOST_PENDING:
+            self.cut()
 
     def cut(self) -> None:
-        """End the stream."""
+        """End the stream; nothing waits for it any more."""
         self._is_cut = True
+        self._pending.clear()
+        self._notices.clear()
         self._wake.set()
 
     async def texts(self, *, lasts_s: float) -> AsyncGenerator[bytes]:

@@ -74,6 +74,13 @@ class StatusSettings(Settings):
         validation_alias="ENRICHMENT_STATUS_MOST_STREAMS_PER_ACCOUNT",
         description="how many of them one client account may hold, at least 1",
     )
+    #: Who takes nothing of what they are sent for so long is cut, by `python -m status` also in the kernel.
+    send_timeout_s: float = Field(
+        20,
+        gt=0,
+        validation_alias="ENRICHMENT_STATUS_SEND_TIMEOUT_S",
+        description="seconds above 0",
+    )
     pool_size: int = Field(
         8,
         ge=1,
