@@ -16,6 +16,7 @@ from repository.database import session_factory as make_session_factory
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.databases import engine_for, fill_with_tables, temporary_database
 from tests.debian import installed_program
+from tests.image import name_what_was_left_out
 from tests.slots import free_slot
 
 _FOLDERS = ("unit", "integration", "faults", "acceptance", "browser")
@@ -46,6 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(_folder(item))
     items.sort(key=lambda item: _FOLDERS.index(_folder(item)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    name_what_was_left_out(terminalreporter)
 
 
 def _folder(item: pytest.Item) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.image import leave_out_without
+
 _LOCK = Path(__file__).parents[1] / ".local" / "apt.lock"
 _FOLDERS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin"
 
@@ -18,6 +20,8 @@ _ENVIRONMENT = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "
 def installed_program(package: str, program: str) -> Path:
     """Return the program's path; CI installs its package, and elsewhere the test is skipped without it."""
     found = shutil.which(program, path=_FOLDERS)
+    if found is None:
+        leave_out_without(f"the Debian package {package}")
     if found is None and "CI" not in os.environ:
         pytest.skip(f"{program} is missing; to run this test: apt install {package}")
     if found is None:
