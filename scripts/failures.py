@@ -1,7 +1,7 @@
 """How a command fails: with one sentence that says what is wrong and what to do, and never a traceback."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from domain import DatabaseUnavailable, EnrichmentError, InputInvalid, SettingsInvalid, TransientError
 from repository.redis_link import RedisUnavailable
 from tasks.enqueue import BrokerUnavailable
+from tasks.findings import Finding
 
 #: Exit codes: something is not as it should be; the command was given nonsense; a server is away.
 FAILED: Final = 1
@@ -52,6 +53,14 @@ def fail(sentence: str, exit_code: int = FAILED) -> NoReturn:
     """Say what is wrong, and end the process."""
     print(sentence, file=sys.stderr)
     sys.exit(exit_code)
+
+
+def exit_code_of(findings: Iterable[Finding]) -> int:
+    """Return the exit code of the worst finding: 0 if there is nothing but notes."""
+    levels = {finding.level for finding in findings}
+    if "away" in levels:
+        return UNAVAILABLE
+    return FAILED if "problem" in levels else 0
 
 
 def _exit_code(error: EnrichmentError) -> int:

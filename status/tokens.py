@@ -8,7 +8,7 @@ from uuid import UUID
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from domain import PermanentError
+from domain import PermanentError, SettingsInvalid
 from domain.tenant import UserId
 from repository.status_reads import FlowScope
 from status.settings import StatusSettings
@@ -77,7 +77,16 @@ def issue_token(
     user_id: str,
     lifetime_s: float = 3600,
 ) -> str:
-    """Return a token for the API, signed with the HS256 key of the settings; for demos and tests."""
+    """Return a token for the API, signed with the HS256 key of the settings; not for production.
+
+    Raises:
+        SettingsInvalid: the settings hold a public key, with which nobody can sign.
+    """
+    if settings.jwt_algorithm != "HS256":
+        raise SettingsInvalid(
+            f"ENRICHMENT_JWT_ALGORITHM is {settings.jwt_algorithm}, so ENRICHMENT_JWT_KEY is a public key,"
+            " which signs nothing; ask whoever holds the private key for a token, or use HS256."
+        )
     now = time.time()
     claims = {
         "iss": settings.jwt_issuer,

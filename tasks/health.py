@@ -1,7 +1,6 @@
 """Whether worker, beat and what they need are really well, for probes and for people."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 from kombu.exceptions import KombuError
@@ -14,68 +13,66 @@ from repository.database import make_engine, translated_errors
 from repository.settings import DatabaseSettings
 from tasks.app import app
 from tasks.enqueue import QueueSettings, redis_client
+from tasks.findings import Finding
 from tasks.heartbeats import BEAT, heartbeat_age_s
 
 _ANSWER_TIMEOUT_S: Final = 3
 
 #: A process shows its life every 5 s; a longer silence than this is no hiccup.
-_STALE_AFTER_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; `problem` is a sentence, or None if all is well."""
-
-    name: str
-    problem: str | None = None
+STALE_AFTER_S: Final = 30.0
 
 
 def worker_health(hostname: str) -> list[Finding]:
     """Return what was found about one worker, by its `name@host`, and about all it needs."""
-    return [
-        Finding("broker", _broker_problem()),
-        Finding("database", _database_problem()),
-        Finding("heartbeat", _heartbeat_problem(hostname)),
-        Finding("answer", _answer_problem(hostname)),
-    ]
+    return [_broker(), _database(), _heartbeat(hostname), _answer(hostname)]
 
 
 def beat_health() -> list[Finding]:
     """Return what was found about beat and about all it needs."""
-    return [Finding("broker", _broker_problem()), Finding("heartbeat", _heartbeat_problem(BEAT))]
+    return [_broker(), _heartbeat(BEAT)]
 
 
-def _broker_problem() -> str | None:
+def life_of(name: str, age_s: float | None) -> Finding:
+    """Return whether a process lives, by the age of its last sign of life."""
+    silence = f"{name} has shown no sign of life for"
+    if age_s is None:
+        return Finding("heartbeat", "problem", f"{silence} an hour", "start it")
+    if age_s > STALE_AFTER_S:
+        return Finding("heartbeat", "problem", f"{silence} {age_s:.0f} s", "restart it")
+    return Finding("heartbeat")
+
+
+def _broker() -> Finding:
     try:
         with app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=_ANSWER_TIMEOUT_S)
     except (KombuError, OSError, RedisError) as error:
-        return f"The broker does not answer: {error!s:.200}."
-    return None
+        return Finding("broker", "away", f"The broker does not answer: {error!s:.200}")
+    return Finding("broker")
 
 
-def _heartbeat_problem(name: str) -> str | None:
+def _heartbeat(name: str) -> Finding:
     try:
         with redis_client(QueueSettings()) as redis:
             age_s = heartbeat_age_s(redis, name)
     except RedisError as error:
-        return f"Redis does not answer: {error!s:.200}."
-    if age_s is None:
-        return f"{name} has shown no sign of life for an hour; start it."
-    if age_s > _STALE_AFTER_S:
-        return f"{name} has shown no sign of life for {age_s:.0f} s; restart it."
-    return None
+        return Finding("heartbeat", "away", f"Redis does not answer: {error!s:.200}")
+    return life_of(name, age_s)
 
 
-def _answer_problem(hostname: str) -> str | None:
+def _answer(hostname: str) -> Finding:
     try:
         answers = app.control.ping(destination=[hostname], timeout=_ANSWER_TIMEOUT_S)
     except (KombuError, OSError, RedisError) as error:
-        return f"The worker cannot be asked: {error!s:.200}."
-    return None if answers else f"{hostname} did not answer within {_ANSWER_TIMEOUT_S} s; restart it."
+        return Finding("answer", "away", f"The worker cannot be asked: {error!s:.200}")
+    if answers:
+        return Finding("answer")
+    return Finding(
+        "answer", "problem", f"{hostname} did not answer within {_ANSWER_TIMEOUT_S} s", "restart it"
+    )
 
 
-def _database_problem() -> str | None:
+def _database() -> Finding:
     async def ask() -> None:
         engine = make_engine(DatabaseSettings(), pool_size=1, application_name="enrichment-health")
         try:
@@ -90,6 +87,8 @@ def _database_problem() -> str | None:
 
     try:
         asyncio.run(ask())
-    except (DatabaseUnavailable, SQLAlchemyError, TimeoutError) as error:
-        return f"The database does not answer: {error!s:.200}."
-    return None
+    except TimeoutError:
+        return Finding("database", "away", f"The database does not answer within {_ANSWER_TIMEOUT_S} s")
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        return Finding("database", "away", f"The database does not answer: {error!s:.200}")
+    return Finding("database")

@@ -1,4 +1,4 @@
-"""`flowctl health`: probes that tell the truth about worker and beat, and about what they need."""
+"""`flowctl health`: what a probe needs to know about worker, beat and status API, and their needs."""
 
 import os
 import socket
@@ -8,13 +8,20 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from scripts.api_health import api_health
 from scripts.celery_commands import ROOT
-from scripts.failures import FAILED
+from scripts.failures import exit_code_of
 from scripts.flowctl.options import AsJson
 from scripts.flowctl.output import print_json, print_table
-from tasks.health import Finding, beat_health, worker_health
+from scripts.terminal_text import terminal_text
+from tasks.findings import Finding
+from tasks.health import beat_health, worker_health
 
-group = typer.Typer(no_args_is_help=True, help="Probe a worker or beat, and what they need.")
+group = typer.Typer(
+    no_args_is_help=True,
+    help="Probe a worker, beat or the status API, and what they need.",
+    epilog="Exit codes: 0 all is well, 1 something is not, 3 a server that it needs does not answer.",
+)
 
 
 @group.command()
@@ -23,14 +30,35 @@ def worker(
     name: Annotated[str, typer.Option(help="The worker's name@host.")] = f"celery@{socket.gethostname()}",
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether a worker, its broker and its database are well; exit code 1 if not."""
+    """Tell whether a worker, its broker and its database are well."""
     _report(lambda: worker_health(name), as_json=as_json)
 
 
 @group.command()
 def beat(*, as_json: AsJson = False) -> None:
-    """Tell whether beat and its broker are well; exit code 1 if not."""
+    """Tell whether beat and its broker are well."""
     _report(beat_health, as_json=as_json)
+
+
+@group.command()
+def api(
+    *,
+    url: Annotated[str, typer.Option(help="Where it is, unless it is on this machine.")] = "",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port on this machine.")] = 8000,
+    probe_token: Annotated[
+        str,
+        typer.Option(
+            envvar="ENRICHMENT_STATUS_PROBE_TOKEN", show_default=False, help="What the API lets probes in by."
+        ),
+    ] = "",
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask only whether it lives, which needs no token.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether a status API lives, and whether Postgres and Redis answer it."""
+    address = url or f"http://127.0.0.1:{port}"
+    _report(lambda: api_health(address, probe_token=probe_token, asks_ready=not live), as_json=as_json)
 
 
 def _report(look: Callable[[], list[Finding]], *, as_json: bool) -> None:
@@ -42,9 +70,9 @@ def _report(look: Callable[[], list[Finding]], *, as_json: bool) -> None:
     else:
         rows = ((finding.name, _mark(finding)) for finding in findings)
         print_table(("what", "finding"), rows, empty="Nothing was looked at.")
-    if any(finding.problem for finding in findings):
-        raise typer.Exit(FAILED)
+    if code := exit_code_of(findings):
+        raise typer.Exit(code)
 
 
 def _mark(finding: Finding) -> Text:
-    return Text(f"✘ {finding.problem}", "red") if finding.problem else Text("✔ well", "green")
+    return terminal_text(f"✘ {finding.problem}", "red") if finding.problem else Text("✔ well", "green")

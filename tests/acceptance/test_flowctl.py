@@ -226,7 +226,7 @@ def test_an_unknown_command_is_a_misuse(flowctl):
 
 def test_health_tells_what_is_away(flowctl, nothing_listens):
     code, said, _ = flowctl("health", "beat")
-    assert code == 1
+    assert code == 3
     assert "The broker does not answer" in said
 
 

@@ -1,0 +1,52 @@
+"""`flowctl token`: a token for the status API, for people who develop against it."""
+
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import Annotated, Final
+from uuid import UUID
+
+import typer
+
+from domain import SettingsInvalid
+from domain.tenant import flow_context
+from scripts.flowctl.options import AsJson, Client
+from scripts.flowctl.output import print_json
+from status.settings import StatusSettings
+
+_SHORTEST_S: Final = 60
+_LONGEST_S: Final = 30 * 86_400
+
+
+def token(
+    *,
+    client: Client,
+    engagement: Annotated[
+        list[UUID],
+        typer.Option(
+            envvar="FLOWCTL_ENGAGEMENT", help="An engagement they see; may be repeated.", show_default=False
+        ),
+    ],
+    user: Annotated[str, typer.Option(help="Whose token it is.", show_default=False)],
+    lifetime_s: Annotated[
+        int, typer.Option("--lifetime", min=_SHORTEST_S, max=_LONGEST_S, help="Seconds for which it holds.")
+    ] = 3600,
+    as_json: AsJson = False,
+) -> None:
+    """Issue a development token for the status API, signed with ENRICHMENT_JWT_KEY; only with HS256.
+
+    Whoever holds it sees the flows of these engagements: treat it as a password.
+    """  # noqa: DOC501  this is the command's help
+    # What signs comes with the extra [status], and the other commands have to work without it.
+    if find_spec("jwt") is None:
+        raise SettingsInvalid("Tokens need the extra [status]: pip install '.[status]'.")
+    from status.tokens import issue_token, read_token  # noqa: PLC0415  see above
+
+    settings = StatusSettings()
+    user = flow_context(client, engagement[0], user).user_id
+    issued = issue_token(settings, client, engagement_ids=engagement, user_id=user, lifetime_s=lifetime_s)
+    viewer = read_token(issued, settings)
+    if as_json:
+        expires_at = datetime.fromtimestamp(viewer.expires_at, UTC)
+        print_json({"token": issued, "expires_at": expires_at.isoformat()})
+    else:
+        print(issued)
