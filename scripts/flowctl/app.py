@@ -1,6 +1,8 @@
 """All commands of `flowctl`, and how a command that cannot do its work ends."""
 
 import logging
+import os
+import sys
 
 import typer
 
@@ -35,5 +37,17 @@ def main() -> None:
     """Run the command that the arguments name."""
     # What the layers would log, a command says itself.
     logging.getLogger().addHandler(logging.NullHandler())
-    with told_in_a_sentence():
-        app()
+    try:
+        with told_in_a_sentence():
+            app()
+    finally:
+        _finish_output()
+
+
+def _finish_output() -> None:
+    """Write out what was printed, unless whoever read it has gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ import typer
 from domain import InputInvalid
 from scripts.broker import dead_letters
 from scripts.flowctl.options import AsJson, Limit
-from scripts.flowctl.output import console, print_json, print_table
+from scripts.flowctl.output import print_done, print_json, print_table
 from tasks.dead_letters import EVERY_LETTER, Selection
 from tasks.enqueue import Publisher, QueueSettings, redis_client
 
@@ -57,6 +57,8 @@ def list_(
 @group.command()
 def show(
     letter: Annotated[UUID, typer.Argument(help="A letter's id, as `flowctl dead list` shows it.")],
+    *,
+    as_json: AsJson = False,  # noqa: ARG001  it always is, and who writes a script need not know that
 ) -> None:
     """Show one dead letter with its event, as JSON."""  # noqa: DOC501
     with dead_letters() as letters:
@@ -74,6 +76,7 @@ def replay(
     client: Account = None,
     letter: Letter = None,
     every: Every = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send events through the same door again; what is no event stays.
 
@@ -84,7 +87,7 @@ def replay(
     publisher, redis = Publisher(settings), redis_client(settings)
     with dead_letters() as letters:
         count = letters.replay(selection, publisher=publisher, redis=redis)
-    console.print(f"{count} sent again.")
+    print_done(f"{count} sent again.", as_json=as_json, sent_again=count)
 
 
 @group.command()
@@ -95,12 +98,13 @@ def drop(
     client: Account = None,
     letter: Letter = None,
     every: Every = False,
+    as_json: AsJson = False,
 ) -> None:
     """Forget dead letters for good."""
     selection = _deliberate(replace(_selection(reason, flow, client), letter_id=letter), every=every)
     with dead_letters() as letters:
         count = letters.drop(selection)
-    console.print(f"{count} dropped.")
+    print_done(f"{count} dropped.", as_json=as_json, dropped=count)
 
 
 def _selection(reason: str | None, flow: UUID | None, client: UUID | None) -> Selection:

@@ -7,41 +7,42 @@ import typer
 from repository.feature_flag import FeatureFlag, FlagState, Override
 from repository.settings import RedisSettings
 from scripts.flowctl.options import AsJson
-from scripts.flowctl.output import console, print_json
+from scripts.flowctl.output import print_done
 
 group = typer.Typer(no_args_is_help=True, help="Switch enrichment on and off, in all processes at once.")
 
 
 @group.command()
-def on() -> None:
+def on(*, as_json: AsJson = False) -> None:
     """Switch it on, whatever MASTER_STATE_ENRICHMENT_ENABLED says."""
-    _override("on")
+    _override("on", as_json=as_json)
 
 
 @group.command()
-def off() -> None:
+def off(*, as_json: AsJson = False) -> None:
     """Switch it off; status and progress are still written."""
-    _override("off")
+    _override("off", as_json=as_json)
 
 
 @group.command()
-def clear() -> None:
+def clear(*, as_json: AsJson = False) -> None:
     """Let MASTER_STATE_ENRICHMENT_ENABLED of each process decide again."""
-    _override(None)
+    _override(None, as_json=as_json)
 
 
 @group.command()
 def show(*, as_json: AsJson = False) -> None:
     """Tell whether enrichment is on, and why."""
-    state = asyncio.run(_show())
-    if as_json:
-        print_json({"enabled": state.enabled, "default": state.default, "override": state.override})
-    else:
-        console.print(_sentence(state))
+    _print(asyncio.run(_show()), as_json=as_json)
 
 
-def _override(override: Override | None) -> None:
-    console.print(_sentence(asyncio.run(_show(override, changes=True))))
+def _override(override: Override | None, *, as_json: bool) -> None:
+    _print(asyncio.run(_show(override, changes=True)), as_json=as_json)
+
+
+def _print(state: FlagState, *, as_json: bool) -> None:
+    facts = {"enabled": state.enabled, "default": state.default, "override": state.override}
+    print_done(_sentence(state), as_json=as_json, **facts)
 
 
 async def _show(override: Override | None = None, *, changes: bool = False) -> FlagState:

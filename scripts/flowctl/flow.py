@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from domain.statuses import flow_status
+from domain.statuses import FLOW_STATUSES, flow_status
 from repository.status_reads import FlowFilter, FlowScope
 from scripts.database import with_session
 from scripts.flow_panel import flow_panel, flow_table
@@ -32,7 +32,10 @@ def list_(
     *,
     client: Client,
     engagement: Engagement,
-    status: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these; may be repeated.", autocompletion=lambda: list(FLOW_STATUSES)),
+    ] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:

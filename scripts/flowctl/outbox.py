@@ -9,7 +9,7 @@ import typer
 import tracker
 from scripts.failures import fail
 from scripts.flowctl.options import AsJson
-from scripts.flowctl.output import console, print_json, print_table
+from scripts.flowctl.output import print_done, print_json, print_table
 from tracker import spool
 from tracker.settings import OutboxSettings
 
@@ -42,15 +42,19 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 @group.command()
-def adopt() -> None:
+def adopt(*, as_json: AsJson = False) -> None:
     """Take over what dead processes left, and begin to send it."""
     left = sum(folder.records for folder in _folders() if not folder.has_owner)
     tracker.adopt()
-    console.print(f"{left} events taken over.")
+    print_done(f"{left} events taken over.", as_json=as_json, taken_over=left)
 
 
 @group.command()
-def flush(timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 30) -> None:
+def flush(
+    *,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 30,
+    as_json: AsJson = False,
+) -> None:
     """Wait until workers have confirmed everything, of dead processes too; exit code 1 if they have not."""
     deadline = time.monotonic() + timeout_s
     tracker.adopt()
@@ -59,15 +63,18 @@ def flush(timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to
         time.sleep(_LOOK_INTERVAL_S)
     if waiting:
         fail(f"{waiting} events are not confirmed after {timeout_s:.0f} s; is a worker running?")
-    console.print("Everything is confirmed.")
+    print_done("Everything is confirmed.", as_json=as_json, waiting=0)
 
 
 @group.command()
-def purge(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def purge(
+    *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False
+) -> None:
     """Delete what dead processes left, undelivered."""
     if not yes:
-        typer.confirm("Events that no worker has seen will be lost. Go on?", abort=True)
-    console.print(f"{spool.purge(OutboxSettings().spool_dir)} events deleted.")
+        typer.confirm("Events that no worker has seen will be lost. Go on?", abort=True, err=True)
+    count = spool.purge(OutboxSettings().spool_dir)
+    print_done(f"{count} events deleted.", as_json=as_json, deleted=count)
 
 
 def _folders() -> list[spool.FolderStatus]:

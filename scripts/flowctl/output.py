@@ -18,6 +18,14 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, default=str, ensure_ascii=False))
 
 
+def print_done(sentence: str, *, as_json: bool, **counts: Any) -> None:
+    """Print what was done: as a sentence, or as JSON with these keys."""
+    if as_json:
+        print_json(counts)
+    else:
+        console.print(sentence)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str) -> None:
     """Print rows under their columns, the first of which is never broken, or the sentence `empty`."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))

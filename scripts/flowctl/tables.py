@@ -2,9 +2,12 @@
 
 from repository.tables import Table, create_tables
 from scripts.database import with_engine
+from scripts.flowctl.options import AsJson
+from scripts.flowctl.output import print_done
 
 
-def init_db() -> None:
+def init_db(*, as_json: AsJson = False) -> None:
     """Create the tables that are missing; what exists stays as it is."""
     with_engine(create_tables)
-    print(f"These tables are there: {', '.join(Table.metadata.tables)}.")
+    tables = list(Table.metadata.tables)
+    print_done(f"These tables are there: {', '.join(tables)}.", as_json=as_json, tables=tables)

@@ -1,8 +1,13 @@
 import json
+import os
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import typer.main
 from sqlalchemy import text
 
 from domain import FlowContext
@@ -17,8 +22,11 @@ from domain.events import (
 from repository import CrewAIFlowStateExtensionsRepository
 from repository.merges import apply_events
 from scripts.database import with_session
+from scripts.flowctl.app import app
 from tests.databases import temporary_database
 from tests.flows import new_context
+
+FLOWCTL = Path(sys.executable).with_name("flowctl")
 
 # -- tables
 
@@ -28,6 +36,8 @@ def test_init_db_makes_the_tables_and_can_be_repeated(flowctl, empty_database):
         code, said, _ = flowctl("init-db")
         assert code == 0
         assert "migration.crewai_flow_state_extensions" in said
+    made = json.loads(flowctl("init-db", "--json")[1])
+    assert made == {"tables": ["migration.crewai_flow_state_extensions", "migration.discovery_flows"]}
 
 
 @pytest.fixture
@@ -166,6 +176,9 @@ def test_the_flag_is_switched_for_all_and_given_back(flowctl, redis_setting):
     assert json.loads(flowctl("flag", "show", "--json")[1])["enabled"] is False
     assert "on in all processes" in flowctl("flag", "on")[1]
     assert "nothing overrides it" in flowctl("flag", "clear")[1]
+    for word, override in (("off", "off"), ("on", "on"), ("clear", None)):
+        found = json.loads(flowctl("flag", word, "--json")[1])
+        assert found == {"enabled": word != "off", "default": True, "override": override}
 
 
 # -- keys
@@ -230,8 +243,58 @@ def test_health_tells_what_is_away(flowctl, nothing_listens):
     assert "The broker does not answer" in said
 
 
-def test_the_help_names_every_command(flowctl):
+def test_the_help_names_every_command_and_exit_code(flowctl):
     code, said, _ = flowctl("--help")
     assert code == 0
-    for name in ("init-db", "worker", "beat", "flower", "flow", "flag", "dead", "outbox", "security"):
-        assert name in said
+    for name in typer.main.get_group(app).commands:
+        assert f" {name} " in said
+    assert "0 done, 1 something is not as it should be, 2 misused, 3 a server does not answer" in said
+
+
+PROCESSES = ("worker", "beat", "flower")
+
+
+def test_every_command_prints_json_but_those_that_become_a_process():
+    commands = typer.main.get_group(app).commands
+    for name in PROCESSES:
+        del commands[name]
+    for name, command in commands.items():
+        for word, part in getattr(command, "commands", {name: command}).items():
+            assert "--json" in {option for found in part.params for option in found.opts}, (name, word)
+
+
+@pytest.mark.parametrize("command", ["--help", "outbox status --json"])
+def test_who_stops_reading_gets_no_traceback(tmp_path, command):
+    # `true` is long gone when there is something to read.
+    line = f"{FLOWCTL} {command} | true; exit ${{PIPESTATUS[0]}}"
+    environment = {"PATH": os.environ["PATH"], "ENRICHMENT_SPOOL_DIR": str(tmp_path)}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+# -- completion
+
+
+def completed(script, *words):
+    """Return what bash offers for the last of these words."""
+    lines = f"""
+    source {script}
+    COMP_WORDS=({" ".join(("flowctl", *words))} )
+    COMP_CWORD={len(words)}
+    _flowctl_completion {FLOWCTL}
+    printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    return subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_bash_completes_commands_options_and_statuses(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    # The option looks which shell it was called from; the echo keeps bash from becoming flowctl.
+    command = ["bash", "-c", f"{FLOWCTL} --install-completion; echo"]
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    [script] = (tmp_path / ".bash_completions").iterdir()
+    assert str(script) in (tmp_path / ".bashrc").read_text()
+    assert set(completed(script, "fl")) == {"flow", "flower", "flag"}
+    assert completed(script, "dead", "re") == ["replay"]
+    assert completed(script, "outbox", "flush", "--ti") == ["--timeout"]
+    assert completed(script, "flow", "list", "--status", "pa") == ["paused"]

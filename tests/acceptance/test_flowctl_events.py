@@ -49,7 +49,8 @@ def test_dead_letters_are_listed_and_shown(flowctl, letter):
     [listed] = json.loads(flowctl("dead", "list", "--flow", letter.flow_id, "--json")[1])
     assert listed["attempts"] == 7
     assert "no such dead letters" in flowctl("dead", "list", "--reason", "invalid")[1]
-    assert json.loads(flowctl("dead", "show", letter.letter_id)[1]) == listed
+    for options in ([], ["--json"]):
+        assert json.loads(flowctl("dead", "show", letter.letter_id, *options)[1]) == listed
 
 
 def test_a_letter_that_is_not_there_is_no_success(flowctl, letter):
@@ -63,6 +64,7 @@ def test_dead_letters_are_sent_again(flowctl, letter, redis_url):
     assert json.loads(flowctl("dead", "list", "--json")[1]) == []
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}") == 1
+    assert json.loads(flowctl("dead", "replay", "--all", "--json")[1]) == {"sent_again": 0}
 
 
 def test_dead_letters_are_dropped_only_on_purpose(flowctl, letter):
@@ -71,6 +73,7 @@ def test_dead_letters_are_dropped_only_on_purpose(flowctl, letter):
     assert complaint.startswith("Say which letters")
     assert flowctl("dead", "drop", "--letter", uuid4())[1] == "0 dropped.\n"
     assert flowctl("dead", "drop", "--all")[1] == "1 dropped.\n"
+    assert json.loads(flowctl("dead", "drop", "--all", "--json")[1]) == {"dropped": 0}
 
 
 # -- the outbox
@@ -105,6 +108,11 @@ def test_an_empty_outbox_says_so(flowctl, spool):
     assert flowctl("outbox", "status")[1] == "Nothing waits.\n"
 
 
+def test_what_is_confirmed_is_told(flowctl, spool, redis_setting, tracker_of_this_process):
+    assert flowctl("outbox", "flush")[:2] == (0, "Everything is confirmed.\n")
+    assert json.loads(flowctl("outbox", "flush", "--json")[1]) == {"waiting": 0}
+
+
 def test_what_nobody_confirms_is_no_success(flowctl, left_events, tracker_of_this_process):
     code, _, complaint = flowctl("outbox", "flush", "--timeout", "0.5")
     assert code == 1
@@ -113,12 +121,14 @@ def test_what_nobody_confirms_is_no_success(flowctl, left_events, tracker_of_thi
 
 def test_what_a_dead_process_left_is_taken_over(flowctl, left_events, tracker_of_this_process):
     assert flowctl("outbox", "adopt")[:2] == (0, "3 events taken over.\n")
+    assert json.loads(flowctl("outbox", "adopt", "--json")[1]) == {"taken_over": 0}
 
 
 def test_what_a_dead_process_left_is_deleted_only_on_purpose(flowctl, left_events, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     assert flowctl("outbox", "purge")[0] == 1
     assert flowctl("outbox", "purge", "--yes")[:2] == (0, "3 events deleted.\n")
+    assert json.loads(flowctl("outbox", "purge", "--yes", "--json")[1]) == {"deleted": 0}
     assert flowctl("outbox", "status")[1] == "Nothing waits.\n"
 
 
