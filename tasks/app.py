@@ -9,3 +9,4 @@ guard_stray_values()
 
 app = Celery("enrichment")
 app.config_from_object("celeryconfig")
+app.Task.Request = "tasks.requests:Request"

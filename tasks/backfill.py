@@ -23,6 +23,7 @@ from tasks.catching_up import SLICE, Manner, Report, catch_up
 from tasks.patience import Patience
 from tasks.queue_lengths import waiting
 from tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX
+from tasks.shown_arguments import shown_chunk
 from tasks.stopping import is_stopping
 from tasks.worker_loop import WorkerLoop, worker_loop
 
@@ -62,7 +63,12 @@ class Chunk(BaseModel):
 
     def send(self) -> None:
         """Hand the chunk to the workers."""
-        app.send_task(APPLY_CHUNK, kwargs=self.model_dump(mode="json"), argsrepr="()", kwargsrepr="{...}")
+        app.send_task(
+            APPLY_CHUNK,
+            kwargs=self.model_dump(mode="json"),
+            argsrepr="()",
+            kwargsrepr=shown_chunk(len(self.flow_ids)),
+        )
 
 
 @app.task(name=RUN)

@@ -203,5 +203,7 @@ def _send_again(letter: DeadLetter, *, publisher: Publisher, redis: "Redis") -> 
             sender_id="",
             client_account_id=letter.client_account_id,
             events=json.dumps([letter.event]),
+            event_count=1,
+            flow_ids=(letter.flow_id,) if letter.flow_id else (),
         )
     )

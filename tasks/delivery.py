@@ -19,6 +19,7 @@ from tasks.merging import Merged
 from tasks.parking import park
 from tasks.patience import Patience
 from tasks.refusals import WorkerLost
+from tasks.shown_arguments import NOTHING
 from tasks.worker_loop import WorkerLoop
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class Message:
     task: str
     message_id: str
     kwargs: Mapping[str, Any]
+    #: What people may see of it.
+    shown: str = NOTHING
 
 
 class Delivery:

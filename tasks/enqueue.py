@@ -25,6 +25,7 @@ from tasks.queues import (
     transport_tls,
 )
 from tasks.settings import QueueSettings
+from tasks.shown_arguments import shown_batch
 from tasks.signing import sign
 
 __all__ = ["Batch", "BrokerUnavailable", "ConfirmationInbox", "Publisher", "QueueSettings", "redis_client"]
@@ -81,7 +82,7 @@ class Publisher:
             APPLY_EVENTS,
             kwargs=sign(batch, self._keys).kwargs(),
             argsrepr="()",
-            kwargsrepr=f"{{'batch_id': '{batch.batch_id}'}}",
+            kwargsrepr=shown_batch(batch),
             ignore_result=True,
         )
         try:

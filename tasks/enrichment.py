@@ -17,6 +17,7 @@ from tasks.delivery import Delivery, Message
 from tasks.patience import rest
 from tasks.queues import APPLY_EVENTS
 from tasks.settings import SigningKeys
+from tasks.shown_arguments import NOTHING
 from tasks.worker_loop import worker_loop
 
 _AFTER_SURPRISE_S: Final = 1.0
@@ -38,7 +39,8 @@ def deliver(task: "Task[..., None]", args: tuple[Any, ...], kwargs: dict[str, An
 
     All it raises is `Reject`, which gives the message back; Celery would acknowledge any other error.
     """
-    message = Message(str(task.name), str(task.request.id), kwargs)
+    request: Any = task.request
+    message = Message(str(task.name), str(request.id), kwargs, shown=request.kwargsrepr or NOTHING)
     with _given_back_on_failure():
         loop = worker_loop()
         attempt = begin_attempt(loop.redis, message.message_id, now=datetime.now(UTC))

@@ -14,6 +14,7 @@ from tasks.enqueue import QueueSettings, redis_client
 from tasks.heartbeats import INTERVAL_S, write_heartbeat
 from tasks.parking import release_due
 from tasks.queues import ENRICHMENT_QUEUE
+from tasks.shown_arguments import NOTHING
 
 _RELEASE_INTERVAL_S: Final = 1.0
 
@@ -61,7 +62,7 @@ class Upkeep(StartStopStep):
                 task_id=message["message_id"],
                 queue=ENRICHMENT_QUEUE,
                 argsrepr="()",
-                kwargsrepr="{...}",
+                kwargsrepr=message.get("shown", NOTHING),
             )
 
         self._attempt(lambda: release_due(self._redis, send, now=datetime.now(UTC)))

@@ -24,6 +24,7 @@ from tasks.dead_letters import EVERY_LETTER, DeadLetter, DeadLetters, Selection
 from tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
 from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, transport_options
 from tests.eventually import eventually
+from tracker.segments import flow_ids_in
 
 _ROOT = Path(__file__).parents[1]
 _QUEUE_SETTINGS = ("REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SIGNING_KEYS")
@@ -93,6 +94,8 @@ class Workplace:
             sender_id=sender_id,
             client_account_id=str(context.client_account_id),
             events=f"[{','.join(texts)}]",
+            event_count=len(texts),
+            flow_ids=flow_ids_in((text.encode() for text in texts), 4),
         )
         self.publisher.publish(batch)
         return batch.batch_id

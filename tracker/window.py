@@ -8,10 +8,13 @@ from typing import Final
 from domain.clock import uuid7_text
 from tasks.enqueue import Batch
 from tracker.losses import Losses
-from tracker.segments import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Segment
+from tracker.segments import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Segment, flow_ids_in
 
 #: So many batches may be under way; the rest waits on disk.
 WINDOW_BATCHES: Final = 64
+
+#: One more than is shown, so that it can be told that there are more.
+_MOST_FLOW_IDS: Final = 4
 
 _LONGEST_CONFIRM_TIMEOUT_S: Final = 600.0
 _NEVER: Final = float("-inf")
@@ -106,6 +109,8 @@ class Window:
             sender_id=sender_id,
             client_account_id=parcel.client_account_id.decode(),
             events=(b"[%b]" % b",".join(events)).decode(),
+            event_count=len(events),
+            flow_ids=flow_ids_in(events, _MOST_FLOW_IDS),
         )
 
     def note_sent(self, parcel: Parcel, now: float) -> None:

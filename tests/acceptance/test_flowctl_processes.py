@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from domain.events import ErrorOccurred, new_event
 from scripts.ports import free_port
 from scripts.processes import Leashed
 from tasks.queues import KEY_PREFIX
 from tests.databases import temporary_database
 from tests.eventually import eventually
+from tests.flows import new_context
+from tests.workplace import Workplace
 
 FLOWCTL = Path(sys.executable).with_name("flowctl")
 WORKER = f"tested@{socket.gethostname()}"
@@ -78,6 +81,58 @@ def test_flower_shows_the_worker_to_whoever_knows_the_password_and_obeys_nobody(
     assert status_of(port, f"/api/worker/shutdown/{WORKER}", login=login, method="POST") == 403
 
 
+PAYLOAD = "a-word-of-the-payload"
+HOLD_ROW = "select 1 from migration.crewai_flow_state_extensions where flow_id = %s for update"
+
+
+@pytest.fixture
+def desk(place):
+    """Where events and tasks are sent to the worker."""
+    settings, _, folder = place
+    desk = Workplace(folder / "desk", database_url=settings["DATABASE_URL"], redis_url=settings["REDIS_URL"])
+    yield desk
+    desk.remove()
+
+
+def test_flower_shows_sizes_and_flows_and_never_a_payload(place, desk):
+    settings, port, folder = place
+    eventually(lambda: status_of(port, "/healthcheck") == 200, timeout_s=30)
+    read = partial(page, port, login=":".join(login_of(folder)))
+    context, failed = new_context(), partial(new_event, ErrorOccurred, phase="data_import", error=PAYLOAD)
+    flows = [str(desk.new_flow(context)) for _ in range(2)]
+    with desk.database() as database, database.transaction():
+        database.execute(HOLD_ROW, [flows[0]])
+        events = [failed(context=context, flow_id=flow_id) for flow_id in (*flows, flows[0])]
+        batch_id = desk.publish(events, context)
+        fields = context.model_dump(mode="json") | {"phase": "data_import", "error": PAYLOAD}
+        named_id = desk.send_task("enrichment.add_error_entry", flow_id=flows[1], **fields)
+        # While the batch waits for its row, Flower asks the worker what it holds.
+        asked = f"/api/workers?refresh=1&workername={WORKER}"
+        eventually(lambda: batch_id in read(asked), timeout_s=30, interval_s=0.5)
+        held = read(asked)
+    code, _, _ = flowctl(settings, "backfill", "--flow", flows[0], "--flow", flows[1])
+    assert code == 0
+    eventually(lambda: read("/api/tasks").count("SUCCESS") >= 3, timeout_s=30)
+    tasks = json.loads(read("/api/tasks"))
+    shown = {(task["name"], task["args"], task["kwargs"]) for task in tasks.values()}
+    batch = f"{{'batch_id': '{batch_id}', 'events': 3, 'flows': ['{flows[0]}', '{flows[1]}']}}"
+    assert {
+        ("enrichment.apply_events", "()", batch),
+        ("enrichment.add_error_entry", "()", f"{{'flow_id': '{flows[1]}'}}"),
+        ("backfill.apply_chunk", "()", "{'flows': 2}"),
+    } <= shown
+    assert batch in held
+    paths = (
+        "/api/tasks",
+        "/tasks",
+        "/workers",
+        f"/worker/{WORKER}",
+        f"/task/{batch_id}",
+        f"/task/{named_id}",
+    )
+    assert all(PAYLOAD not in text for text in (held, *map(read, paths)))
+
+
 def test_flower_is_not_seen_from_outside_and_no_process_list_shows_its_password(place):
     _, port, folder = place
     eventually(lambda: status_of(port, "/healthcheck") == 200, timeout_s=30)
@@ -86,6 +141,18 @@ def test_flower_is_not_seen_from_outside_and_no_process_list_shows_its_password(
     assert f"--address=127.0.0.1 --port={port}" in commands
     assert password not in commands
     assert listeners(port) == ["127.0.0.1"]
+
+
+def test_flower_takes_the_password_it_is_given_and_remembers_so_many_tasks(place, tmp_path):
+    settings, _, _ = place
+    port, log, login = free_port(), tmp_path / "flower.log", "ann:a password of hers"
+    settings = settings | {"FLOWER_BASIC_AUTH": login}
+    with Leashed([FLOWCTL, "flower", f"--port={port}"], env=settings, folder=tmp_path, log=log) as flower:
+        eventually(lambda: status_of(port, "/healthcheck") == 200, timeout_s=30)
+        assert status_of(port, "/", login=login) == 200
+        assert status_of(port, "/", login="flower:a password of hers") == 401
+        assert "a password of hers" not in log.read_text()
+        assert "--read-only --max-tasks=10000" in command_of(Path(f"/proc/{flower.pid}"))
 
 
 def test_a_port_in_use_is_told_in_one_sentence(place):
@@ -121,6 +188,14 @@ def login_of(folder):
     """Return the user and the password that `flowctl flower` printed."""
     [login] = re.findall(r"user '(.+)' with the password '(.+)'", (folder / "flower.log").read_text())
     return login
+
+
+def page(port, path, *, login):
+    """Return what a page of Flower says."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.read().decode()
 
 
 def status_of(port, path, *, login="", method="GET"):

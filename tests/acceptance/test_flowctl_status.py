@@ -69,8 +69,16 @@ def test_what_is_no_address_is_a_misuse(flowctl, probe_token):
         assert (code, complaint.count("\n")) == (2, 1)
 
 
-class SomebodyElse(http.server.BaseHTTPRequestHandler):
+class Impostor(http.server.ThreadingHTTPServer):
     """Sends whoever asks for readiness to another place, and greets the others."""
+
+    def __init__(self, greeting):
+        super().__init__(("127.0.0.1", 0), Reception)
+        self.asked, self.greeting = [], greeting
+
+
+class Reception(http.server.BaseHTTPRequestHandler):
+    server: Impostor
 
     def do_GET(self):
         if self.path == "/health/ready":
@@ -88,9 +96,8 @@ class SomebodyElse(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def somebody_else(greeting):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), SomebodyElse) as server:
-        server.asked, server.greeting = [], greeting
+def impostor(greeting):
+    with Impostor(greeting) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -99,14 +106,14 @@ def somebody_else(greeting):
 
 
 def test_who_answers_in_its_place_is_not_taken_for_it(flowctl, probe_token):
-    with somebody_else(b"hello") as server:
+    with impostor(b"hello") as server:
         code, found = findings(flowctl, "--port", server.server_port)
     assert code == 1
     assert found["alive"].endswith("is no status API; name its address with --url or --port.")
 
 
 def test_the_probe_token_follows_no_redirect_and_no_proxy(flowctl, probe_token, monkeypatch):
-    with somebody_else(b"alive\n") as server, somebody_else(b"") as proxy:
+    with impostor(b"alive\n") as server, impostor(b"") as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
         code, found = findings(flowctl, "--port", server.server_port)
         assert server.asked == [("/health/live", None)]
@@ -130,7 +137,7 @@ def test_a_token_lets_in_whom_it_names(flowctl, jwt_key):
     code, said, _ = flowctl("token", *options, "--lifetime", "120")
     viewer = read_token(said.strip(), StatusSettings())
     assert code == 0
-    assert (viewer.client_account_id, viewer.engagement_ids) == (client, set(engagements))
+    assert (viewer.client_account_id, viewer.engagement_ids) == (client, frozenset(engagements))
     assert viewer.user_id == "ann"
     assert 60 < viewer.expires_in_s <= 120
     found = json.loads(flowctl("token", *options, "--json")[1])
