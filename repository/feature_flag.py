@@ -31,7 +31,7 @@ class FeatureFlag:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._default = settings.enrichment_enabled
-        self._link = RedisLink(settings.redis_url)
+        self._link = RedisLink(settings)
         self._enabled = self._default
         self._known_until = 0.0
 

@@ -33,7 +33,7 @@ class SecureCache:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._ciphers = [AESGCM(key) for key in settings.cache_keys]
-        self._link = RedisLink(settings.redis_url)
+        self._link = RedisLink(settings)
 
     async def get(self, context: FlowContext, flow_id: UUID, *, name: str) -> JsonValue:
         """Return the value, or None on a miss."""

@@ -4,11 +4,12 @@ import base64
 import binascii
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from domain.sentinels import SentinelAddress
 from domain.settings import Settings
 
 _DRIVER = "postgresql+psycopg"
@@ -33,8 +34,9 @@ def _postgres_url(value: object) -> URL:
 
 
 def _redis_url(value: object) -> object:
-    if not str(value).startswith(("redis://", "rediss://", "unix://")):
+    if not str(value).startswith(("redis://", "rediss://", "sentinel://", "unix://")):
         raise ValueError("another scheme")
+    SentinelAddress.find(str(value))
     return value
 
 
@@ -110,7 +112,13 @@ class RedisSettings(FlagSettings):
         "redis://localhost:6379/0",
         repr=False,
         validation_alias="REDIS_URL",
-        description="redis://:password@host:6379/0",
+        description="redis://:password@host:6379/0, or rediss://, or sentinel://host:26379/0",
+    )
+    #: The group that a sentinel:// address leads to.
+    sentinel_master: Annotated[str, StringConstraints(min_length=1)] = Field(
+        "mymaster",
+        validation_alias="ENRICHMENT_SENTINEL_MASTER",
+        description="the name of the Sentinel group",
     )
     #: The first one encrypts, all of them decrypt; without a key nothing is ever cached.
     cache_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_cache_keys)] = Field(

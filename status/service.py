@@ -32,7 +32,7 @@ class StatusService:
         )
         _plan_each_time(self.engine)
         self.sessions = session_factory(self.engine)
-        self.redis = RedisLink((redis or RedisSettings()).redis_url)
+        self.redis = RedisLink(redis or RedisSettings())
         self.changes = ChangeFeed(
             self.sessions, most=settings.most_streams, most_per_account=settings.most_streams_per_account
         )

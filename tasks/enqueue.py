@@ -7,12 +7,12 @@ import redis
 from celery import Celery
 from kombu import Connection, Producer
 from kombu.exceptions import KombuError
-from kombu.utils.url import url_to_parts
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from domain.errors import TransientError
+from domain.sentinels import SentinelAddress
 from tasks.batch import Batch
 from tasks.queues import (
     APPLY_EVENTS,
@@ -33,7 +33,6 @@ __all__ = ["Batch", "BrokerUnavailable", "ConfirmationInbox", "Publisher", "Queu
 #: The longest wait for one answer of the broker. Without it a frozen Redis held `apply_async` for ever.
 _ANSWER_TIMEOUT_S: Final = 0.5
 
-_SENTINEL_PORT: Final = 26379
 _MOST_CONFIRMATIONS: Final = 500
 
 # Events compress to a tenth. It happens outside the interpreter's lock, and spares more time in there
@@ -137,13 +136,11 @@ class ConfirmationInbox:
 def redis_client(settings: QueueSettings) -> "redis.Redis":
     """Return a client of REDIS_URL, Sentinel included, that neither waits long nor tries twice."""
     options: dict[str, Any] = {**_REDIS_WAITS, "decode_responses": True, "retry": Retry(NoBackoff(), 0)}
-    if not settings.redis_url.startswith("sentinel://"):
+    address = SentinelAddress.find(settings.redis_url)
+    if address is None:
         return redis.Redis.from_url(settings.redis_url, **options)
-    sentinels = [url_to_parts(url) for url in settings.redis_url.split(";")]
-    first = sentinels[0]
-    options |= {"username": first.username, "password": first.password, "db": int(first.path or 0)}
-    hosts = [(part.hostname, part.port or _SENTINEL_PORT) for part in sentinels]
-    sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_waits(), **options)  # type: ignore[no-untyped-call]
+    options |= {"username": address.username, "password": address.password, "db": address.database}
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=sentinel_waits(), **options)  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(settings.sentinel_master)  # type: ignore[no-untyped-call]
     return client
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import NoDecode
 
+from domain.sentinels import SentinelAddress
 from domain.settings import Settings
 
 _REDIS_SCHEMES: Final = ("redis", "rediss", "sentinel")
@@ -32,6 +33,7 @@ def _from_json(value: object) -> object:
 def _url_of(schemes: tuple[str, ...], url: str) -> str:
     if urlsplit(url).scheme not in schemes:
         raise ValueError("another scheme")
+    SentinelAddress.find(url)
     return url
 
 

@@ -27,7 +27,12 @@ from tests.eventually import eventually
 from tracker.segments import flow_ids_in
 
 _ROOT = Path(__file__).parents[1]
-_QUEUE_SETTINGS = ("REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SIGNING_KEYS")
+_QUEUE_SETTINGS = (
+    "REDIS_URL",
+    "CELERY_BROKER_URL",
+    "ENRICHMENT_SENTINEL_MASTER",
+    "ENRICHMENT_SIGNING_KEYS",
+)
 
 
 class Workplace:

@@ -50,9 +50,9 @@ def make_workplace(
     """What makes a workplace without a worker, on a Redis that the test may stop; settings as keywords."""
     made: list[Workplace] = []
 
-    def make(database_url: str = database_url, **settings: str) -> Workplace:
+    def make(database_url: str = database_url, redis_url: str = own_redis.url, **settings: str) -> Workplace:
         folder = tmp_path / f"workplace-{len(made)}"
-        made.append(Workplace(folder, database_url=database_url, redis_url=own_redis.url, **settings))
+        made.append(Workplace(folder, database_url=database_url, redis_url=redis_url, **settings))
         return made[-1]
 
     yield make

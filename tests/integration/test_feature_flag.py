@@ -95,7 +95,7 @@ async def test_an_override_ends_where_redis_is_lost(make_flag: Any, redis_url: s
     flag = make_flag(default=True)
     await flag.set_override("off")
     assert await flag.is_enabled() is False
-    flag._link._url = "redis://localhost:1"
+    flag._link._settings = RedisSettings(redis_url="redis://localhost:1")
     await flag.close()
     flag._known_until = 0.0
     assert await flag.is_enabled() is True

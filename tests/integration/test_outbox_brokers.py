@@ -15,15 +15,13 @@ import tracker
 from domain import FlowContext
 from domain.events import FlowRetried
 from scripts.embedded import EmbeddedRedis
-from scripts.embedded.redis import redis_program
-from scripts.ports import free_port
-from scripts.processes import Leashed
 from tasks.batch import Batch
 from tasks.confirmations import write_confirmation
 from tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
 from tasks.queues import ENRICHMENT_QUEUE, queue
 from tests.eventually import eventually
 from tests.rabbitmq import RabbitMQ
+from tests.sentinel import GROUP, Sentinel
 from tests.stub_worker import StubWorker
 from tests.tls import TlsFront
 from tracker.losses import Losses
@@ -96,37 +94,13 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(own_redis, t
 
 
 @pytest.fixture
-def sentinel_port(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[int]:
-    master, port = urlsplit(own_redis.url), free_port()
-    configuration = tmp_path / "sentinel.conf"
-    configuration.write_text(
-        f"bind 127.0.0.1\nport {port}\ndir {tmp_path}\n"
-        f"sentinel monitor flows 127.0.0.1 {master.port} 1\n"
-        f"sentinel auth-pass flows {master.password}\n"
-    )
-    command: list[str | Path] = [redis_program(), configuration, "--sentinel"]
-    with (
-        Leashed(command, folder=tmp_path, log=tmp_path / "sentinel.log"),
-        redis.Redis(port=port) as client,
-    ):
-        eventually(lambda: knows_master(client))
-        yield port
+def sentinel(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Sentinel]:
+    with Sentinel(tmp_path, own_redis.url) as sentinel:
+        yield sentinel
 
 
-def knows_master(client: "redis.Redis") -> bool:
-    try:
-        return b"flows" in str(client.execute_command("SENTINEL", "MASTERS")).encode()
-    except redis.ConnectionError:
-        return False
-
-
-def test_events_travel_to_the_master_that_sentinel_names(own_redis, sentinel_port, use_broker):
-    password = urlsplit(own_redis.url).password
-    address = f"sentinel://:{password}@127.0.0.1"
-    use_broker(
-        REDIS_URL=f"{address}:{free_port()}/0;{address}:{sentinel_port}/0",
-        ENRICHMENT_SENTINEL_MASTER="flows",
-    )
+def test_events_travel_to_the_master_that_sentinel_names(own_redis, sentinel, use_broker):
+    use_broker(REDIS_URL=sentinel.url, ENRICHMENT_SENTINEL_MASTER=GROUP)
     with StubWorker(own_redis.url) as worker:
         say(3)
         assert tracker.flush(15)
