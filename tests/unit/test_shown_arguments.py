@@ -1,4 +1,4 @@
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -10,14 +10,15 @@ from tests.flows import new_context
 from tracker.segments import flow_ids_in
 
 CONTEXT = new_context()
-FLOWS = [str(uuid4()) for _ in range(5)]
+# The same in every process of xdist, which tells tests apart by their parameters.
+FLOWS = [str(UUID(int=number)) for number in range(1, 6)]
 
 
 def batch(event_count=0, flow_ids=()):
     return Batch(
-        batch_id=str(uuid4()),
+        batch_id=str(UUID(int=6)),
         sender_id="host-1",
-        client_account_id=str(uuid4()),
+        client_account_id=str(UUID(int=7)),
         events="[]",
         event_count=event_count,
         flow_ids=tuple(flow_ids),
