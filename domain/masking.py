@@ -32,14 +32,16 @@ _NAME_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_
 
 def _value(bare: str) -> re.Pattern[str]:
     """Return the pattern of a value: quoted in any way (also the escaped quotes of JSON in JSON), or bare."""
+    # Its repeated groups end it, so nothing backtracks. Possessive ones run past what a lookahead refuses,
+    # in Python before 3.11.5, which Debian 12 has.
     return re.compile(
         rf"""(?isx)(?P<kept>(?:[bru]{{0,2}}(?P<quote>\\*["']))?)
         (?!(?:none|null|nil|true|false|undefined)(?:[\s,;&)}}\]"'\\]|$) | [{{\[(](?:["'\s{{\[(]|$))
-        (?(quote)(?:(?!(?P=quote))(?:\\.|[^\\\r\n]))++|{bare})"""
+        (?(quote)(?:(?!(?P=quote))(?:\\.|[^\\\r\n]))+|{bare})"""
     )
 
 
-_BARE = r"""(?:[^\s"'&;,<>\\]|\\(?!["'nrt\\]))++"""
+_BARE = r"""(?:[^\s"'&;,<>\\]|\\(?!["'nrt\\]))+"""
 _SCHEME = r"(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)"
 _ANY_VALUE = _value(_BARE)
 _LINE_VALUE = _value(r"""(?:[|>][+-]?[ \t]*\r?\n[ \t]+[^\r\n]++|[^\s"'\[][^\r\n]*+|[^\s"']++)""")
