@@ -194,4 +194,4 @@ class Sender:
 
     def _note_success(self, service: Backoff) -> None:
         if service.note_success():
-            self._window.probe()
+            self._window.probe(time.monotonic())

@@ -35,12 +35,13 @@ class Parcel:
     """One batch under way; it knows where its events are, and holds them only until it was sent once."""
 
     client_account_id: bytes
+    #: How long it waits for its confirmation once it is sent.
+    wait_s: float
     batch_id: str = field(default_factory=lambda: uuid7_text(time.time_ns() // 1000))
     spans: list[Span] = field(default_factory=list)
     events: list[bytes] | None = field(default_factory=list)
     sent_at: float = _NEVER
     resend_at: float = 0.0
-    resends: int = 0
 
 
 class Window:
@@ -70,7 +71,7 @@ class Window:
         for segment, up_to in unread:
             start = segment.read_to
             for account, events in self._read_on(segment, up_to, free_records, free_bytes).items():
-                parcel = parcels.setdefault(account, Parcel(account))
+                parcel = parcels.setdefault(account, Parcel(account, self._confirm_timeout_s))
                 parcel.spans.append(Span(segment, start, segment.read_to, len(events)))
                 parcel.events = [*(parcel.events or ()), *events]
                 segment.batches_under_way += 1
@@ -92,11 +93,16 @@ class Window:
                 yield parcel
             is_oldest = False
 
-    def probe(self) -> None:
-        """Let the oldest be repeated at once, because the broker may have lost it."""
+    def probe(self, now: float) -> None:
+        """Let the oldest be repeated at once, because the broker may have lost it.
+
+        It may have lost every repetition until now as well, so none of them makes a batch wait longer.
+        """
+        resend_at = 0.0
         for parcel in self._parcels.values():
-            parcel.resend_at = 0.0
-            break
+            parcel.wait_s = self._confirm_timeout_s
+            parcel.resend_at = min(parcel.resend_at, resend_at)
+            resend_at = now + self._confirm_timeout_s
 
     def batch(self, parcel: Parcel, sender_id: str) -> Batch | None:
         """Return a parcel's message; None, and forget it, if its events were dropped meanwhile."""
@@ -115,9 +121,9 @@ class Window:
 
     def note_sent(self, parcel: Parcel, now: float) -> None:
         """Start the parcel's time to be confirmed, twice as long with each resend, up to ten minutes."""
-        parcel.resends += parcel.sent_at != _NEVER
         parcel.sent_at, parcel.events = now, None
-        parcel.resend_at = now + min(self._confirm_timeout_s * 2**parcel.resends, _LONGEST_CONFIRM_TIMEOUT_S)
+        parcel.resend_at = now + parcel.wait_s
+        parcel.wait_s = min(2 * parcel.wait_s, _LONGEST_CONFIRM_TIMEOUT_S)
 
     def confirm(self, batch_ids: Iterable[str], now: float) -> int:
         """Remove the batches that a worker committed; return how many of them were under way."""

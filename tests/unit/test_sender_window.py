@@ -123,8 +123,18 @@ def test_a_new_batch_goes_out_though_older_ones_wait(window, segment):
 
 def test_a_broker_that_comes_back_is_probed_with_the_oldest_at_once(window, segment):
     oldest, *_ = send(window, segment, now=0, batches=3)
-    window.probe()
+    window.probe(1)
     assert due(window, 1) == [oldest]
+
+
+def test_what_was_sent_into_a_failing_broker_does_not_lengthen_the_waits(window, segment):
+    oldest, other = send(window, segment, now=0, batches=2)
+    assert [now for now in range(300) if due(window, now)] == [30, 90, 210]
+    window.probe(300)
+    assert due(window, 300) == [oldest]
+    assert [now for now in range(300, 400) if due(window, now)] == [330, 390]
+    window.confirm([oldest.batch_id], 400)
+    assert due(window, 400) == [other]
 
 
 def test_a_confirmed_batch_is_never_repeated_and_a_strange_confirmation_is_ignored(window, segment):
