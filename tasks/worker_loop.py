@@ -41,7 +41,7 @@ class WorkerLoop:
             app.connection_for_write(), max_letters=self.settings.max_dead_letters
         )
         self._flag = FeatureFlag(RedisSettings())
-        self._engine = make_engine(DatabaseSettings(), pool_size=1, application_name="enrichment-worker")
+        self._engine = make_engine(_database_settings(), pool_size=1, application_name="enrichment-worker")
         self._sessions = session_factory(self._engine)
         self._runner = asyncio.Runner()
 
@@ -80,6 +80,13 @@ class WorkerLoop:
         except DatabaseUnavailable:
             await self._engine.dispose()
             raise
+
+
+def _database_settings() -> DatabaseSettings:
+    # A worker that freezes in a transaction holds rows that the others need; no transaction of ours
+    # does nothing for longer than an attempt may take.
+    settings = DatabaseSettings()
+    return settings.model_copy(update={"idle_timeout_s": min(settings.idle_timeout_s, ATTEMPT_TIMEOUT_S)})
 
 
 _local = threading.local()

@@ -4,9 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from domain import FlowContext
 from domain.events import FlowRetried, new_event
@@ -14,6 +17,7 @@ from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from scripts.leash import children
 from tasks.enqueue import BrokerUnavailable
 from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from tasks.worker_loop import WorkerLoop
 from tests.eventually import eventually
 from tests.workplace import Workplace
 
@@ -160,6 +164,49 @@ def stream_of_retries(place: Workplace, context: FlowContext, flow_id: UUID) -> 
     yield
     is_over.set()
     thread.join()
+
+
+def test_a_worker_that_freezes_in_a_transaction_holds_up_the_others_only_for_a_while(
+    make_workplace: MakeWorkplace, context: FlowContext
+) -> None:
+    place = make_workplace(ENRICHMENT_IDLE_TIMEOUT_S="2", ENRICHMENT_LOCK_TIMEOUT_S="1")
+    flow_id = place.new_flow(context)
+    with place.worker() as frozen:
+        with place.database() as database, database.transaction():
+            database.execute("select from migration.crewai_flow_state_extensions for update")
+            retry(place, context, flow_id)
+            eventually(lambda: is_waiting_for_a_lock(place))
+            frozen.pause()
+        with place.worker():
+            retry(place, context, flow_id, sender_id="sender")
+            assert eventually(lambda: place.confirmations("sender"), timeout_s=20)
+        assert retries(place, flow_id) == 1
+        frozen.resume()
+        eventually(lambda: retries(place, flow_id) == 2, timeout_s=20)
+
+
+def is_waiting_for_a_lock(place: Workplace) -> bool:
+    query = "select from pg_stat_activity where application_name = %s and wait_event_type = 'Lock'"
+    with place.database() as database:
+        return bool(database.execute(query, ["enrichment-worker"]).fetchall())
+
+
+@pytest.mark.parametrize(("set_s", "limit"), [("60", "15s"), ("3", "3s")])
+def test_no_transaction_of_a_worker_may_do_nothing_for_longer_than_an_attempt_takes(
+    monkeypatch: pytest.MonkeyPatch, database_url: str, redis_url: str, set_s: str, limit: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("ENRICHMENT_IDLE_TIMEOUT_S", set_s)
+    loop = WorkerLoop()
+
+    async def ask(sessions: async_sessionmaker[AsyncSession]) -> Any:
+        async with sessions() as session:
+            return await session.scalar(text("show idle_in_transaction_session_timeout"))
+
+    found = loop.run(ask)
+    loop.close()
+    assert found == limit
 
 
 def test_a_worker_does_not_start_without_the_address_of_a_database(make_workplace: MakeWorkplace) -> None:
