@@ -96,11 +96,11 @@ def _work(microseconds: int) -> None:
         pass
 
 
-def in_threads(count: int) -> list[int]:
-    """Time hooks of four threads, each of which waits a millisecond between two, as for a model."""
+def in_threads(call: Callable[[int], object], count: int) -> list[int]:
+    """Time calls of four threads, each of which waits a millisecond between two, as for a model."""
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda: found.extend(timed(hook, count, pause_s=0.001))) for _ in range(4)
+        threading.Thread(target=lambda: found.extend(timed(call, count, pause_s=0.001))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -184,8 +184,8 @@ def compare(redis_url: str, database_url: str, folder: Path, *, count: int) -> t
         Durations("log line", timed(log, count)),
         Durations("hook, one thread", timed(hook, count)),
         Durations("hook, event loop", hooks),
-        Durations("log line, after a pause", timed(log, count // 4, pause_s=0.001)),
-        Durations("hook, 4 threads that pause", in_threads(count // 4)),
+        Durations("log line, 4 threads that pause", in_threads(log, count // 4)),
+        Durations("hook, 4 threads that pause", in_threads(hook, count // 4)),
         Durations("apply_async to Redis", timed(apply_async(redis_url), count // 10)),
         Durations("awaited write to Postgres", asyncio.run(database_writes(database_url, count // 10))),
     ]
