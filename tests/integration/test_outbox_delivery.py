@@ -1,6 +1,5 @@
 import json
 import shutil
-import socket
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from scripts.embedded import EmbeddedRedis
 from tasks.enqueue import Batch, Publisher
 from tasks.settings import QueueSettings
 from tasks.signing import verify
+from tests.black_hole import black_hole
 from tests.eventually import eventually
 from tests.stub_worker import StubWorker
 from tracker.losses import Losses
@@ -219,12 +219,7 @@ def test_a_broker_that_is_full_delays_nobody_and_loses_nothing(own_broker):
 
 
 def test_a_broker_behind_a_black_hole_delays_neither_hook_nor_flush_nor_shutdown(spool, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        port = listener.getsockname()[1]
-        fillers = [socket.socket() for _ in range(4)]  # A full backlog swallows what comes after.
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
+    with black_hole() as port:
         monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}/0")
         say(10)
         assert slowest_report_s(1.5) < 0.1
@@ -232,8 +227,6 @@ def test_a_broker_behind_a_black_hole_delays_neither_hook_nor_flush_nor_shutdown
         assert not tracker.flush(0.3)
         assert not tracker.shutdown(0.5)
         assert time.monotonic() - started_at < 2.0
-        for filler in fillers:
-            filler.close()
     assert len(list(spool.iterdir())) == 1
 
 
