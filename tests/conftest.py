@@ -43,7 +43,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, metavar="NUMBER", help="let the fault tests choose as they did then")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--soak"):
+        config.hook.pytest_deselected(items=[item for item in items if _folder(item) != "faults"])
+        items[:] = [item for item in items if _folder(item) == "faults"]
     for item in items:
         item.add_marker(_folder(item))
     items.sort(key=lambda item: _FOLDERS.index(_folder(item)))

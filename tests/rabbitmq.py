@@ -1,6 +1,7 @@
 """A RabbitMQ node of Debian's package, with a folder, ports and an epmd of its own."""
 
 import os
+import subprocess
 from pathlib import Path
 
 from kombu import Connection
@@ -11,6 +12,7 @@ from scripts.processes import Leashed
 
 # Debian's /usr/sbin/rabbitmq-server runs the system's own node and nothing else.
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_CONTROL = PROGRAM.with_name("rabbitmqctl")
 
 
 class RabbitMQ(EmbeddedServer):
@@ -27,6 +29,16 @@ class RabbitMQ(EmbeddedServer):
     def url(self) -> str:
         """Its `CELERY_BROKER_URL`."""
         return f"amqp://guest:guest@127.0.0.1:{self._port}//"
+
+    def control(self, *command: str) -> None:
+        """Run a command of rabbitmqctl."""
+        environment = self._environment()
+        subprocess.run(
+            [_CONTROL, "--node", environment["RABBITMQ_NODENAME"], *command],
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
 
     def _launch(self, lock: int) -> Leashed:
         (self.folder / "plugins").write_text("[].")

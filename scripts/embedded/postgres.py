@@ -76,10 +76,14 @@ class EmbeddedPostgres(EmbeddedServer):
             return f"postgresql+psycopg://postgres:{self._password}@{address}/{_DATABASE}"
         return f"postgresql+psycopg://postgres@/{_DATABASE}?host={self._sockets}"
 
-    def restart_immediate(self) -> None:
-        """Let it crash, as Postgres itself knows it (SIGQUIT), and recover at the same address."""
+    def stop_immediate(self) -> None:
+        """Let it end at once, as Postgres itself knows it (SIGQUIT); the next start has to recover."""
         self._running.signal(signal.SIGQUIT)
         self._running.wait(self.start_timeout_s)
+
+    def restart_immediate(self) -> None:
+        """Let it crash, and recover at the same address."""
+        self.stop_immediate()
         self.start()
 
     def stop(self) -> None:

@@ -99,3 +99,27 @@ def test_a_forbidden_import_is_found(what, house):
     assert code != 0
     broken = [line for line in output.splitlines() if "BROKEN" in line]
     assert any(word in line for line in broken), output
+
+
+def run_checks(*arguments):
+    command = [sys.executable, "-m", "scripts.checks", *arguments]
+    done = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_soak_is_of_the_faults_alone_and_on_both_brokers():
+    code, output = run_checks("--soak", "30m", "--collect-only", "-q")
+    collected = [line for line in output.splitlines() if "::" in line]
+    assert code == 0, output
+    assert {line.split("/test_")[0] for line in collected} == {"tests/faults"}
+    for name in ("round0-redis", "round0-rabbitmq", "round6-redis"):
+        assert any(
+            f"test_killed_workers_lose_nothing_and_count_nothing_twice[{name}]" in line for line in collected
+        )
+
+
+def test_a_soak_for_no_time_is_refused_in_a_sentence():
+    code, output = run_checks("--soak", "soon")
+    assert code != 0
+    assert "--soak takes a time such as 90s, 30m or 2h." in output
+    assert "Traceback" not in output

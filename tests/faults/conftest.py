@@ -14,15 +14,20 @@ from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.faults.findings import Findings, table
 from tests.faults.run import Run
 from tests.faults.scale import Scale
+from tests.rabbitmq import RabbitMQ
 from tests.workplace import Workplace
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_SHORTEST_ROUND_S = 60
-_SOAK_TIMEOUT_S = 900
+_SHORTEST_ROUND_S = 300
+_TIMEOUT_S, _SOAK_TIMEOUT_S = 300, 1800
+
+# Without --soak, a test that does not say otherwise runs on Redis only.
+_BROKERS = ("redis", "rabbitmq")
 
 _findings = pytest.StashKey[list[Findings]]()
 _first_seed = pytest.StashKey[int]()
 _soak_until = pytest.StashKey[float]()
+_left_out = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,26 +35,30 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_first_seed] = secrets.randbelow(10**6) if seed is None else seed
     config.stash[_soak_until] = time.monotonic() + _soak_s(config)
     config.stash[_findings] = []
+    config.stash[_left_out] = 0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "round_number" in metafunc.fixturenames:
         rounds = range(1 + int(_soak_s(metafunc.config)) // _SHORTEST_ROUND_S)
         metafunc.parametrize("round_number", rounds, ids=[f"round{number}" for number in rounds])
+        metafunc.parametrize("broker", _brokers_of(metafunc))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=_round_of)
-    if config.getoption("--soak"):
-        for item in items:
-            item.add_marker(pytest.mark.timeout(_SOAK_TIMEOUT_S))
+    items.sort(key=_turn_of)
+    timeout_s = _SOAK_TIMEOUT_S if config.getoption("--soak") else _TIMEOUT_S
+    for item in items:
+        if "faults" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(timeout_s))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """Leave out the rounds for which there is no time."""
-    is_late = _round_of(item) > 0 and time.monotonic() > item.config.stash[_soak_until]
+    """Leave out what is beyond the short form once the time is over."""
+    is_late = _turn_of(item) > 0 and time.monotonic() > item.config.stash[_soak_until]
+    item.config.stash[_left_out] += is_late
     return True if is_late else None
 
 
@@ -59,6 +68,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for line in table(findings):
             terminalreporter.write_line(line)
         terminalreporter.write_line(f"To choose the same faults again: --seed {findings[0].seed}")
+    if left_out := config.stash[_left_out]:
+        terminalreporter.write_line(f"For {left_out} more runs there was no time.")
 
 
 def _soak_s(config: pytest.Config) -> float:
@@ -70,9 +81,34 @@ def _soak_s(config: pytest.Config) -> float:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _round_of(item: pytest.Item) -> int:
+def _brokers_of(metafunc: pytest.Metafunc) -> tuple[str, ...]:
+    marker = metafunc.definition.get_closest_marker("brokers")
+    if marker is not None:
+        return marker.args
+    return _BROKERS if metafunc.config.getoption("--soak") else _BROKERS[:1]
+
+
+def _turn_of(item: pytest.Item) -> int:
+    """Return 0 for what the short form has too, and otherwise a number that rises with the rounds."""
     call = getattr(item, "callspec", None)
-    return int(call.params.get("round_number", 0)) if call else 0
+    if call is None or "round_number" not in call.params:
+        return 0
+    is_extra = item.get_closest_marker("brokers") is None and call.params["broker"] != _BROKERS[0]
+    return int(2 * call.params["round_number"] + is_extra)
+
+
+@pytest.fixture
+def rabbitmq(server_folder: Path, debian_package: Callable[[str, str], Path]) -> Iterator[RabbitMQ]:
+    debian_package("rabbitmq-server", "rabbitmq-server")
+    with RabbitMQ(server_folder / f"rabbitmq-{uuid.uuid4().hex}") as server:
+        yield server
+    server.remove()
+
+
+@pytest.fixture
+def broker_settings(broker: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What lets a run use that broker."""
+    return {} if broker == "redis" else {"CELERY_BROKER_URL": request.getfixturevalue(broker).url}
 
 
 @pytest.fixture
@@ -87,13 +123,16 @@ def start_run(
     own_postgres: EmbeddedPostgres,
     own_redis: EmbeddedRedis,
     server_folder: Path,
+    broker_settings: dict[str, str],
 ) -> Iterator[Callable[..., Run]]:
     """What starts a run with these settings on servers that the test may stop."""
     folder = server_folder / f"run-{uuid.uuid4().hex}"
     usual = {
         "ENRICHMENT_CONFIRM_TIMEOUT_S": "1",
         "ENRICHMENT_LOCK_TIMEOUT_S": "1",
+        "ENRICHMENT_STATEMENT_TIMEOUT_S": "3",
         "ENRICHMENT_SPOOL_DIR": str(folder / "spool"),
+        **broker_settings,
     }
     with ExitStack() as stack:
 
@@ -102,7 +141,8 @@ def start_run(
                 folder, database_url=own_postgres.url, redis_url=own_redis.url, **(usual | settings)
             )
             stack.callback(place.remove)
-            findings = Findings(request.node.originalname, scale.seed)
+            title = request.node.originalname.removeprefix("test_").replace("_", " ")
+            findings = Findings(title, scale.seed)
             request.config.stash[_findings].append(findings)
             run = stack.enter_context(closing(Run(place, scale, findings)))
             run.begin(orchestrator_settings)

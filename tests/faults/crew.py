@@ -1,12 +1,11 @@
 """Two workers under a supervisor's eye: what a test has killed is started again."""
 
-import contextlib
 import signal
-from pathlib import Path
+from collections.abc import Callable
 from random import Random
 
 from scripts.celery_commands import worker as worker_command
-from scripts.leash import children, descendants, send
+from scripts.leash import children, send
 from scripts.processes import Leashed
 from tests.eventually import eventually
 from tests.faults.phrase_count import PhraseCount
@@ -27,11 +26,6 @@ class Worker:
         #: How many messages it has taken.
         self.received = PhraseCount(self._log, b"] received")
         self.start()
-
-    @property
-    def peak_memory_mb(self) -> float:
-        """The most memory that one of its living processes has ever taken."""
-        return max(map(peak_memory_mb, [self.process.pid, *descendants(self.process.pid)]))
 
     def start(self) -> None:
         options = ["--hostname", f"{self._name}@test", "--concurrency", "2"]
@@ -69,30 +63,18 @@ class Crew:
     def __init__(self, place: Workplace) -> None:
         self.workers = [Worker(place, name) for name in ("one", "two")]
 
-    def wait_until_all_consume(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
-        for worker in self.workers:
-            worker.wait_until_it_consumes(timeout_s=timeout_s)
+    def all_consume_again(self) -> Callable[[], bool]:
+        """Return what tells whether every worker has taken a message since this call."""
+        taken = {worker: worker.received() for worker in self.workers}
+        return lambda: all(worker.received() > taken[worker] for worker in self.workers)
 
     @property
     def pids(self) -> list[int]:
         """The first process of each worker that still runs."""
         return [worker.process.pid for worker in self.workers if worker.process.is_running]
 
-    @property
-    def peak_memory_mb(self) -> float:
-        return max(worker.peak_memory_mb for worker in self.workers)
-
     def stop(self) -> None:
         for worker in self.workers:
             worker.process.signal_all(signal.SIGKILL)
         for worker in self.workers:
             worker.process.stop()
-
-
-def peak_memory_mb(pid: int) -> float:
-    """Return the most memory that a process has ever taken; 0 if it is gone."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024
-    return 0.0

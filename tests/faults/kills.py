@@ -1,36 +1,58 @@
 """The ways in which a worker is killed under load."""
 
-from typing import Literal
+import time
+from typing import Final, Literal
 
+from tasks.queues import speaks_amqp
+from tests.eventually import eventually
 from tests.faults.crew import START_TIMEOUT_S, Worker
 from tests.faults.run import Run
 
-Victim = Literal["child", "parent", "frozen worker", "all workers"]
+Victim = Literal["child", "parent", "all workers"]
+
+PACE_S: Final = 2.0
 
 
-def kill_after_a_freeze(run: Run, worker: Worker) -> None:
+def kill_again_and_again(run: Run, victim: Victim, times: int) -> None:
+    """Kill every two seconds, whether or not what was killed before is back at work."""
+    started = time.monotonic()
+    with run.fault(f"{victim} killed every 2 s", times=times, within_s=START_TIMEOUT_S):
+        for number in range(times):
+            _kill(run, victim)
+            time.sleep(max(0.0, started + (number + 1) * PACE_S - time.monotonic()))
+
+
+def kill_a_frozen_worker(run: Run) -> None:
     """Kill a worker as a thrashing host would: what Redis gave it meanwhile, it has not noted as held."""
-    [other] = [each for each in run.crew.workers if each is not worker]
-    worker.process.pause()
-    other.wait_until_it_consumes(messages=10)
-    worker.process.kill()
+    worker, other = run.shuffled(run.crew.workers)
+    with run.fault("frozen worker killed", within_s=START_TIMEOUT_S):
+        eventually(lambda: _is_frozen_while_it_waits(run, worker), timeout_s=30)
+        other.wait_until_it_consumes(messages=10)
+        worker.process.kill()
+        worker.start()
 
 
-def kill(run: Run, victim: Victim) -> None:
-    """Kill a worker, or a part of it, and start what is gone again."""
+def _kill(run: Run, victim: Victim) -> None:
     worker = run.chance.choice(run.crew.workers)
-    killed = run.crew.workers if victim == "all workers" else [worker]
-    with run.fault(f"{victim} killed", within_s=START_TIMEOUT_S):
-        match victim:
-            case "child":
-                worker.kill_a_child(run.chance)
-                return
-            case "parent":
-                worker.kill_the_parent()
-            case "frozen worker":
-                kill_after_a_freeze(run, worker)
-            case "all workers":
-                for each in killed:
-                    each.process.kill()
-        for each in killed:
-            each.start()
+    match victim:
+        case "child":
+            worker.kill_a_child(run.chance)
+        case "parent":
+            worker.kill_the_parent()
+            worker.start()
+        case "all workers":
+            for each in run.crew.workers:
+                each.process.kill()
+            for each in run.crew.workers:
+                each.start()
+
+
+def _is_frozen_while_it_waits(run: Run, worker: Worker) -> bool:
+    """Freeze a worker, and let it go on if that was not while both waited for the next message."""
+    worker.process.pause()
+    if speaks_amqp(run.place.settings.broker_url):
+        return True  # It is given messages without having asked.
+    if run.place.redis.info("clients")["blocked_clients"] == len(run.crew.workers):
+        return True
+    worker.process.resume()
+    return False

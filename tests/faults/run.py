@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -13,12 +13,15 @@ from typing import Any, Final, TypeVar
 from psycopg.rows import DictRow
 
 from scripts.processes import Leashed
-from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, speaks_amqp
+from tasks.queue_lengths import waiting
+from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
 from tests.eventually import eventually
 from tests.faults.checker import Notes, Verdict, create_flows, judge, read_notes
-from tests.faults.crew import Crew, peak_memory_mb
+from tests.faults.crew import START_TIMEOUT_S, Crew
 from tests.faults.findings import Findings
+from tests.faults.harms import RECOVERY_S, Harm
 from tests.faults.load import ACCEPTED
+from tests.faults.memory import peak_memory_mb
 from tests.faults.phrase_count import PhraseCount
 from tests.faults.scale import Scale
 from tests.workplace import Workplace
@@ -27,8 +30,6 @@ _ROOT: Final = Path(__file__).parents[2]
 
 Choice = TypeVar("Choice")
 
-#: The longest that a fault may be felt after it is over.
-RECOVERY_S: Final = 10.0
 _DELIVERY_TIMEOUT_S: Final = 90.0
 _QUIET_S: Final = 3.0
 
@@ -52,7 +53,7 @@ class Run:
         self._orchestrator_settings = orchestrator_settings
         for _ in range(2):
             self.start_orchestrator()
-        self.crew.wait_until_all_consume()
+        eventually(self.crew.all_consume_again(), timeout_s=START_TIMEOUT_S)
 
     # -- orchestrators
 
@@ -89,14 +90,21 @@ class Run:
         """Return these in the order that the seed chooses."""
         return self.chance.sample(faults, len(faults))
 
+    def suffer(self, harms: Sequence[Harm], meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Let these happen one after the other, in the order that the seed chooses."""
+        for harm in self.shuffled(harms):
+            with self.fault(harm.name, within_s=harm.within_s), harm.happens():
+                meanwhile()
+                time.sleep(harm.lasts_s)
+
     @contextmanager
-    def fault(self, name: str, *, within_s: float = RECOVERY_S) -> Iterator[None]:
-        """Give a fault; once it is over, a worker has to commit something within that time."""
+    def fault(self, name: str, *, within_s: float = RECOVERY_S, times: int = 1) -> Iterator[None]:
+        """Give a fault; once it is over, all workers have to consume and to commit within that time."""
         yield
-        over = time.time()
+        over, is_recovered = time.time(), self.crew.all_consume_again()
         self.place.redis.connection_pool.disconnect()  # They may be dead.
-        eventually(lambda: self.newest_commit() > over, timeout_s=within_s, interval_s=0.1)
-        self.findings.recoveries_s.setdefault(name, []).append(time.time() - over)
+        eventually(lambda: is_recovered() and self.newest_commit() > over, timeout_s=within_s)
+        self.findings.note(name, time.time() - over, times=times)
         self._measure_memory()
 
     def newest_commit(self) -> float:
@@ -159,13 +167,15 @@ class Run:
             self.place.redis.zadd(index, held, xx=True)
 
     def waiting(self) -> int:
-        """How many messages are in the queue or, as far as the broker tells, in a worker's hands."""
-        if not speaks_amqp(self.place.settings.broker_url):
-            redis: Any = self.place.redis
-            return int(redis.llen(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}") + redis.hlen(f"{KEY_PREFIX}unacked"))
+        """How many messages are in the queue or in a worker's hands; RabbitMQ does not tell of the latter."""
         with self.place.connection() as connection:
-            channel: Any = connection.default_channel
-            return int(channel.queue_declare(ENRICHMENT_QUEUE, passive=True).message_count)
+            in_queue = waiting(connection, ENRICHMENT_QUEUE)
+        return in_queue + self.held()
+
+    def held(self) -> int:
+        """How many messages workers hold."""
+        redis: Any = self.place.redis
+        return int(redis.hlen(f"{KEY_PREFIX}unacked"))
 
     def close(self) -> None:
         self.crew.stop()
@@ -179,6 +189,11 @@ class Run:
         except FileNotFoundError:
             return False
 
+    @property
+    def processes(self) -> list[Leashed]:
+        """All workers and orchestrators."""
+        return [*(worker.process for worker in self.crew.workers), *self._orchestrators]
+
     def _measure_memory(self) -> None:
-        peaks = [self.crew.peak_memory_mb, *(peak_memory_mb(process.pid) for process in self._orchestrators)]
+        peaks = [peak_memory_mb(process.pid) for process in self.processes]
         self.findings.peak_memory_mb = max(self.findings.peak_memory_mb, *peaks)

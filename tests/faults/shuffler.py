@@ -17,7 +17,6 @@ class Shuffler:
     """Takes messages from one database and puts them into another, between `with` and its end."""
 
     def __init__(self, source_url: str, destination_url: str, chance: Random) -> None:
-        self.delivered = 0
         self._source = Redis.from_url(source_url, socket_timeout=5)
         self._destination = Redis.from_url(destination_url, socket_timeout=5)
         self._chance = chance
@@ -49,5 +48,4 @@ class Shuffler:
         self._chance.shuffle(self._held)
         if self._held:
             self._destination.lpush(_QUEUE, *self._held)
-        self.delivered += len(self._held)
         self._held.clear()

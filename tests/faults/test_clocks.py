@@ -1,5 +1,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 
 from scripts.celery_commands import beat
 from scripts.processes import Leashed
@@ -8,9 +10,12 @@ from tests.faults.checker import AS_IT_SHOULD_BE, read_notes
 from tests.faults.run import Run
 
 
-def start_beat(run: Run) -> Leashed:
-    place = run.place
-    return Leashed(beat(), env=place.environment, folder=place.folder, log=place.folder / "beat.log")
+def start_beat(run: Run, log: Path) -> Leashed:
+    return Leashed(beat(), env=run.place.environment, folder=run.place.folder, log=log)
+
+
+def is_sending(log: Path) -> bool:
+    return "Sending due task backfill" in log.read_text()
 
 
 def test_two_beats_and_a_clock_that_goes_back_by_an_hour_change_nothing(
@@ -18,9 +23,11 @@ def test_two_beats_and_a_clock_that_goes_back_by_an_hour_change_nothing(
 ) -> None:
     run = start_run(ENRICHMENT_BACKFILL_INTERVAL_S="1")
     with ExitStack() as stack:
-        for _ in range(2):
+        for number in range(2):
             with run.fault("one more beat"):
-                stack.enter_context(start_beat(run))
+                log = run.place.folder / f"beat-{number}.log"
+                stack.enter_context(start_beat(run, log))
+                eventually(partial(is_sending, log), timeout_s=30)
         with run.fault("clock back by an hour"):
             notes = run.start_orchestrator("--clock-back-after", "200")
             eventually(lambda: len(read_notes([notes]).accepted) > 400, timeout_s=30)

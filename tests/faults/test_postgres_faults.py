@@ -1,46 +1,40 @@
-from contextlib import closing
+import pytest
 
 from scripts.embedded import EmbeddedPostgres
+from tests.eventually import eventually
 from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.load import FLOWS, flow
-from tests.faults.run import RECOVERY_S, Run
+from tests.faults.harms import postgres_harms
+from tests.faults.memory import memory_mb
+from tests.faults.run import Run
 
-
-def do_harm(run: Run, postgres: EmbeddedPostgres, harm: str) -> None:
-    match harm:
-        case "crashes":
-            postgres.restart_immediate()
-        case "hangs":
-            postgres.pause()
-            run.scale.last(short_s=3, long_s=20)
-            postgres.resume()
-        case "ends all connections":
-            with run.place.database() as database:
-                database.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity"
-                    " where application_name = 'enrichment-worker'"
-                )
-        case "has a row locked":
-            hold_a_row(run)
-
-
-def hold_a_row(run: Run) -> None:
-    """Lock a flow's row for longer than a merge waits for it."""
-    _, flow_id = flow(run.chance.randrange(FLOWS))
-    query = "select from migration.crewai_flow_state_extensions where flow_id = %s for update"
-    with closing(run.place.database()) as database, database.transaction():
-        database.execute(query, [flow_id])
-        run.scale.last(short_s=4, long_s=30)
+# Two workers with two children; each child has a message, and no worker takes another one in advance.
+_MOST_HELD = 4
+_MOST_MORE_MB = 20
 
 
 def test_postgres_may_crash_hang_hang_up_and_be_locked(run: Run, own_postgres: EmbeddedPostgres) -> None:
     pids = run.crew.pids
-    harms = ["crashes", "hangs", "ends all connections", "has a row locked"]
-    harms += ["crashes"] * run.scale.times(1, 4) + ["ends all connections"] * run.scale.times(2, 9)
-    for harm in run.shuffled(harms):
-        with run.fault(f"Postgres {harm}"):
-            do_harm(run, own_postgres, harm)
-        run.crew.wait_until_all_consume(timeout_s=RECOVERY_S)
+    run.suffer(postgres_harms(run.place, own_postgres, run.scale, run.chance))
     assert run.crew.pids == pids
+    assert run.finish() == AS_IT_SHOULD_BE
+    assert run.place.letters() == []
+    log = own_postgres.log.read_text()
+    assert "canceling statement due to lock timeout" in log
+    assert "canceling statement due to statement timeout" in log
+
+
+@pytest.mark.brokers("redis")
+def test_while_postgres_is_away_the_backlog_stays_in_the_broker_and_no_memory_grows(
+    run: Run, own_postgres: EmbeddedPostgres
+) -> None:
+    pids = [process.pid for process in run.processes]
+    with run.fault("Postgres away", within_s=5):
+        own_postgres.stop()
+        eventually(lambda: run.held() == _MOST_HELD)
+        backlog, memory = run.waiting(), memory_mb(pids)
+        eventually(lambda: run.waiting() > backlog + run.scale.times(20, 100), timeout_s=90, interval_s=0.1)
+        assert run.held() <= _MOST_HELD
+        assert memory_mb(pids) < memory + _MOST_MORE_MB
+        own_postgres.start()
     assert run.finish() == AS_IT_SHOULD_BE
     assert run.place.letters() == []

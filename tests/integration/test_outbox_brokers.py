@@ -1,4 +1,3 @@
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -137,15 +136,6 @@ class Rabbit:
                     self._redis, taken[-1]["sender_id"], taken[-1]["batch_id"], counts={"applied": 1}
                 )
 
-    def control(self, *command: str) -> None:
-        name = self.server._environment()["RABBITMQ_NODENAME"]
-        subprocess.run(
-            ["/usr/lib/rabbitmq/bin/rabbitmqctl", "--node", name, *command],
-            env=self.server._environment(),
-            check=True,
-            capture_output=True,
-        )
-
     def close(self) -> None:
         self._redis.close()
 
@@ -190,10 +180,10 @@ def test_a_rabbitmq_that_restarts_loses_nothing(rabbit):
 def test_a_rabbitmq_that_takes_no_messages_now_or_hangs_is_given_up_within_about_a_second(rabbit, use_broker):
     publisher = Publisher(use_broker())
     publisher.publish(a_batch())
-    rabbit.control("set_vm_memory_high_watermark", "absolute", "1MB")
+    rabbit.server.control("set_vm_memory_high_watermark", "absolute", "1MB")
     for _ in range(2):
         assert refusal_s(publisher) < 2.0
-    rabbit.control("set_vm_memory_high_watermark", "0.4")
+    rabbit.server.control("set_vm_memory_high_watermark", "0.4")
     eventually(lambda: is_published(publisher))
     rabbit.server.pause()
     for _ in range(2):
