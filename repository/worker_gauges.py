@@ -16,6 +16,13 @@ _QUEUES: Final = ("enrichment", "backfill", "enrichment.dead")
 
 _SCANNED_KEYS: Final = 10_000
 
+#: Upper bounds of the histograms that the workers keep, in seconds or events.
+HISTOGRAM_BOUNDS: Final[dict[str, tuple[float, ...]]] = {
+    "merge_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+    "batch_size": (1, 5, 20, 50, 100, 200, 500),
+    "lag_seconds": (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerGauges:

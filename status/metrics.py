@@ -13,7 +13,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from repository.worker_gauges import WorkerGauges
+from repository.worker_gauges import HISTOGRAM_BOUNDS, WorkerGauges
 
 _SECONDS: Final = (0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
@@ -82,12 +82,16 @@ def redis_metrics(gauges: WorkerGauges | None) -> list[Metric]:
     return [is_up] if gauges is None else [is_up, *_worker_metrics(gauges)]
 
 
+# What has not happened yet is shown as 0: a rate cannot see the step from nothing to one.
+_OUTCOMES: Final = ("applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped")
+
+
 def _worker_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
     counts, dead = _plain_counts(gauges.counters)
     events = CounterMetricFamily(
         "enrichment_events", "What the workers did with events and batches.", labels=["outcome"]
     )
-    for name, value in counts.items():
+    for name, value in (dict.fromkeys(_OUTCOMES, 0.0) | counts).items():
         events.add_metric([name], value)
     refused = CounterMetricFamily("enrichment_dead_letters", "Events refused for good.", labels=["reason"])
     for name, value in dead.items():
@@ -127,17 +131,12 @@ def _plain_counts(counters: dict[str, float]) -> tuple[dict[str, float], dict[st
 
 
 def _histogram(name: str, help_text: str, counters: dict[str, float]) -> Metric:
-    prefix = f"{name}:le:"
-    bounds = {
-        float(field.removeprefix(prefix)): value
-        for field, value in counters.items()
-        if field.startswith(prefix)
-    }
     buckets: list[tuple[str, float]] = []
     total = 0.0
-    for bound in sorted(bounds.keys() | {float("inf")}):
-        total += bounds.get(bound, 0.0)
-        buckets.append(("+Inf" if bound == float("inf") else str(bound), total))
+    for bound in HISTOGRAM_BOUNDS[name]:
+        total += counters.get(f"{name}:le:{bound}", 0.0)
+        buckets.append((str(float(bound)), total))
+    buckets.append(("+Inf", max(total, counters.get(f"{name}:count", 0.0))))
     return HistogramMetricFamily(
         f"enrichment_{name}", help_text, buckets=buckets, sum_value=counters.get(f"{name}:sum", 0.0)
     )

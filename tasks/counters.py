@@ -13,16 +13,10 @@ from typing import Any, Final
 
 from redis import Redis, RedisError
 
+from repository.worker_gauges import HISTOGRAM_BOUNDS
 from tasks.queues import KEY_PREFIX
 
 COUNTERS_KEY: Final = f"{KEY_PREFIX}counters"
-
-#: Upper bounds of the histograms, in seconds or events.
-BOUNDS: Final[dict[str, tuple[float, ...]]] = {
-    "merge_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
-    "batch_size": (1, 5, 20, 50, 100, 200, 500),
-    "lag_seconds": (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
-}
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +34,7 @@ class Counters:
 
     def observe(self, name: str, value: float, times: int = 1) -> None:
         """Count a value of a histogram."""
-        bound = next((bound for bound in BOUNDS[name] if value <= bound), "inf")
+        bound = next((bound for bound in HISTOGRAM_BOUNDS[name] if value <= bound), "inf")
         self.add(f"{name}:sum", value * times)
         self.add(f"{name}:count", times)
         self.add(f"{name}:le:{bound}", times)

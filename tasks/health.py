@@ -36,7 +36,9 @@ def life_of(name: str, age_s: float | None) -> Finding:
     """Return whether a process lives, by the age of its last sign of life."""
     silence = f"{name} has shown no sign of life for"
     if age_s is None:
-        return Finding("heartbeat", "problem", f"{silence} an hour", "start it")
+        return Finding(
+            "heartbeat", "problem", f"{name} has ended, or shown no sign of life for an hour", "start it"
+        )
     if age_s > STALE_AFTER_S:
         return Finding("heartbeat", "problem", f"{silence} {age_s:.0f} s", "restart it")
     return Finding("heartbeat")

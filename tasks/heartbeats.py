@@ -24,3 +24,8 @@ def heartbeat_age_s(redis: "Redis", name: str) -> float | None:
     """Return how long ago a process showed that it lives, None if over an hour; a `RedisError` passes."""
     at: Any = redis.get(f"{KEY_PREFIX}heartbeat:{name}")
     return None if at is None else max(0.0, time.time() - float(at))
+
+
+def forget_heartbeat(redis: "Redis", name: str) -> None:
+    """Let a process that ends as it should not count as one that fell silent; a `RedisError` passes."""
+    redis.delete(f"{KEY_PREFIX}heartbeat:{name}")

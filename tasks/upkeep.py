@@ -11,10 +11,11 @@ from kombu.exceptions import KombuError
 from redis import RedisError
 
 from tasks.enqueue import QueueSettings, redis_client
-from tasks.heartbeats import INTERVAL_S, write_heartbeat
+from tasks.heartbeats import INTERVAL_S, forget_heartbeat, write_heartbeat
 from tasks.parking import release_due
 from tasks.queues import ENRICHMENT_QUEUE
 from tasks.shown_arguments import NOTHING
+from tasks.stopping import is_stopping
 
 _RELEASE_INTERVAL_S: Final = 1.0
 
@@ -46,10 +47,12 @@ class Upkeep(StartStopStep):
         self._show_life(consumer)
 
     def stop(self, consumer: Any) -> None:
-        """Stop the timers."""
+        """Stop the timers; a worker that ends says goodbye, and one that only connects again does not."""
         for entry in self._entries:
             consumer.timer.cancel(entry)
         self._entries = []
+        if is_stopping():
+            self._attempt(lambda: forget_heartbeat(self._redis, consumer.hostname))
 
     def _show_life(self, consumer: Any) -> None:
         self._attempt(lambda: write_heartbeat(self._redis, consumer.hostname))

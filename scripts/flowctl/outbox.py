@@ -10,6 +10,7 @@ import tracker
 from scripts.failures import fail
 from scripts.flowctl.options import AsJson
 from scripts.flowctl.output import print_done, print_json, print_table
+from scripts.outbox_metrics import outbox_metrics
 from tracker import spool
 from tracker.settings import OutboxSettings
 
@@ -39,6 +40,12 @@ def status(*, as_json: AsJson = False) -> None:
         ),
         empty="Nothing waits.",
     )
+
+
+@group.command()
+def metrics() -> None:
+    """Print what waits as Prometheus's node exporter reads it from a file (`textfile` collector)."""
+    print(outbox_metrics(_folders()), end="")
 
 
 @group.command()

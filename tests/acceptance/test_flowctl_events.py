@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 
 import tracker
 from scripts.broker import dead_letters
@@ -102,6 +103,29 @@ def test_what_waits_in_the_outbox_is_shown(flowctl, left_events):
     assert "no" in said.splitlines()[1].split()
     [folder] = json.loads(flowctl("outbox", "status", "--json")[1])
     assert (folder["records"], folder["has_owner"]) == (3, False)
+
+
+def test_what_waits_is_told_as_prometheus_reads_it(flowctl, left_events):
+    code, said, _ = flowctl("outbox", "metrics")
+    families = {family.name: family for family in text_string_to_metric_families(said)}
+    assert code == 0
+    assert families.keys() == {
+        "enrichment_outbox_events",
+        "enrichment_outbox_bytes",
+        "enrichment_outbox_oldest_seconds",
+    }
+    values = {
+        name: {sample.labels["alive"]: sample.value for sample in families[name].samples} for name in families
+    }
+    assert values["enrichment_outbox_events"] == {"yes": 0, "no": 3}
+    assert values["enrichment_outbox_bytes"]["no"] > 0
+    assert values["enrichment_outbox_oldest_seconds"]["no"] > 0
+
+
+def test_metrics_of_an_empty_outbox_are_0_rather_than_missing(flowctl, spool):
+    samples = [line for line in flowctl("outbox", "metrics")[1].splitlines() if not line.startswith("#")]
+    assert len(samples) == 6
+    assert all(line.endswith((" 0", " 0.0")) for line in samples)
 
 
 def test_an_empty_outbox_says_so(flowctl, spool):

@@ -3,8 +3,9 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from repository.worker_gauges import HISTOGRAM_BOUNDS
 from scripts.embedded import EmbeddedRedis
-from tasks.counters import BOUNDS, COUNTERS_KEY, Counters, read_counters
+from tasks.counters import COUNTERS_KEY, Counters, read_counters
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_value_is_counted_under_the_first_bound_it_does_not_exceed(
 
 
 def test_the_bounds_of_every_histogram_rise() -> None:
-    assert all(list(bounds) == sorted(set(bounds)) for bounds in BOUNDS.values())
+    assert all(list(bounds) == sorted(set(bounds)) for bounds in HISTOGRAM_BOUNDS.values())
 
 
 def test_what_redis_could_not_take_is_counted_later(own_redis: EmbeddedRedis) -> None:

@@ -91,3 +91,15 @@ def test_a_heartbeat_tells_its_age(make_workplace: Callable[..., Workplace]) -> 
     age_s = heartbeat_age_s(place.redis, "one@test")
     assert age_s is not None
     assert 0 <= age_s < 5
+
+
+def test_a_worker_that_ends_says_goodbye_and_a_killed_one_leaves_its_heartbeat(
+    make_workplace: Callable[..., Workplace],
+) -> None:
+    place = make_workplace()
+    with place.worker(name="ended"):
+        pass
+    assert heartbeat_age_s(place.redis, "ended@test") is None
+    with place.worker(name="killed") as worker:
+        worker.kill()
+    assert heartbeat_age_s(place.redis, "killed@test") is not None

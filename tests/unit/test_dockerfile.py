@@ -1,4 +1,5 @@
 import re
+import subprocess
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,11 +150,8 @@ def test_every_file_of_the_project_gets_into_the_tests_image(tracked_names):
 
 
 @pytest.fixture
-def tracked_names():
-    """What stands at the root of the project and belongs to it."""
-    rules = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
-    return {
-        path.name
-        for path in ROOT.iterdir()
-        if path.name not in rules | {".git"} and not path.name.endswith(".egg-info")
-    }
+def tracked_names(debian_package):
+    """What git knows at the root of the project."""
+    command = [debian_package("git", "git"), "ls-files"]
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {file.partition("/")[0] for file in files.splitlines()}
