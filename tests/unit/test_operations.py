@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import typer.main
 
@@ -28,7 +29,7 @@ def test_every_command_it_names_exists():
     commands = re.findall(r"flowctl ((?:[a-z][\w-]*)(?: [a-z][\w-]*)?)", PAGE)
     assert len(commands) > 15
     for text in commands:
-        known = typer.main.get_group(app)
+        known: Any = typer.main.get_group(app)
         for word in text.split():
             known = getattr(known, "commands", {}).get(word)
             assert known is not None, text
