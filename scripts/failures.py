@@ -30,12 +30,12 @@ def told_in_a_sentence() -> Iterator[None]:
         yield
     except DatabaseUnavailable as error:
         fail(
-            f"Postgres does not answer ({_cause(error)}). Is it running, and is DATABASE_URL right?",
+            f"Postgres does not answer ({cause_of(error)}). Is it running, and is DATABASE_URL right?",
             UNAVAILABLE,
         )
     except (BrokerUnavailable, RedisUnavailable) as error:
         fail(
-            f"Redis or the broker does not answer ({_cause(error)})."
+            f"Redis or the broker does not answer ({cause_of(error)})."
             " Is it running, and are REDIS_URL and CELERY_BROKER_URL right?",
             UNAVAILABLE,
         )
@@ -69,7 +69,7 @@ def _exit_code(error: EnrichmentError) -> int:
     return MISUSED if isinstance(error, InputInvalid | SettingsInvalid) else FAILED
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """Return the first line of what the server or its driver said."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -83,5 +83,5 @@ def _refusal(error: DBAPIError) -> str:
         case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
             return "This database has no tables of ours; make them with `flowctl init-db`."
         case psycopg.errors.UndefinedColumn():
-            return f"The tables of this database lack something: {_cause(error)}."
-    return f"Postgres refuses: {_cause(error)}."
+            return f"The tables of this database lack something: {cause_of(error)}."
+    return f"Postgres refuses: {cause_of(error)}."

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from scripts.failures import told_in_a_sentence
-from scripts.flowctl import dead, flag, flow, health, outbox, processes, security, tables, token
+from scripts.flowctl import dead, doctor, flag, flow, health, outbox, processes, security, tables, token
 from scripts.maintenance.backfill_master_state_from_child import backfill
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(dead.group, name="dead")
 app.add_typer(outbox.group, name="outbox")
 app.add_typer(security.group, name="security")
 app.command("token")(token.token)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

@@ -1,0 +1,95 @@
+"""Whether Postgres answers, is new enough, and keeps time as we do."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import RowMapping
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.errors import DatabaseUnavailable
+from repository.sql import statement
+from scripts.database import with_engine
+from scripts.doctor.clocks import clock_finding
+from scripts.doctor.tables import table_findings
+from scripts.failures import cause_of
+from tasks.findings import Finding
+
+#: What the statements need, and the oldest version that the tests run on.
+LEAST_VERSION: Final = 13
+TESTED_VERSION: Final = 15
+
+_UTC: Final = frozenset({"UTC", "Etc/UTC", "GMT", "Zulu", "Etc/GMT", "Etc/UCT", "UCT", "Universal"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    server: RowMapping
+    here_s: float
+    tables: list[Finding]
+
+
+def look_at_database() -> list[Finding]:
+    """Return what was found about the server and its tables."""
+    try:
+        answer = with_engine(_ask)
+    except DatabaseUnavailable as error:
+        found = f"Postgres does not answer ({cause_of(error)})"
+        return [Finding("postgres", "away", found, "start it, or correct DATABASE_URL")]
+    except DBAPIError as error:
+        return [Finding("postgres", "problem", f"Postgres refuses: {cause_of(error)}", "grant what it names")]
+    server = answer.server
+    return [
+        version_finding(server["version"] // 10_000),
+        _standby(is_standby=server["is_standby"]),
+        clock_finding("postgres", there_s=server["epoch_s"], here_s=answer.here_s),
+        time_zone_finding(server["time_zone"]),
+        lz4_finding(has_lz4=server["has_lz4"]),
+        *answer.tables,
+    ]
+
+
+async def _ask(engine: AsyncEngine) -> _Answer:
+    async with engine.connect() as connection:
+        before_s = time.time()
+        server = (await connection.execute(statement("describe_server"))).mappings().one()
+        here_s = (before_s + time.time()) / 2
+        return _Answer(server, here_s, await connection.run_sync(table_findings))
+
+
+def version_finding(version: int) -> Finding:
+    """Return whether a server of this major version is new enough."""
+    if version < LEAST_VERSION:
+        found = f"Postgres is version {version}, and the merges need {LEAST_VERSION}"
+        return Finding("postgres version", "problem", found, f"upgrade it to {TESTED_VERSION} or newer")
+    if version < TESTED_VERSION:
+        found = f"Postgres is version {version}, and the oldest one tested is {TESTED_VERSION}"
+        return Finding("postgres version", "note", found, "upgrade it when you can")
+    return Finding("postgres version")
+
+
+def time_zone_finding(time_zone: str) -> Finding:
+    """Return whether what other programs write has our time zone too; our own sessions set UTC."""
+    if time_zone in _UTC:
+        return Finding("time zone")
+    found = f"The database's time zone is {time_zone}; our sessions set UTC, those of other programs do not"
+    return Finding(
+        "time zone", "note", found, "write times with their zone there, or set the database to UTC"
+    )
+
+
+def lz4_finding(*, has_lz4: bool) -> Finding:
+    """Return whether big values can be compressed the faster way."""
+    if has_lz4:
+        return Finding("lz4")
+    found = "This Postgres cannot compress with lz4, so merges into big rows take longer"
+    return Finding("lz4", "note", found, "use version 14 or newer, built with lz4, if that matters")
+
+
+def _standby(*, is_standby: bool) -> Finding:
+    if is_standby:
+        return Finding(
+            "postgres", "problem", "This Postgres is a standby", "let DATABASE_URL name the primary"
+        )
+    return Finding("postgres")

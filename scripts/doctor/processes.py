@@ -1,0 +1,103 @@
+"""Whether beat and workers live, and what waits for them."""
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from repository.redis_link import RedisLink, RedisUnavailable
+from repository.settings import RedisSettings
+from repository.worker_gauges import WorkerGauges, read_gauges
+from scripts.broker import dead_letters
+from tasks.enqueue import BrokerUnavailable
+from tasks.findings import Finding
+from tasks.health import STALE_AFTER_S, life_of
+from tasks.heartbeats import BEAT
+
+#: More waiting batches than that are a backlog.
+MOST_WAITING: Final = 1_000
+
+_SLOW_S: Final = 60.0
+
+
+def look_at_processes() -> list[Finding]:
+    """Return what was found about beat, workers, queues and dead letters; nothing while Redis is away."""
+    try:
+        gauges = asyncio.run(_gauges())
+    except RedisUnavailable:
+        return []
+    return [
+        beat_finding(gauges),
+        worker_finding(gauges),
+        queue_finding(gauges),
+        lag_finding(gauges),
+        *_dead(),
+    ]
+
+
+def beat_finding(gauges: WorkerGauges) -> Finding:
+    """Return whether beat lives."""
+    return replace(life_of(BEAT, gauges.heartbeats.get(BEAT)), name="beat")
+
+
+def worker_finding(gauges: WorkerGauges) -> Finding:
+    """Return whether a worker lives, and which ones went silent within the last hour."""
+    ages = {name: age_s for name, age_s in gauges.heartbeats.items() if name != BEAT}
+    silent = sorted(name for name, age_s in ages.items() if age_s > STALE_AFTER_S)
+    if len(silent) == len(ages):
+        found = "No worker has shown a sign of life"
+        return Finding("workers", "problem", found, "start one with `flowctl worker`")
+    if silent:
+        found = f"{', '.join(silent[:5])} went silent within the last hour"
+        return Finding("workers", "note", found, "restart it, unless it was stopped on purpose")
+    return Finding("workers")
+
+
+def queue_finding(gauges: WorkerGauges) -> Finding:
+    """Return whether the queues are short and no batch waits for its flow; RabbitMQ's are not seen."""
+    waiting = gauges.queues["enrichment"] + gauges.queues["backfill"]
+    if waiting > MOST_WAITING:
+        found = f"{waiting} messages wait in the queues"
+        return Finding("queue length", "problem", found, "start more workers")
+    if gauges.parked:
+        found = f"{gauges.parked} batches wait for a flow that has no row yet"
+        return Finding(
+            "queue length", "note", found, "see that create_master_flow is committed for each flow"
+        )
+    return Finding("queue length")
+
+
+def lag_finding(gauges: WorkerGauges) -> Finding:
+    """Return how many of all events were applied over a minute after they happened."""
+    counters = gauges.counters
+    every = counters.get("lag_seconds:count", 0)
+    slow = every - sum(
+        amount
+        for name, amount in counters.items()
+        if name.startswith("lag_seconds:le:") and float(name.rpartition(":")[2]) <= _SLOW_S
+    )
+    # Hundredths, for a restart or an outage leaves some.
+    if slow * 100 <= every:
+        return Finding("lag")
+    found = f"{slow:.0f} of {every:.0f} events since the first start reached their row after a minute or more"
+    return Finding("lag", "note", found, "start more workers if the queue grows while they run")
+
+
+def _dead() -> list[Finding]:
+    try:
+        with dead_letters() as letters:
+            count = letters.count()
+    except BrokerUnavailable:
+        return []
+    if not count:
+        return [Finding("dead letters")]
+    found = f"{count} dead letters wait for a decision"
+    advice = "look with `flowctl dead list`, then `flowctl dead replay` or `flowctl dead drop`"
+    return [Finding("dead letters", "problem", found, advice)]
+
+
+async def _gauges() -> WorkerGauges:
+    link = RedisLink(RedisSettings())
+    try:
+        return await read_gauges(link)
+    finally:
+        await link.close()

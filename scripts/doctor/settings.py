@@ -1,0 +1,71 @@
+"""Whether every setting can be read, and whether the keys are there."""
+
+from collections.abc import Sized
+from typing import Final
+
+from domain.errors import SettingsInvalid
+from domain.settings import Settings
+from repository.settings import DatabaseSettings, RedisSettings
+from status.settings import StatusSettings
+from tasks.backfill_settings import BackfillSettings
+from tasks.findings import Finding
+from tasks.settings import QueueSettings
+from tasks.worker_settings import WorkerSettings
+from tracker.settings import OutboxSettings
+
+# Only the status API reads the last one, and it may run elsewhere.
+_ALL: Final[tuple[type[Settings], ...]] = (
+    DatabaseSettings,
+    QueueSettings,
+    RedisSettings,
+    WorkerSettings,
+    BackfillSettings,
+    OutboxSettings,
+)
+
+
+def unreadable_settings() -> set[str]:
+    """Return the names of the settings classes that cannot be read."""
+    return {settings.__name__ for settings in _ALL if _complaint(settings)}
+
+
+def look_at_settings() -> list[Finding]:
+    """Return whether the settings are readable and name the keys that they should."""
+    complaints = dict.fromkeys(complaint for settings in _ALL if (complaint := _complaint(settings)))
+    problems = [Finding("settings", "problem", "A setting is missing or malformed", it) for it in complaints]
+    return [*(problems or [Finding("settings")]), *_signing_keys(), *_cache_keys(), _jwt_key()]
+
+
+def _complaint(settings: type[Settings]) -> str:
+    try:
+        settings()
+    except SettingsInvalid as error:
+        return str(error)
+    return ""
+
+
+def _signing_keys() -> list[Finding]:
+    if _complaint(QueueSettings):
+        return []
+    danger = "No batch is signed, so whoever reaches the broker can change any flow"
+    advice = "make a key with `flowctl security keygen` unless only your own processes reach it"
+    return [_keys("signing keys", QueueSettings().signing_keys, danger, advice)]
+
+
+def _cache_keys() -> list[Finding]:
+    if _complaint(RedisSettings):
+        return []
+    loss = "Without ENRICHMENT_CACHE_KEYS nothing is cached"
+    advice = "make one with `flowctl security cache-key` if reading flow states is slow"
+    return [_keys("cache keys", RedisSettings().cache_keys, loss, advice)]
+
+
+def _keys(name: str, keys: Sized, danger: str, advice: str) -> Finding:
+    return Finding(name) if keys else Finding(name, "note", danger, advice)
+
+
+def _jwt_key() -> Finding:
+    if complaint := _complaint(StatusSettings):
+        found = "The status API would not start from this environment, which does not matter elsewhere"
+        return Finding("jwt key", "note", found, complaint)
+    return Finding("jwt key")
