@@ -11,16 +11,16 @@ from tasks.findings import Finding
 
 _DISTRIBUTION: Final = "master-flow-enrichment"
 _LOOKED_AT: Final = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "pydantic", "cryptography")
+_EXTRAS: Final = ("database", "cli", "worker", "status")
 _LEAST_PYTHON: Final = (3, 11)
 
 
 def look_at_packages() -> list[Finding]:
     """Return whether Python and the packages fit."""
     try:
-        lines = [*(requires(_DISTRIBUTION) or ()), *(requires("celery") or ())]
+        wanted = [*_wanted(_DISTRIBUTION, *_EXTRAS), *_wanted("celery")]
     except PackageNotFoundError:
         return [Finding("packages", "note", "This project is not installed", "run `pip install .` once")]
-    wanted = [Requirement(line) for line in lines]
     installed = {name: found for name in _LOOKED_AT if (found := _version(name))}
     return [python_finding(sys.version_info[:2]), *package_findings(wanted, installed)]
 
@@ -48,6 +48,16 @@ def package_findings(wanted: list[Requirement], installed: dict[str, str]) -> li
         and not need.specifier.contains(Version(installed[need.name]), prereleases=True)
     ]
     return wrong or [Finding("packages")]
+
+
+def _wanted(distribution: str, *extras: str) -> list[Requirement]:
+    """Return what a distribution asks for by itself and with these extras."""
+    needs = [Requirement(line) for line in requires(distribution) or ()]
+    return [
+        need
+        for need in needs
+        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+    ]
 
 
 def _version(name: str) -> str | None:
