@@ -55,6 +55,14 @@ async def read_summaries(
     return sorted(rows, key=lambda row: row["updated_at"])
 
 
+async def read_entries(
+    db: AsyncSession, scope: FlowScope, *, flow_ids: Iterable[UUID]
+) -> dict[UUID, RowMapping]:
+    """Return the lists of these flows of a scope: transitions, errors, collaborations."""
+    rows = await _execute(db, "read_entries", **scope.arguments, flow_ids=list(flow_ids))
+    return {row["flow_id"]: row for row in rows}
+
+
 async def _execute(db: AsyncSession, name: str, **arguments: Any) -> list[RowMapping]:
     async with translated_errors():
         return list((await db.execute(statement(name), arguments)).mappings())

@@ -36,6 +36,15 @@ class Change:
         return cls(number, event_id, summary, client_account_id, text)
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something told that is about no flow: `ready`, `reset`, `unavailable` or `available`."""
+
+    event: str
+    detail: str
+    text: bytes
+
+
 class Listener:
     """One open event stream; a slow one gets each flow's newest change only, and may be cut."""
 
@@ -43,7 +52,7 @@ class Listener:
         self.scope = scope
         self.flow_id = flow_id
         self._pending: dict[UUID, Change] = {}
-        self._notices: list[bytes] = []
+        self._notices: list[Notice] = []
         self._wake = asyncio.Event()
         self._is_cut = False
 
@@ -65,12 +74,13 @@ class Listener:
         if len(self._pending) > MOST_PENDING:
             self.cut()
 
-    def notify(self, event: str, *, event_id: str = "", **data: object) -> None:
-        """Tell something that is about no flow: `ready`, `reset`, `unavailable`, `available`, `expired`."""
+    def notify(self, event: str, *, event_id: str = "", detail: str = "") -> None:
+        """Tell something that is about no flow."""
         if self._is_cut:
             return
         head = f"id: {event_id}\n" if event_id else ""
-        self._notices.append(f"{head}event: {event}\ndata: {json.dumps(data)}\n\n".encode())
+        data = json.dumps({"detail": detail} if detail else {})
+        self._notices.append(Notice(event, detail, f"{head}event: {event}\ndata: {data}\n\n".encode()))
         self._wake.set()
         if len(self._notices) > MOST_PENDING:
             self.cut()
@@ -81,6 +91,14 @@ class Listener:
         self._pending.clear()
         self._notices.clear()
         self._wake.set()
+
+    async def told(self) -> list[Notice | Change]:
+        """Wait until there is something to tell, and return it: notices first, then the changes."""
+        await self._wake.wait()
+        self._wake.clear()
+        notices, self._notices = self._notices, []
+        changes, self._pending = self._pending, {}
+        return [*notices, *changes.values()]
 
     async def texts(self, *, lasts_s: float) -> AsyncGenerator[bytes]:
         """Yield what to send, until they are cut or their time is over."""
@@ -93,15 +111,9 @@ class Listener:
                 return
             try:
                 async with asyncio.timeout(min(HEARTBEAT_S, left_s)):
-                    await self._wake.wait()
+                    told = await self.told()
             except TimeoutError:
                 yield b": still here\n\n"
                 continue
-            self._wake.clear()
-            if text := self._take():
-                yield text
-
-    def _take(self) -> bytes:
-        notices, self._notices = self._notices, []
-        changes, self._pending = self._pending, {}
-        return b"".join([*notices, *(change.text for change in changes.values())])
+            if told:
+                yield b"".join(item.text for item in told)

@@ -7,7 +7,19 @@ import sys
 import typer
 
 from scripts.failures import told_in_a_sentence
-from scripts.flowctl import dead, doctor, flag, flow, health, outbox, processes, security, tables, token
+from scripts.flowctl import (
+    dead,
+    doctor,
+    events,
+    flag,
+    flow,
+    health,
+    outbox,
+    processes,
+    security,
+    tables,
+    token,
+)
 from scripts.maintenance.backfill_master_state_from_child import backfill
 
 app = typer.Typer(
@@ -25,6 +37,7 @@ app.command("flower", context_settings=processes.PASS_ON)(processes.flower)
 
 app.command("backfill")(backfill)
 app.add_typer(flow.group, name="flow")
+app.add_typer(events.group, name="events")
 app.add_typer(health.group, name="health")
 app.add_typer(flag.group, name="flag")
 app.add_typer(dead.group, name="dead")

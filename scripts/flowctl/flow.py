@@ -1,14 +1,22 @@
 """`flowctl flow`: what flows do and did."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
+from uuid import UUID
 
 import typer
+from rich.live import Live
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.statuses import FLOW_STATUSES, flow_status
 from repository.status_reads import FlowFilter, FlowScope
-from scripts.database import with_session
+from scripts.database import with_engine, with_session
 from scripts.flow_panel import flow_panel, flow_table
+from scripts.flow_screens import Drawing, Lines, Screen
 from scripts.flow_view import read_flow
+from scripts.flow_watch import watch_flow, watch_flows
 from scripts.flowctl.options import AsJson, Client, Engagement, FlowId, Limit
 from scripts.flowctl.output import console, print_json
 from status.manager import FlowStatusManager
@@ -47,3 +55,38 @@ def list_(
         print_json(found.model_dump(mode="json")["flows"])
     else:
         console.print(flow_table(found.flows) if found.flows else "This engagement has no such flows.")
+
+
+@group.command()
+def watch(
+    flow_id: Annotated[UUID | None, typer.Argument(help="Only this flow.", show_default=False)] = None,
+    *,
+    client: Client,
+    engagement: Engagement,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show a flow, or the newest ones of an engagement, and every change within a second, until Ctrl-C.
+
+    Without a terminal, and with --json, there is a line for what is there and one for each change.
+    """
+    scope = FlowScope(client, frozenset({engagement}))
+
+    async def follow(engine: AsyncEngine) -> None:
+        with _screen(as_json=as_json) as screen:
+            if flow_id:
+                await watch_flow(engine, scope, flow_id, screen=screen)
+            else:
+                await watch_flows(engine, scope, limit=limit, screen=screen)
+
+    with suppress(KeyboardInterrupt):
+        with_engine(follow)
+
+
+@contextmanager
+def _screen(*, as_json: bool) -> Iterator[Screen]:
+    if as_json or not sys.stdout.isatty():
+        yield Lines(console, as_json=as_json)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield Drawing(live)

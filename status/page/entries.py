@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from status.entry_texts import entry_text, what_was_done, who_acted
 from status.page.words import pretty
 
 _LINE_CHARS: Final = 160
-_WHO: Final = ("agent", "agent_name", "from_agent")
-_WHAT: Final = ("activity", "message", "action", "text", "message_type", "insight_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +32,24 @@ def activity_entries(collaborations: Iterable[Mapping[str, Any]]) -> list[Entry]
 
 
 def _error(number: int, entry: Mapping[str, Any]) -> Entry:
-    text = _text(entry.get("error"))
+    text = entry_text(entry.get("error"))
     details = (pretty(entry["details"]),) if entry.get("details") else ()
-    phase = _text(entry.get("phase")) or "no phase"
+    phase = entry_text(entry.get("phase")) or "no phase"
     return Entry(_anchor("error", number, entry), _time(entry), phase, _line(text), (text, *details))
 
 
 def _activity(number: int, entry: Mapping[str, Any]) -> Entry:
-    who, what = _first(entry, _WHO) or "somebody", _first(entry, _WHAT)
+    who, what = who_acted(entry), what_was_done(entry)
     return Entry(_anchor("activity", number, entry), _time(entry), who, _line(what), (pretty(entry),))
 
 
 def _anchor(kind: str, number: int, entry: Mapping[str, Any]) -> str:
-    return f"{kind}-{_text(entry.get('id'))[:64] or number}"
+    return f"{kind}-{entry_text(entry.get('id'))[:64] or number}"
 
 
 def _time(entry: Mapping[str, Any]) -> str:
-    return _text(entry.get("timestamp"))[:19].replace("T", " ")
+    return entry_text(entry.get("timestamp"))[:19].replace("T", " ")
 
 
 def _line(text: str) -> str:
     return text if len(text) <= _LINE_CHARS else f"{text[:_LINE_CHARS]}…"
-
-
-def _first(entry: Mapping[str, Any], names: Iterable[str]) -> str:
-    return next((_text(entry[name]) for name in names if entry.get(name)), "")
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else pretty(value)
