@@ -195,5 +195,12 @@ def test_only_what_compose_1_and_2_both_understand_is_used(rendered):
     )
 
 
+def test_no_setting_is_passed_on_twice_which_only_compose_1_would_overlook():
+    blocks = re.split(r"^(?:  )?[\w-]+:", FILE.read_text(), flags=re.MULTILINE)
+    for block in blocks:
+        names = re.findall(r"^ +([A-Z_]+):", block, re.MULTILINE)
+        assert len(names) == len(set(names))
+
+
 def test_the_example_secrets_of_this_test_are_ones_the_status_api_takes():
     assert StatusSettings.model_validate({"ENRICHMENT_JWT_KEY": SECRETS["ENRICHMENT_JWT_KEY"]})
