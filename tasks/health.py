@@ -15,6 +15,7 @@ from tasks.app import app
 from tasks.enqueue import QueueSettings, redis_client
 from tasks.findings import Finding
 from tasks.heartbeats import BEAT, heartbeat_age_s
+from tasks.idleness import takes_nothing
 
 _ANSWER_TIMEOUT_S: Final = 3
 
@@ -64,14 +65,17 @@ def _heartbeat(name: str) -> Finding:
 
 def _answer(hostname: str) -> Finding:
     try:
-        answers = app.control.ping(destination=[hostname], timeout=_ANSWER_TIMEOUT_S)
+        if not app.control.ping(destination=[hostname], timeout=_ANSWER_TIMEOUT_S):
+            return _stuck(f"{hostname} did not answer within {_ANSWER_TIMEOUT_S} s")
+        if takes_nothing(hostname):
+            return _stuck(f"{hostname} takes none of the messages that wait for it")
     except (KombuError, OSError, RedisError) as error:
         return Finding("answer", "away", f"The worker cannot be asked: {error!s:.200}")
-    if answers:
-        return Finding("answer")
-    return Finding(
-        "answer", "problem", f"{hostname} did not answer within {_ANSWER_TIMEOUT_S} s", "restart it"
-    )
+    return Finding("answer")
+
+
+def _stuck(found: str) -> Finding:
+    return Finding("answer", "problem", found, "restart it")
 
 
 def _database() -> Finding:

@@ -4,9 +4,13 @@ import sys
 from collections.abc import Callable
 from typing import Self
 
+from celery import Celery
+
+from domain import FlowContext
+from domain.events import FlowRetried, new_event
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from tasks.heartbeats import heartbeat_age_s, write_heartbeat
-from tasks.queues import KEY_PREFIX
+from tasks.queues import KEY_PREFIX, transport_options
 from tests.eventually import eventually
 from tests.workplace import Workplace
 
@@ -71,6 +75,46 @@ def test_the_health_of_workers_is_what_a_probe_would_want_to_know(
         worker.resume()
     assert found.keys() == {"heartbeat", "answer"}
     assert "restart it" in found["heartbeat"]
+
+
+def test_a_worker_that_lives_and_takes_no_messages_is_stuck(
+    make_workplace: Callable[..., Workplace], context: FlowContext
+) -> None:
+    place = make_workplace()
+    flow_id = place.new_flow(context)
+    with place.worker("--include", "tests.stuck_consumer", name="one"), Probe(place) as probe:
+        broadcast(place, "get_stuck")
+        # The first one still comes, because the worker has asked Redis for it already.
+        for _ in range(2):
+            place.publish([new_event(FlowRetried, context, flow_id)], context)
+        found = eventually(lambda: probe.problems("worker one@test"), timeout_s=30)
+        assert "takes none of the messages that wait" in found["answer"]
+        broadcast(place, "get_unstuck")
+        eventually(lambda: place.row(flow_id)["retry_count"] == 2)
+        assert probe.problems("worker one@test") == {}
+
+
+def test_a_worker_whose_hands_are_full_is_not_stuck(
+    make_workplace: Callable[..., Workplace], context: FlowContext
+) -> None:
+    place = make_workplace()
+    flow_id = place.new_flow(context)
+    with place.worker(name="one"), Probe(place) as probe:
+        with place.database() as database, database.transaction():
+            database.execute("select from migration.crewai_flow_state_extensions for update")
+            for _ in range(3):
+                place.publish([new_event(FlowRetried, context, flow_id)], context)
+            eventually(lambda: place.redis.hlen(f"{KEY_PREFIX}unacked") == 1)
+            assert probe.problems("worker one@test") == {}
+        eventually(lambda: place.row(flow_id)["retry_count"] == 3)
+
+
+def broadcast(place: Workplace, command: str) -> None:
+    """Give the workers a command of `tests.stuck_consumer`."""
+    stranger = Celery("stranger", broker=place.settings.broker_url, set_as_current=False)
+    stranger.conf.broker_transport_options = transport_options(place.settings)
+    assert stranger.control.broadcast(command, reply=True, limit=1, timeout=10)
+    stranger.close()
 
 
 def test_beat_shows_that_it_lives_and_leaves_no_file(make_workplace: Callable[..., Workplace]) -> None:
