@@ -45,10 +45,11 @@ def is_begun(place: Workplace, message_id: str) -> bool:
     "options",
     [
         ["--pool", "prefork", "--concurrency", "2", "--max-tasks-per-child", "2"],
+        ["--pool", "prefork", "--concurrency", "2", "--max-memory-per-child", "1"],
         ["--pool", "threads", "--concurrency", "3"],
         ["--pool", "solo"],
     ],
-    ids=lambda options: options[1],
+    ids=["tasks per child", "memory per child", "threads", "solo"],
 )
 def test_every_pool_applies_batches(
     make_workplace: MakeWorkplace, context: FlowContext, options: list[str]
