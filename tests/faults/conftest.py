@@ -144,8 +144,8 @@ def start_run(
             title = request.node.originalname.removeprefix("test_").replace("_", " ")
             findings = Findings(title, scale.seed)
             request.config.stash[_findings].append(findings)
-            run = stack.enter_context(closing(Run(place, scale, findings)))
-            run.begin(orchestrator_settings)
+            run = stack.enter_context(closing(Run(place, scale, findings, orchestrator_settings)))
+            run.begin()
             return run
 
         yield start

@@ -26,7 +26,7 @@ def kill_a_frozen_worker(run: Run) -> None:
     """Kill a worker as a thrashing host would: what Redis gave it meanwhile, it has not noted as held."""
     worker, other = run.shuffled(run.crew.workers)
     with run.fault("frozen worker killed", within_s=START_TIMEOUT_S):
-        eventually(lambda: _is_frozen_while_it_waits(run, worker), timeout_s=30)
+        eventually(lambda: _is_frozen_while_it_waits(run, worker), timeout_s=60)
         other.wait_until_it_consumes(messages=10)
         worker.process.kill()
         worker.start()
@@ -48,11 +48,18 @@ def _kill(run: Run, victim: Victim) -> None:
 
 
 def _is_frozen_while_it_waits(run: Run, worker: Worker) -> bool:
-    """Freeze a worker, and let it go on if that was not while both waited for the next message."""
+    """Freeze a worker while both wait for the next message; return whether that came about."""
+    if not _all_wait(run):
+        return False
     worker.process.pause()
-    if speaks_amqp(run.place.settings.broker_url):
-        return True  # It is given messages without having asked.
-    if run.place.redis.info("clients")["blocked_clients"] == len(run.crew.workers):
+    if _all_wait(run):
         return True
     worker.process.resume()
     return False
+
+
+def _all_wait(run: Run) -> bool:
+    """Return whether every worker is next in turn; RabbitMQ gives them messages without being asked."""
+    if speaks_amqp(run.place.settings.broker_url):
+        return True
+    return bool(run.place.redis.info("clients")["blocked_clients"] == len(run.crew.workers))

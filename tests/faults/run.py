@@ -1,8 +1,6 @@
 """One run: servers, two workers, orchestrators that report without a pause, faults, and the verdict."""
 
 import asyncio
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,17 +14,16 @@ from scripts.processes import Leashed
 from tasks.queue_lengths import waiting
 from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
 from tests.eventually import eventually
-from tests.faults.checker import Notes, Verdict, create_flows, judge, read_notes
+from tests.faults.checker import Notes, Verdict, create_flows, judge
 from tests.faults.crew import START_TIMEOUT_S, Crew
 from tests.faults.findings import Findings
 from tests.faults.harms import RECOVERY_S, Harm
-from tests.faults.load import ACCEPTED
 from tests.faults.memory import peak_memory_mb
-from tests.faults.phrase_count import PhraseCount
+from tests.faults.orchestrators import Orchestrators
 from tests.faults.scale import Scale
 from tests.workplace import Workplace
 
-_ROOT: Final = Path(__file__).parents[2]
+_ORCHESTRATORS: Final = 2
 
 Choice = TypeVar("Choice")
 
@@ -37,52 +34,24 @@ _QUIET_S: Final = 3.0
 class Run:
     """A workplace under load, to which faults happen; the rows are judged at the end."""
 
-    def __init__(self, place: Workplace, scale: Scale, findings: Findings) -> None:
+    def __init__(
+        self, place: Workplace, scale: Scale, findings: Findings, orchestrator_settings: Mapping[str, str]
+    ) -> None:
         self.place = place
         self.scale = scale
         self.findings = findings
         self.chance = Random(scale.seed)
-        self._orchestrator_settings: Mapping[str, str] = {}
-        self._accepted: list[PhraseCount] = []
-        self._orchestrators: list[Leashed] = []
+        self.orchestrators = Orchestrators(
+            place, self.chance, orchestrator_settings, rate=scale.rate / _ORCHESTRATORS
+        )
         asyncio.run(create_flows(place.environment["DATABASE_URL"]))
         self.crew = Crew(place)
 
-    def begin(self, orchestrator_settings: Mapping[str, str]) -> None:
-        """Put it under load; `orchestrator_settings` are variables that the workers do not have."""
-        self._orchestrator_settings = orchestrator_settings
-        for _ in range(2):
-            self.start_orchestrator()
+    def begin(self) -> None:
+        """Put it under load."""
+        for _ in range(_ORCHESTRATORS):
+            self.orchestrators.start()
         eventually(self.crew.all_consume_again(), timeout_s=START_TIMEOUT_S)
-
-    # -- orchestrators
-
-    def start_orchestrator(self, *options: str) -> Path:
-        """Start one more on the spool that all share, and return where it notes what it reports."""
-        notes = self.place.folder / f"notes-{len(self._accepted)}"
-        seed, rate = self.chance.randrange(2**32), self.scale.rate / 2
-        command = ["-m", "tests.faults.load", str(notes), "--seed", str(seed), "--rate", str(rate), *options]
-        self._accepted.append(PhraseCount(notes, ACCEPTED))
-        self._orchestrators.append(
-            Leashed(
-                [sys.executable, "-W", "error", *command],
-                env={**self.place.environment, **self._orchestrator_settings},
-                folder=_ROOT,
-                log=self.place.folder / "orchestrators.log",
-            )
-        )
-        return notes
-
-    def kill_an_orchestrator(self) -> None:
-        """Kill the oldest one; another one takes its place, and what it left."""
-        self._measure_memory()
-        self._orchestrators.pop(0).kill()
-        self.start_orchestrator()
-
-    @property
-    def accepted(self) -> int:
-        """How many hooks have returned so far."""
-        return sum(count() for count in self._accepted)
 
     # -- faults
 
@@ -123,15 +92,11 @@ class Run:
 
     def deliver(self) -> None:
         """Report enough, and wait until every event is confirmed and every copy of it merged."""
-        eventually(lambda: self.accepted >= self.scale.events, timeout_s=120, interval_s=0.1)
-        self.stop_reporting()
+        eventually(lambda: self.orchestrators.accepted >= self.scale.events, timeout_s=120, interval_s=0.1)
+        self.orchestrators.stop_reporting()
         eventually(self._is_delivered, timeout_s=_DELIVERY_TIMEOUT_S, interval_s=0.1)
         self.drain()
         self._measure_memory()
-
-    def stop_reporting(self) -> None:
-        for orchestrator in self._orchestrators:
-            orchestrator.signal(signal.SIGTERM)
 
     def wait_until_nothing_happens(self) -> None:
         """Wait until workers have merged all that will ever come without a resend."""
@@ -147,7 +112,7 @@ class Run:
 
     def notes(self) -> Notes:
         """What the orchestrators noted so far."""
-        notes = read_notes(count.path for count in self._accepted)
+        notes = self.orchestrators.notes()
         self.findings.events = len(notes.accepted)
         return notes
 
@@ -179,8 +144,7 @@ class Run:
 
     def close(self) -> None:
         self.crew.stop()
-        for orchestrator in self._orchestrators:
-            orchestrator.kill()
+        self.orchestrators.stop()
 
     def _is_delivered(self) -> bool:
         spool = Path(self.place.environment["ENRICHMENT_SPOOL_DIR"])
@@ -192,7 +156,8 @@ class Run:
     @property
     def processes(self) -> list[Leashed]:
         """All workers and orchestrators."""
-        return [*(worker.process for worker in self.crew.workers), *self._orchestrators]
+        workers, orchestrators = self.crew.workers, self.orchestrators.living
+        return [*(each.process for each in workers), *(each.process for each in orchestrators)]
 
     def _measure_memory(self) -> None:
         peaks = [peak_memory_mb(process.pid) for process in self.processes]

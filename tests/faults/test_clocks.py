@@ -29,7 +29,7 @@ def test_two_beats_and_a_clock_that_goes_back_by_an_hour_change_nothing(
                 stack.enter_context(start_beat(run, log))
                 eventually(partial(is_sending, log), timeout_s=30)
         with run.fault("clock back by an hour"):
-            notes = run.start_orchestrator("--clock-back-after", "200")
+            notes = run.orchestrators.start("--clock-back-after", "200")
             eventually(lambda: len(read_notes([notes]).accepted) > 400, timeout_s=30)
         assert run.finish() == AS_IT_SHOULD_BE
     times = [event.occurred_at for event in read_notes([notes]).accepted]

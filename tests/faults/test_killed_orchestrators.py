@@ -11,6 +11,6 @@ def test_what_orchestrators_reported_that_are_killed_while_servers_fail_is_deliv
     harms += postgres_harms(run.place, own_postgres, run.scale, run.chance)
     if not run.scale.is_soak:
         harms = list({harm.name: harm for harm in harms}.values())
-    run.suffer(harms, meanwhile=run.kill_an_orchestrator)
+    run.suffer(harms, meanwhile=run.orchestrators.kill_one)
     assert run.finish() == AS_IT_SHOULD_BE
     assert run.place.letters() == []

@@ -25,11 +25,11 @@ def test_control_without_resending_such_kills_lose_events(start_run: Callable[..
     verdict = AS_IT_SHOULD_BE
     for _ in range(_MOST_CONTROL_KILLS):
         kill_a_frozen_worker(run)
-        run.stop_reporting()
+        run.orchestrators.stop_reporting()
         run.wait_until_nothing_happens()
         verdict = run.judge()
         if verdict.lost:
             break
-        run.start_orchestrator()
+        run.orchestrators.start()
     assert verdict.lost > 0
     assert verdict.twice == 0

@@ -33,10 +33,10 @@ def test_messages_twice_and_out_of_order_count_once(
     with Shuffler(proxy_url, own_redis.url, Random(scale.seed)):
         run = start_run(orchestrator_settings={"CELERY_BROKER_URL": proxy_url})
         with run.fault("each message twice, out of order"):
-            eventually(lambda: run.accepted > scale.events / 2, timeout_s=60)
+            eventually(lambda: run.orchestrators.accepted > scale.events / 2, timeout_s=60)
         for _ in range(scale.times(1, 5)):
             with run.fault("visibility timeout passed during a merge"):
                 outlive_the_visibility_timeout(run)
         assert run.finish() == AS_IT_SHOULD_BE
-    assert run.place.counters()["repeated"] > run.accepted / 2
+    assert run.place.counters()["repeated"] > run.orchestrators.accepted / 2
     assert run.place.letters() == []
