@@ -17,6 +17,9 @@ from status.views import FlowSummary
 
 _RETRY_INTERVAL_S: Final = 1.0
 
+#: A page that is too slow is cut, because it can ask anew. This one is alone, and would only fall silent.
+_MOST_PENDING: Final = 1_000_000
+
 Found = TypeVar("Found")
 
 
@@ -68,7 +71,7 @@ class Follower:
 
     @asynccontextmanager
     async def _feed(self) -> AsyncIterator[ChangeFeed]:
-        feed = ChangeFeed(self._sessions, most=1, most_per_account=1)
+        feed = ChangeFeed(self._sessions, most=1, most_per_account=1, most_pending=_MOST_PENDING)
         poller = asyncio.create_task(feed.run())
         try:
             yield feed

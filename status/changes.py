@@ -47,9 +47,15 @@ class ChangeFeed:
     """Polls for the accounts that somebody listens to, and for nothing else."""
 
     def __init__(
-        self, sessions: async_sessionmaker[AsyncSession], *, most: int, most_per_account: int
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        *,
+        most: int,
+        most_per_account: int,
+        most_pending: int | None = None,
     ) -> None:
         self._sessions = sessions
+        self._most_pending = most_pending
         self._most, self._most_per_account = most, most_per_account
         self._listeners: set[Listener] = set()
         self._per_account: Counter[UUID] = Counter()
@@ -84,7 +90,7 @@ class ChangeFeed:
         account = scope.client_account_id
         if len(self._listeners) >= self._most or self._per_account[account] >= self._most_per_account:
             raise TooManyStreams("Too many event streams are open; close some, or try again later.")
-        listener = Listener(scope, flow_id)
+        listener = Listener(scope, flow_id, most_pending=self._most_pending)
         self._listeners.add(listener)
         self._per_account[account] += 1
         try:

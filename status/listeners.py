@@ -48,9 +48,12 @@ class Notice:
 class Listener:
     """One open event stream; a slow one gets each flow's newest change only, and may be cut."""
 
-    def __init__(self, scope: FlowScope, flow_id: UUID | None = None) -> None:
+    def __init__(
+        self, scope: FlowScope, flow_id: UUID | None = None, *, most_pending: int | None = None
+    ) -> None:
         self.scope = scope
         self.flow_id = flow_id
+        self._most_pending = MOST_PENDING if most_pending is None else most_pending
         self._pending: dict[UUID, Change] = {}
         self._notices: list[Notice] = []
         self._wake = asyncio.Event()
@@ -71,7 +74,7 @@ class Listener:
         self._pending.pop(change.summary.flow_id, None)
         self._pending[change.summary.flow_id] = change
         self._wake.set()
-        if len(self._pending) > MOST_PENDING:
+        if len(self._pending) > self._most_pending:
             self.cut()
 
     def notify(self, event: str, *, event_id: str = "", detail: str = "") -> None:
@@ -82,7 +85,7 @@ class Listener:
         data = json.dumps({"detail": detail} if detail else {})
         self._notices.append(Notice(event, detail, f"{head}event: {event}\ndata: {data}\n\n".encode()))
         self._wake.set()
-        if len(self._notices) > MOST_PENDING:
+        if len(self._notices) > self._most_pending:
             self.cut()
 
     def cut(self) -> None:

@@ -257,3 +257,19 @@ def test_people_read_a_line_and_only_of_the_flow_they_mean(database_setting):
     assert "error" in line
     assert "data import: No" in line
     assert "\x1b" not in line
+
+
+def test_of_a_flow_that_had_ended_only_what_is_new_is_told(database_setting):
+    flow_id = new_flow()
+    report(flow_id, ErrorOccurred, phase="data_import", error="An old error.")
+    report(flow_id, StatusChanged, status="failed")
+    with running("events", "tail", *TENANT, "--json") as tail:
+        tail.attends()
+        # Nobody looked at it before, since only open flows were.
+        report(flow_id, FlowRetried)
+        report(flow_id, ErrorOccurred, phase="data_import", error="Another error.")
+        report(flow_id, StatusChanged, status="processing")
+        eventually(lambda: "Another error." in tail.said, timeout_s=15)
+        assert tail.interrupt() == (0, "")
+    assert "An old error." not in tail.said
+    assert "created" not in {item["kind"] for item in tail.documents}
