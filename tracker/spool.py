@@ -76,6 +76,14 @@ def statuses(spool: Path) -> list[FolderStatus]:
     return [_status(folder) for folder in folders(spool)]
 
 
+def waiting_records(spool: Path) -> int:
+    """Return how many records wait in all folders; 0 only if none does.
+
+    A segment that is adopted during a look may be passed over, in neither folder; by two looks it is not.
+    """
+    return _records_seen(spool) or _records_seen(spool)
+
+
 def purge(spool: Path) -> int:
     """Delete what dead processes left, undelivered, and return how many records that were."""
     purged_records = 0
@@ -87,6 +95,10 @@ def purge(spool: Path) -> int:
                     path.unlink()
                 remove_folder(folder)
     return purged_records
+
+
+def _records_seen(spool: Path) -> int:
+    return sum(folder.records for folder in statuses(spool))
 
 
 def _is_taken(lock: int) -> bool:

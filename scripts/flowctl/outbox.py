@@ -66,7 +66,8 @@ def flush(
     deadline = time.monotonic() + timeout_s
     tracker.adopt()
     tracker.flush(timeout_s)
-    while (waiting := sum(folder.records for folder in _folders())) and time.monotonic() < deadline:
+    folder = OutboxSettings().spool_dir
+    while (waiting := spool.waiting_records(folder)) and time.monotonic() < deadline:
         time.sleep(_LOOK_INTERVAL_S)
     if waiting:
         fail(f"{waiting} events are not confirmed after {timeout_s:.0f} s; is a worker running?")
