@@ -5,11 +5,14 @@ import sys
 import pytest
 
 from scripts.flowctl import main
+from scripts.flowctl.output import console
 
 
 @pytest.fixture
 def flowctl(monkeypatch, capsys):
     """What runs a command and returns its exit code, what it said, and what it complained about."""
+    # Not by COLUMNS, which the console reads when it is made: xdist has set it for its processes by then.
+    monkeypatch.setattr(console, "width", 150)
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.chdir(".")  # and back again: a command may go elsewhere
 
