@@ -90,9 +90,9 @@ class Consumer(CeleryConsumer):
             ConnectionError: it could not be kept; the worker connects again, and the message comes again.
         """
         message_id = str((message.headers or {}).get("id"))[:100]
-        _logger.error("Message %s is set aside: %s", message_id, error)
         admission = refused_message(message_id, excerpt(message), error)
         letter = letter_about(admission.refusals[0], admission, Attempt(message_id, datetime.now(UTC)))
+        _logger.error("Message %s is set aside: %s", message_id, letter.error)
         try:
             dropped = self._dead_letters.put([letter])
         except BrokerUnavailable as unavailable:

@@ -17,6 +17,7 @@ from redis import Redis, RedisError
 
 from domain.clock import uuid7
 from domain.errors import SignatureInvalid
+from domain.payload import safe_text
 from tasks.admission import Admission
 from tasks.attempts import Attempt, seed_attempt
 from tasks.batch import Batch
@@ -26,6 +27,8 @@ from tasks.refusals import Refusal
 
 # Any UUID will do, so long as it stays the same.
 _LETTER_IDS: Final = UUID("6f1d7a52-5a5e-4b0e-9a6d-6b9c1b7f0d11")
+
+_MAX_ERROR_CHARS: Final = 1_000
 
 _logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class DeadLetter(BaseModel):
 
     letter_id: UUID
     reason: str
-    #: A sentence that says what is wrong.
+    #: A sentence that says what is wrong; it may quote the event, so secrets are masked here too.
     error: str
     #: The event as JSON, secrets masked; `{"excerpt": text}` of what is no event.
     event: dict[str, JsonValue]
@@ -148,7 +151,7 @@ def letter_about(refusal: Refusal, admission: Admission, attempt: Attempt) -> De
     return DeadLetter(
         letter_id=uuid5(_LETTER_IDS, f"{reason} {subject}"),
         reason=reason,
-        error=str(refusal.error),
+        error=safe_text(str(refusal.error), max_chars=_MAX_ERROR_CHARS),
         event=refusal.subject,
         first_seen=attempt.first_seen,
         last_seen=datetime.now(UTC),

@@ -128,7 +128,8 @@ EVENTS = {
     "no array": ('{"a": 1}', "unreadable"),
     "nested 10,000 deep": ("[" * 10_000 + "]" * 10_000, "unreadable"),
     "nested without end": ("[" * 1_000_000, "unreadable"),
-    "a million events": ("[" + ",".join(["{}"] * 600_000) + "]", "too_large"),
+    "a million events": ("[" + ",".join(["{}"] * 1_000_000) + "]", "too_large"),
+    "as many events as fit": ("[" + ",".join(["{}"] * 600_000) + "]", "too_large"),
     "too many events": ("[" + ",".join(["{}"] * 2_000) + "]", "too_large"),
     "lone surrogates": ('["\\ud800"]', "unreadable"),
 }
@@ -159,6 +160,40 @@ def test_events_that_are_none_are_kept_each_for_itself(watched: Workplace, conte
     watched.publish(odd, context, sender_id=sender_id)
     [confirmed] = eventually(lambda: watched.confirmations(sender_id))
     assert (confirmed["applied"], confirmed["dead"]) == (0, len(odd))
+
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "no event", "password": SECRET},
+        {"kind": "no event", "note": f"postgresql://ana:{SECRET}@db/flows"},
+        {"kind": "no event", "deep": [{"headers": {"Authorization": f"Bearer {SECRET}"}}]},
+        {"kind": "phase_transitioned", f"password={SECRET}": 1},
+        f"Authorization: Bearer {SECRET}",
+    ],
+)
+def test_no_secret_lies_among_the_dead_letters(
+    watched: Workplace, context: FlowContext, event: object
+) -> None:
+    sender_id = uuid4().hex
+    batch_id = watched.publish([json.dumps(event)], context, sender_id=sender_id)
+    assert eventually(lambda: watched.confirmations(sender_id))[0]["dead"] == 1
+    assert SECRET not in letter(watched, batch_id).model_dump_json()
+
+
+def test_no_secret_of_a_message_that_is_no_batch_lies_among_the_dead_letters(watched: Workplace) -> None:
+    body = json.dumps([[], {"password": SECRET, "url": f"redis://:{SECRET}@cache:6379/0"}, {}])
+    for task_id in (
+        watched.send_task("enrichment.forget_everything", password=SECRET),
+        watched.send_task("enrichment.apply_events", password=SECRET),
+        put_task(watched, f"password={SECRET}"),
+        put_task(watched, body, eta="tomorrow"),
+        put_task(watched, "[[], {}, {}]", task=f"password={SECRET}"),
+    ):
+        assert SECRET not in letter(watched, task_id).model_dump_json()
 
 
 @pytest.mark.parametrize("missing", ["batch_id", "sender_id", "client_account_id", "events"])
