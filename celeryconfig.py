@@ -65,7 +65,6 @@ worker_consumer = "tasks.consumer:Consumer"  # keeps what Celery drops: unknown 
 worker_prefetch_multiplier = 1  # what one worker holds, no other one can do
 worker_eta_task_limit = 100  # no task of ours waits, and those of others must not fill the memory
 worker_cancel_long_running_tasks_on_connection_loss = False  # they are short, and a repetition is harmless
-worker_soft_shutdown_timeout = 10  # SIGQUIT lets it finish what it holds; by default it is cut off
 worker_max_tasks_per_child = 5_000  # against leaks, Celery's own included
 worker_max_memory_per_child = 300_000  # KiB
 worker_hijack_root_logger = False  # the host decides how it logs

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from domain import FlowContext
 from domain.events import FlowRetried, new_event
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from scripts.leash import children
+from scripts.leash import children, send
 from tasks.enqueue import BrokerUnavailable
 from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
 from tasks.worker_loop import WorkerLoop
@@ -89,7 +89,7 @@ def test_batches_wait_while_postgres_is_away_and_go_on_within_5_seconds_of_its_r
         assert place.letters() == []
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGQUIT], ids=["warm", "soft"])
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
 def test_a_worker_that_stops_while_it_waits_gives_its_message_back_at_once(
     make_workplace: MakeWorkplace,
     own_postgres: EmbeddedPostgres,
@@ -99,7 +99,7 @@ def test_a_worker_that_stops_while_it_waits_gives_its_message_back_at_once(
     place = make_workplace(own_postgres.url)
     flow_id = place.new_flow(context)
     own_postgres.stop()
-    with place.worker("--concurrency", "1", "--", "worker.soft_shutdown_timeout=2") as worker:
+    with place.worker() as worker:
         message_id = retry(place, context, flow_id)
         eventually(lambda: is_begun(place, message_id))
         worker.signal(stop_signal)
@@ -112,8 +112,9 @@ def test_a_worker_that_stops_while_it_waits_gives_its_message_back_at_once(
         eventually(lambda: retries(place, flow_id) == 1)
 
 
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
 def test_a_worker_that_stops_finishes_what_it_holds(
-    make_workplace: MakeWorkplace, context: FlowContext
+    make_workplace: MakeWorkplace, context: FlowContext, stop_signal: signal.Signals
 ) -> None:
     place = make_workplace()
     flow_id = place.new_flow(context)
@@ -122,12 +123,34 @@ def test_a_worker_that_stops_finishes_what_it_holds(
             database.execute("select from migration.crewai_flow_state_extensions for update")
             message_id = retry(place, context, flow_id, sender_id="sender")
             eventually(lambda: is_begun(place, message_id))
-            worker.signal(signal.SIGTERM)
+            worker.signal(stop_signal)
             time.sleep(1)
         assert worker.wait(20) == 0
     assert retries(place, flow_id) == 1
     assert len(place.confirmations("sender")) == 1
     assert waiting(place) == 0
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
+def test_a_worker_that_stops_before_a_child_has_begun_waits_for_it(
+    make_workplace: MakeWorkplace, context: FlowContext, stop_signal: signal.Signals
+) -> None:
+    place = make_workplace()
+    flow_id = place.new_flow(context)
+    with place.worker() as worker:
+        retry(place, context, flow_id)
+        eventually(lambda: retries(place, flow_id) == 1)
+        send(children(worker.pid), signal.SIGSTOP)
+        retry(place, context, flow_id)
+        eventually(lambda: place.log.read_text().count("] received") == 2)
+        worker.signal(stop_signal)
+        eventually(lambda: "Warm shutdown" in place.log.read_text())
+        time.sleep(1)
+        send(children(worker.pid), signal.SIGCONT)
+        started = time.monotonic()
+        assert worker.wait(60) == 0
+        assert time.monotonic() - started < 15
+    assert (retries(place, flow_id), waiting(place)) == (2, 0)
 
 
 def test_a_busy_worker_survives_crashes_of_redis(
