@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -81,6 +81,10 @@ def _plan_each_time(engine: AsyncEngine) -> None:
     """Let Postgres plan with the values at hand: a plan that fits a small tenant ruins a big one."""
 
     def set_up(connection: Any, _record: Any) -> None:
-        connection.driver_connection.prepare_threshold = None
+        # Behind pgbouncer nothing is prepared, so that each plan is a new one anyway.
+        if connection.driver_connection.prepare_threshold is not None:
+            with closing(connection.cursor()) as cursor:
+                cursor.execute("set plan_cache_mode = force_custom_plan")
+            connection.commit()
 
     event.listen(engine.sync_engine, "connect", set_up)

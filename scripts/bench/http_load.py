@@ -41,8 +41,6 @@ class Connections:
 
     async def load(self, requests: Sequence[tuple[str, str]], *, rate: int, seconds: int) -> list[float]:
         """Return the milliseconds of each request, counted from when it was due."""
-        for path, token in requests[:100]:
-            await self._ask(path, token, time.monotonic())
         begin = time.monotonic()
         tasks = []
         for number in range(rate * seconds):
