@@ -1,6 +1,8 @@
-"""What the workers left in Redis about themselves: counters, queue lengths, signs of life."""
+"""What workers and outboxes left in Redis about themselves: counters, signs of life, what waits."""
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,12 +11,24 @@ from redis.asyncio import Redis
 from repository.redis_link import RedisLink
 
 _PREFIX: Final = "enrichment:"
-_HEARTBEAT: Final = f"{_PREFIX}heartbeat:"
-_CONFIRMED: Final = f"{_PREFIX}confirmed:"
+_HEARTBEAT: Final = "heartbeat:"
+_OUTBOX: Final = "outbox:"
 
-_QUEUES: Final = ("enrichment", "backfill", "enrichment.dead")
+#: As `tasks/signs.py` says; nothing is kept for longer.
+_SIGNS_KEPT_S: Final = 3_600
+_MOST_SIGNS: Final = 10_000
 
-_SCANNED_KEYS: Final = 10_000
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What one outbox has not seen confirmed, and what it lost since its process started."""
+
+    events: int
+    size_bytes: int
+    lost_events: int
+    #: Seconds since its oldest unconfirmed batch was put together.
+    oldest_age_s: float
+
 
 #: Upper bounds of the histograms that the workers keep, in seconds or events.
 HISTOGRAM_BOUNDS: Final[dict[str, tuple[float, ...]]] = {
@@ -26,57 +40,57 @@ HISTOGRAM_BOUNDS: Final[dict[str, tuple[float, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class WorkerGauges:
-    """One look at Redis; with another broker than Redis the queues are 0 and the broker knows."""
+    """One look at Redis."""
 
     #: Sums since the first start, by field name, as `tasks/counters.py` says.
     counters: dict[str, float]
-    #: Messages by queue; what a worker has taken and not yet acknowledged is `unacknowledged`.
-    queues: dict[str, int]
+    #: Messages that workers have taken and not acknowledged, if Redis is the broker.
     unacknowledged: int
     parked: int
-    #: Senders with confirmations that they have not fetched yet.
-    senders_with_confirmations: int
     #: Seconds since each worker, or beat, has shown that it lives.
     heartbeats: dict[str, float]
+    #: Of the outboxes that had anything to tell within the last minute.
+    backlogs: list[Backlog]
 
 
 async def read_gauges(link: RedisLink) -> WorkerGauges:
     """Return what Redis holds now; raises RedisUnavailable when it does not answer."""
-    fields, *lengths, unacknowledged, parked = await link.ask(_ask_numbers)
-    names = await link.ask(_ask_names)
-    beats = [name for name in names if name.startswith(_HEARTBEAT)]
-    times = await link.ask(lambda redis: redis.mget(beats)) if beats else []
+    fields, unacknowledged, parked, _, names = await link.ask(_ask_numbers)
+    signs = await _read_signs(link, [name.decode() for name in names])
     now = time.time()
     return WorkerGauges(
         counters={name.decode(): float(value) for name, value in fields.items()},
-        queues=dict(zip(_QUEUES, lengths, strict=True)),
         unacknowledged=unacknowledged,
         parked=parked,
-        senders_with_confirmations=sum(name.startswith(_CONFIRMED) for name in names),
         heartbeats={
             name.removeprefix(_HEARTBEAT): max(0.0, now - float(at))
-            for name, at in zip(beats, times, strict=True)
-            if at is not None
+            for name, at in signs.items()
+            if name.startswith(_HEARTBEAT)
         },
+        backlogs=[_backlog(note, now) for name, note in signs.items() if name.startswith(_OUTBOX)],
     )
 
 
 async def _ask_numbers(redis: Redis) -> list[Any]:
+    newest, oldest = "+inf", time.time() - _SIGNS_KEPT_S
     pipeline = redis.pipeline(transaction=False)
     pipeline.hgetall(f"{_PREFIX}counters")
-    for name in _QUEUES:
-        pipeline.llen(f"{_PREFIX}{name}")
     pipeline.hlen(f"{_PREFIX}unacked")
     pipeline.zcard(f"{_PREFIX}parked")
+    pipeline.zremrangebyscore(f"{_PREFIX}signs", "-inf", oldest)
+    pipeline.zrevrangebyscore(f"{_PREFIX}signs", newest, oldest, start=0, num=_MOST_SIGNS)
     answers: list[Any] = await pipeline.execute()
     return answers
 
 
-async def _ask_names(redis: Redis) -> list[str]:
-    names: list[str] = []
-    for pattern in (f"{_HEARTBEAT}*", f"{_CONFIRMED}*"):
-        async for name in redis.scan_iter(match=pattern, count=1_000):
-            names.append(name.decode())
-            if len(names) >= _SCANNED_KEYS:
-                return names
-    return names
+async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
+    if not names:
+        return {}
+    values: list[Any] = await link.ask(lambda redis: redis.mget([f"{_PREFIX}{name}" for name in names]))
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+
+def _backlog(note: bytes, now: float) -> Backlog:
+    told: Mapping[str, Any] = json.loads(note)
+    age_s = max(0.0, now - (told["oldest_at"] or now))
+    return Backlog(told["events"], told["bytes"], told["lost"], oldest_age_s=age_s)

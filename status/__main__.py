@@ -17,6 +17,7 @@ from domain import EnrichmentError
 from repository.settings import DatabaseSettings, RedisSettings
 from status.app import make_app
 from status.settings import StatusSettings
+from tasks.enqueue import QueueSettings
 
 _BACKLOG: Final = 2_048
 _OTHER_FILES: Final = 500
@@ -43,7 +44,7 @@ def main(
     """Serve the status API and the live page."""  # noqa: DOC501
     try:
         settings = StatusSettings()
-        app = make_app(settings, database=DatabaseSettings(), redis=RedisSettings())
+        app = make_app(settings, database=DatabaseSettings(), redis=RedisSettings(), queue=QueueSettings())
     except EnrichmentError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

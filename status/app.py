@@ -11,6 +11,7 @@ from status import api, page, probes
 from status.problems import problem_of
 from status.routes import HEADERS
 from status.settings import StatusSettings
+from tasks.enqueue import QueueSettings
 
 
 def make_app(
@@ -18,6 +19,7 @@ def make_app(
     *,
     database: DatabaseSettings | None = None,
     redis: RedisSettings | None = None,
+    queue: QueueSettings | None = None,
 ) -> FastAPI:
     """Return the application; what is None is read from the environment when it starts."""
     app = FastAPI(
@@ -33,6 +35,7 @@ def make_app(
     app.state.status_settings = settings
     app.state.database_settings = database
     app.state.redis_settings = redis
+    app.state.queue_settings = queue
     for router in (api.router, probes.router, page.router):
         app.include_router(router)
     for kind in (HTTPException, RequestValidationError):

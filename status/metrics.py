@@ -1,9 +1,9 @@
-"""What Prometheus is told: how the API does, and what the workers left in Redis."""
+"""What Prometheus is told: how the API does, what waits at the broker, and what is left in Redis."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -29,6 +29,7 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._requests = Counter(
             "enrichment_status_requests",
             "Requests answered.",
@@ -76,32 +77,57 @@ def stream_metrics(open_streams: int, poll_s: float) -> list[Metric]:
     ]
 
 
-def redis_metrics(gauges: WorkerGauges | None) -> list[Metric]:
-    """Return what the workers said of themselves, or only that Redis is away."""
-    is_up = GaugeMetricFamily("enrichment_redis_up", "1 if Redis answers.", float(gauges is not None))
-    return [is_up] if gauges is None else [is_up, *_worker_metrics(gauges)]
+def queue_metrics(lengths: Mapping[str, int] | None) -> list[Metric]:
+    """Return how many messages wait in each queue, or only that the broker is away."""
+    is_up = GaugeMetricFamily("enrichment_broker_up", "1 if the broker answers.", float(lengths is not None))
+    waiting = GaugeMetricFamily("enrichment_queue_messages", "Messages that wait.", labels=["queue"])
+    for queue, length in (lengths or {}).items():
+        waiting.add_metric([queue], length)
+    return [is_up, waiting]
 
 
 # What has not happened yet is shown as 0: a rate cannot see the step from nothing to one.
-_OUTCOMES: Final = ("applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped")
+_OUTCOMES: Final = frozenset({"applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped"})
 
 
-def _worker_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
-    counts, dead = _plain_counts(gauges.counters)
-    events = CounterMetricFamily(
-        "enrichment_events", "What the workers did with events and batches.", labels=["outcome"]
-    )
-    for name, value in (dict.fromkeys(_OUTCOMES, 0.0) | counts).items():
-        events.add_metric([name], value)
-    refused = CounterMetricFamily("enrichment_dead_letters", "Events refused for good.", labels=["reason"])
-    for name, value in dead.items():
-        refused.add_metric([name], value)
-    yield from (events, refused)
+def redis_metrics(gauges: WorkerGauges | None, *, is_broker: bool) -> list[Metric]:
+    """Return what workers and outboxes said of themselves, or only that Redis is away."""
+    metrics: list[Metric] = [
+        GaugeMetricFamily("enrichment_redis_up", "1 if Redis answers.", float(gauges is not None))
+    ]
+    if gauges is not None:
+        metrics += [*_counter_metrics(gauges.counters), *_state_metrics(gauges), *_outbox_metrics(gauges)]
+        if is_broker:
+            taken = "Messages that workers have taken and not acknowledged."
+            metrics.append(GaugeMetricFamily("enrichment_unacknowledged", taken, gauges.unacknowledged))
+    return metrics
+
+
+def _counter_metrics(counters: Mapping[str, float]) -> Iterator[Metric]:
+    families = {
+        "dead:": CounterMetricFamily(
+            "enrichment_dead_letters", "Events refused for good.", labels=["reason"]
+        ),
+        "backfill:": CounterMetricFamily(
+            "enrichment_backfill_flows", "Flows that a backfill looked at.", labels=["outcome"]
+        ),
+        # The rest, so it stands last.
+        "": CounterMetricFamily(
+            "enrichment_events", "What the workers did with events and batches.", labels=["outcome"]
+        ),
+    }
+    for outcome in _OUTCOMES - counters.keys():
+        families[""].add_metric([outcome], 0.0)
+    for name, value in counters.items():
+        if not name.startswith(tuple(f"{histogram}:" for histogram in _HISTOGRAMS)):
+            prefix = next(prefix for prefix in families if name.startswith(prefix))
+            families[prefix].add_metric([name.removeprefix(prefix)], value)
+    yield from families.values()
     for name, help_text in _HISTOGRAMS.items():
-        yield _histogram(name, help_text, gauges.counters)
-    lengths = GaugeMetricFamily("enrichment_queue_messages", "Messages that wait.", labels=["queue"])
-    for queue, length in gauges.queues.items():
-        lengths.add_metric([queue], length)
+        yield _histogram(name, help_text, counters)
+
+
+def _state_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
     beats = GaugeMetricFamily(
         "enrichment_heartbeat_age_seconds",
         "Seconds since a worker, or beat, showed its life.",
@@ -109,28 +135,31 @@ def _worker_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
     )
     for name, age_s in gauges.heartbeats.items():
         beats.add_metric([name], age_s)
-    yield from (lengths, beats)
-    yield GaugeMetricFamily("enrichment_unacknowledged", "Messages in workers' hands.", gauges.unacknowledged)
+    yield beats
     yield GaugeMetricFamily("enrichment_parked", "Batches that wait for a flow's row.", gauges.parked)
-    yield GaugeMetricFamily(
-        "enrichment_unconfirmed_senders",
-        "Outboxes that have not fetched their confirmations.",
-        gauges.senders_with_confirmations,
-    )
 
 
-def _plain_counts(counters: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the counters that are no histogram's: by name, and the dead ones by reason."""
-    dead = {name.removeprefix("dead:"): value for name, value in counters.items() if name.startswith("dead:")}
-    plain = {
-        name: value
-        for name, value in counters.items()
-        if not name.startswith(("dead:", *(f"{histogram}:" for histogram in _HISTOGRAMS)))
-    }
-    return plain, dead
+def _outbox_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
+    unconfirmed = [backlog for backlog in gauges.backlogs if backlog.events]
+    for name, help_text, value in (
+        ("unconfirmed_outboxes", "Outboxes with events that no worker has confirmed.", len(unconfirmed)),
+        ("unconfirmed_events", "Events in them.", sum(backlog.events for backlog in unconfirmed)),
+        ("unconfirmed_bytes", "Bytes in them.", sum(backlog.size_bytes for backlog in unconfirmed)),
+        (
+            "unconfirmed_age_seconds",
+            "Seconds that the oldest batch in them has waited.",
+            max((backlog.oldest_age_s for backlog in unconfirmed), default=0.0),
+        ),
+        (
+            "outbox_lost_events",
+            "Events that outboxes of living processes could not keep.",
+            sum(backlog.lost_events for backlog in gauges.backlogs),
+        ),
+    ):
+        yield GaugeMetricFamily(f"enrichment_{name}", help_text, value)
 
 
-def _histogram(name: str, help_text: str, counters: dict[str, float]) -> Metric:
+def _histogram(name: str, help_text: str, counters: Mapping[str, float]) -> Metric:
     buckets: list[tuple[str, float]] = []
     total = 0.0
     for bound in HISTOGRAM_BOUNDS[name]:

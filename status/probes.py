@@ -1,5 +1,6 @@
 """What machines ask: whether this process lives, whether it can work, and its metrics."""
 
+import asyncio
 from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -10,12 +11,13 @@ from sqlalchemy import text
 from domain import DatabaseUnavailable
 from repository.database import translated_errors
 from repository.redis_link import RedisUnavailable
-from repository.worker_gauges import read_gauges
+from repository.worker_gauges import WorkerGauges, read_gauges
 from status.access import require_prober
-from status.metrics import redis_metrics, stream_metrics
+from status.metrics import queue_metrics, redis_metrics, stream_metrics
 from status.problems import NotReady, described
 from status.routes import SafeRoute
 from status.service import StatusService, service_of
+from tasks.enqueue import BrokerUnavailable, queue_lengths
 
 router = APIRouter(route_class=SafeRoute, tags=["probes"])
 
@@ -53,14 +55,29 @@ async def ready(request: Request) -> str:
     responses=described(401, 403, 429),
 )
 async def metrics(request: Request) -> Response:
-    """Tell Prometheus how this process and the workers do; without Redis, the workers' part is missing."""
+    """Tell Prometheus how this process, workers and outboxes do; what is away has its part missing."""
     service = service_of(request)
+    gauges, lengths = await asyncio.gather(_gauges(service), _queue_lengths(service))
+    told = [
+        *stream_metrics(service.changes.open_streams, service.changes.poll_s),
+        *queue_metrics(lengths),
+        *redis_metrics(gauges, is_broker=service.queue.broker_url == service.queue.redis_url),
+    ]
+    return Response(service.metrics.text(*told), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _gauges(service: StatusService) -> WorkerGauges | None:
     try:
-        gauges = await read_gauges(service.redis)
+        return await read_gauges(service.redis)
     except RedisUnavailable:
-        gauges = None
-    own = stream_metrics(service.changes.open_streams, service.changes.poll_s)
-    return Response(service.metrics.text(*own, *redis_metrics(gauges)), media_type=CONTENT_TYPE_LATEST)
+        return None
+
+
+async def _queue_lengths(service: StatusService) -> dict[str, int] | None:
+    try:
+        return await asyncio.to_thread(queue_lengths, service.queue)
+    except BrokerUnavailable:
+        return None
 
 
 async def _problems(service: StatusService) -> list[str]:

@@ -18,15 +18,23 @@ from status.limits import RateLimit
 from status.metrics import RequestMetrics
 from status.settings import StatusSettings
 from status.signin_codes import SignInCodes
+from tasks.enqueue import QueueSettings
 
 
 class StatusService:
     """Made when the application starts, on its event loop."""
 
     def __init__(
-        self, settings: StatusSettings, database: DatabaseSettings | None, redis: RedisSettings | None
+        self,
+        settings: StatusSettings,
+        database: DatabaseSettings | None,
+        *,
+        redis: RedisSettings | None,
+        queue: QueueSettings | None,
     ) -> None:
         self.settings = settings
+        given: dict[str, Any] = {"REDIS_URL": redis.redis_url} if redis else {}
+        self.queue = queue or QueueSettings(**given)
         self.engine = make_engine(
             database or DatabaseSettings(), pool_size=settings.pool_size, application_name="enrichment-status"
         )
@@ -59,8 +67,12 @@ class StatusService:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Give the application its service, with `app.state.status_settings` or as the environment says."""
     settings = getattr(app.state, "status_settings", None) or StatusSettings()
-    database = getattr(app.state, "database_settings", None)
-    service = StatusService(settings, database, getattr(app.state, "redis_settings", None))
+    service = StatusService(
+        settings,
+        getattr(app.state, "database_settings", None),
+        redis=getattr(app.state, "redis_settings", None),
+        queue=getattr(app.state, "queue_settings", None),
+    )
     app.state.status = service
     async with service.running():
         yield

@@ -1,6 +1,7 @@
 """The sending end of the queue: publish a batch, and hear which batches are committed."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import redis
@@ -14,10 +15,12 @@ from redis.sentinel import Sentinel
 from domain.errors import TransientError
 from domain.sentinels import SentinelAddress
 from tasks.batch import Batch
+from tasks.queue_lengths import waiting
 from tasks.queues import (
     APPLY_EVENTS,
     ENRICHMENT_QUEUE,
     KEY_PREFIX,
+    all_queues,
     queue,
     sentinel_waits,
     speaks_amqp,
@@ -27,13 +30,23 @@ from tasks.queues import (
 from tasks.settings import QueueSettings
 from tasks.shown_arguments import shown_batch
 from tasks.signing import sign
+from tasks.signs import leave_sign
 
-__all__ = ["Batch", "BrokerUnavailable", "ConfirmationInbox", "Publisher", "QueueSettings", "redis_client"]
+__all__ = [
+    "Batch",
+    "BrokerUnavailable",
+    "ConfirmationInbox",
+    "Publisher",
+    "QueueSettings",
+    "queue_lengths",
+    "redis_client",
+]
 
 #: The longest wait for one answer of the broker. Without it a frozen Redis held `apply_async` for ever.
 _ANSWER_TIMEOUT_S: Final = 0.5
 
 _MOST_CONFIRMATIONS: Final = 500
+_BACKLOG_KEPT_S: Final = 60
 
 # Events compress to a tenth. It happens outside the interpreter's lock, and spares more time in there
 # than it takes, besides the broker's memory.
@@ -110,11 +123,15 @@ class Publisher:
 
 
 class ConfirmationInbox:
-    """The list on Redis where workers tell one sender what they have committed; belongs to one thread."""
+    """The list on Redis where workers tell one sender what they have committed; belongs to one thread.
+
+    Beside it stands what that sender still waits for, for `/metrics`.
+    """
 
     def __init__(self, settings: QueueSettings, sender_id: str) -> None:
         self._redis = redis_client(settings)
         self._key = f"{KEY_PREFIX}confirmed:{sender_id}"
+        self._backlog_name = f"outbox:{sender_id}"
 
     def receive(self) -> list[str]:
         """Return the ids of the batches confirmed since the last call; what is malformed counts as none.
@@ -128,9 +145,40 @@ class ConfirmationInbox:
             raise BrokerUnavailable(f"Redis told no confirmations ({_cause(error)}).") from error
         return [batch_id for text in texts or () if (batch_id := _batch_id(text))]
 
+    def note_backlog(self, backlog: Mapping[str, float | None]) -> None:
+        """Tell what waits in the outbox, for a minute: {"events", "bytes", "lost", "oldest_at"}.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer.
+        """
+        try:
+            leave_sign(self._redis, self._backlog_name, json.dumps(backlog), kept_s=_BACKLOG_KEPT_S)
+        except redis.RedisError as error:
+            raise BrokerUnavailable(f"Redis took no note ({_cause(error)}).") from error
+
     def close(self) -> None:
         """Close the connection."""
         self._redis.close()
+
+
+def queue_lengths(settings: QueueSettings) -> dict[str, int]:
+    """Return how many messages wait in each queue, whatever the broker is; one that was never used has none.
+
+    It blocks its thread, for about a second at most.
+
+    Raises:
+        BrokerUnavailable: the broker did not answer.
+    """
+    lengths = {}
+    with _broker_connection(settings) as connection:
+        for each in all_queues(settings.broker_url):
+            try:
+                lengths[each.name] = waiting(connection, each.name)
+            except connection.channel_errors:
+                lengths[each.name] = 0
+            except connection.connection_errors as error:
+                raise BrokerUnavailable(f"The broker does not answer ({_cause(error)}).") from error
+    return lengths
 
 
 def redis_client(settings: QueueSettings) -> "redis.Redis":

@@ -6,6 +6,7 @@ from typing import Any, Final
 from redis import Redis
 
 from tasks.queues import KEY_PREFIX
+from tasks.signs import leave_sign
 
 BEAT: Final = "beat"
 
@@ -17,7 +18,7 @@ _KEPT_S: Final = 3600
 
 def write_heartbeat(redis: "Redis", name: str) -> None:
     """Note that the process of this name lives; a worker's is its `name@host`; a `RedisError` passes."""
-    redis.set(f"{KEY_PREFIX}heartbeat:{name}", f"{time.time():.3f}", ex=_KEPT_S)
+    leave_sign(redis, f"heartbeat:{name}", f"{time.time():.3f}", kept_s=_KEPT_S)
 
 
 def heartbeat_age_s(redis: "Redis", name: str) -> float | None:

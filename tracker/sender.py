@@ -7,6 +7,7 @@ from typing import Final
 
 from tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
 from tracker.adoption import adopt_orphans
+from tracker.backlog import Backlog
 from tracker.backoff import Backoff
 from tracker.losses import Losses
 from tracker.outbox import Outbox
@@ -33,6 +34,7 @@ class Sender:
     def __init__(self, outbox: Outbox, losses: Losses, *, confirm_timeout_s: float) -> None:
         self._outbox = outbox
         self._window = Window(losses, confirm_timeout_s=confirm_timeout_s)
+        self._backlog = Backlog(outbox, self._window, losses)
         self._log = losses.log
         self._wake = threading.Event()
         self._nudge = threading.Event()
@@ -120,6 +122,7 @@ class Sender:
                 self._send(publisher)
                 if not self._is_interrupted:
                     self._tidy(time.monotonic())
+                    self._tell(inbox)
                 self._rest()
         finally:
             publisher.close()
@@ -171,6 +174,14 @@ class Sender:
             self._adopt_at = now + _ADOPT_INTERVAL_S
             if adopt_orphans(self._outbox):
                 self._wake.set()
+
+    def _tell(self, inbox: ConfirmationInbox) -> None:
+        if time.monotonic() < self._redis.retry_at:
+            return
+        try:
+            self._backlog.tell(inbox, time.monotonic())
+        except BrokerUnavailable as error:
+            self._note_failure(self._redis, error)
 
     def _rest(self) -> None:
         is_deaf = self._broker.is_failing or self._window.is_full

@@ -61,6 +61,12 @@ class Window:
         """Return whether nothing new may be taken before something is confirmed."""
         return len(self._parcels) >= WINDOW_BATCHES
 
+    @property
+    def oldest_at(self) -> float | None:
+        """Return when the oldest batch was put under way, in seconds since 1970; its id says so."""
+        oldest = next(iter(self._parcels), None)
+        return None if oldest is None else int(oldest.replace("-", "")[:12], 16) / 1000
+
     def take(self, unread: Iterable[tuple[Segment, int]]) -> None:
         """Put as much as a message holds under way, a parcel for each client account in it.
 

@@ -110,6 +110,24 @@ def test_a_batch_holds_one_client_account(broker):
     assert len(set(worker.event_ids)) == 40
 
 
+def test_what_waits_in_the_outbox_is_told_in_redis_until_it_is_confirmed(broker, monkeypatch):
+    monkeypatch.setattr("tracker.backlog._INTERVAL_S", 0.05)
+    say(3)
+    with redis.Redis.from_url(broker) as client:
+        [name] = eventually(lambda: client.zrange("enrichment:signs", 0, -1))
+
+        def told():
+            return json.loads(client.get(b"enrichment:" + name))
+
+        eventually(lambda: told()["events"] == 3 and told()["oldest_at"])
+        assert told()["bytes"] > 600
+        assert time.time() - 60 < told()["oldest_at"] <= time.time()
+        with StubWorker(broker):
+            assert tracker.flush(10)
+            eventually(lambda: told() == {"events": 0, "bytes": 0, "lost": 0, "oldest_at": None})
+        assert 0 < client.ttl(b"enrichment:" + name) <= 60
+
+
 def test_an_event_is_kept_and_sent_again_until_it_is_confirmed(broker, spool):
     with StubWorker(broker, confirms=False) as worker:
         [event_id] = say()

@@ -325,28 +325,6 @@ def test_every_answer_has_an_example_that_is_one(site: StatusSite, context: Flow
         assert read.model_fields_set == getattr(views, name).model_fields.keys() == example.keys()
 
 
-async def test_metrics_tell_what_workers_counted(site: StatusSite, redis_url: str) -> None:
-    import redis
-
-    with redis.Redis.from_url(redis_url) as client:
-        fields = {"applied": 12, "dead:flow_not_found": 2, "lag_seconds:le:0.05": 3, "lag_seconds:le:1": 1}
-        client.hset("enrichment:counters", mapping=fields | {"lag_seconds:sum": 0.9, "lag_seconds:count": 4})
-        client.rpush("enrichment:enrichment", "a", "b")
-        client.rpush("enrichment:enrichment.dead", "c")
-        told = site.get("/metrics", headers={"Authorization": f"Bearer {PROBE_TOKEN}"}).text
-    for line in [
-        'enrichment_events_total{outcome="applied"} 12.0',
-        'enrichment_dead_letters_total{reason="flow_not_found"} 2.0',
-        'enrichment_lag_seconds_bucket{le="0.05"} 3.0',
-        'enrichment_lag_seconds_bucket{le="+Inf"} 4.0',
-        'enrichment_queue_messages{queue="enrichment"} 2.0',
-        'enrichment_queue_messages{queue="enrichment.dead"} 1.0',
-        "enrichment_redis_up 1.0",
-        "enrichment_status_open_streams 0.0",
-    ]:
-        assert line in told, line
-
-
 def test_without_postgres_it_says_so_and_recovers(
     tmp_path: Path, own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis, context: FlowContext
 ) -> None:
