@@ -22,7 +22,8 @@ from status.views import Activity, Errors, FlowList, FlowStatus, Timeline
 
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "`flow` with a summary; `ready`, `reset`, `unavailable`, `available`, `expired`.",
+        "description": "`flow` with a summary; `ready`; `reset`, if too much was missed; `unavailable` and"
+        " `available`, with the `server` that went or is back; `expired`, with the token.",
         "content": {
             "text/event-stream": {"example": 'id: 5c1a-17-1\nevent: flow\ndata: {"flow_id": "…"}\n\n'}
         },

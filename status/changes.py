@@ -24,6 +24,7 @@ from domain.clock import from_microseconds, to_microseconds
 from repository.changes import find_changes, find_missed_changes, read_open_flows, read_summaries
 from repository.status_reads import FlowScope
 from status.listeners import MOST_PENDING, Change, Listener
+from status.outages import Outages
 from status.views import summary_of
 from status.watch import LOOK_BACK, Watch
 
@@ -61,7 +62,7 @@ class ChangeFeed:
         self._per_account: Counter[UUID] = Counter()
         self._watch = Watch()
         self._epoch = secrets.token_hex(4)
-        self._unavailable: str | None = None
+        self.outages = Outages(self._listeners)
         self._is_needed = asyncio.Event()
         self._begins = asyncio.Lock()
         self._catching_up = asyncio.Semaphore(2)
@@ -98,6 +99,7 @@ class ChangeFeed:
             if last_event_id:
                 await self._tell_missed(listener, last_event_id)
             listener.notify("ready", event_id=self._event_id)
+            self.outages.tell(listener)
             yield listener
         finally:
             self._listeners.discard(listener)
@@ -112,11 +114,11 @@ class ChangeFeed:
             started = time.monotonic()
             try:
                 await self._poll()
-                self._tell_availability(None)
+                self.outages.note("postgres", None)
                 pause_s = _INTERVAL_S
             except (DatabaseUnavailable, SQLAlchemyError) as error:
                 _log.warning("No changes can be told for now: %s", error)
-                self._tell_availability("The database does not answer for now.")
+                self.outages.note("postgres", "The database does not answer for now.")
                 pause_s = _PAUSE_S
             self.poll_s = time.monotonic() - started
             self._tidy()
@@ -199,15 +201,6 @@ class ChangeFeed:
                 return None
             account = listener.scope.client_account_id
             return [self._change_of(row) for row in await read_summaries(db, [account], flow_ids=flow_ids)]
-
-    def _tell_availability(self, unavailable: str | None) -> None:
-        if (unavailable is None) != (self._unavailable is None):
-            for listener in self._listeners:
-                if unavailable is None:
-                    listener.notify("available")
-                else:
-                    listener.notify("unavailable", detail=unavailable)
-        self._unavailable = unavailable
 
     def _tidy(self) -> None:
         if time.monotonic() > self._tidied_at + _TIDY_INTERVAL_S:

@@ -1,17 +1,16 @@
 """What one API process holds: its database connections, its Redis, its poller, its limits."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from repository.database import make_engine, session_factory
-from repository.redis_link import RedisLink
+from repository.redis_link import RedisLink, RedisUnavailable
 from repository.settings import DatabaseSettings, RedisSettings
 from status.changes import ChangeFeed
 from status.limits import RateLimit
@@ -19,6 +18,8 @@ from status.metrics import RequestMetrics
 from status.settings import StatusSettings
 from status.signin_codes import SignInCodes
 from tasks.enqueue import QueueSettings
+
+_REDIS_INTERVAL_S: Final = 2.0
 
 
 class StatusService:
@@ -51,16 +52,26 @@ class StatusService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let the poller run."""
-        poller = asyncio.create_task(self.changes.run())
+        """Let what goes on beside the requests run: looking for changes, and whether Redis is there."""
+        tasks = [asyncio.create_task(self.changes.run()), asyncio.create_task(self._watch_redis())]
         try:
             yield
         finally:
-            poller.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await poller
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.redis.close()
             await self.engine.dispose()
+
+    async def _watch_redis(self) -> None:
+        while True:
+            if self.changes.open_streams:
+                try:
+                    await self.redis.ask(lambda redis: redis.ping())
+                    self.changes.outages.note("redis", None)
+                except RedisUnavailable:
+                    self.changes.outages.note("redis", "Redis does not answer, so news may come late.")
+            await asyncio.sleep(_REDIS_INTERVAL_S)
 
 
 @asynccontextmanager

@@ -261,3 +261,23 @@ def test_the_page_says_that_postgres_is_away_and_recovers(
     for one in (page, late):
         expect(one.get_by_role("row", name="data cleansing")).to_be_visible(timeout=20_000)
     open_page.problems.clear()  # type: ignore[attr-defined]  # the browser notes the 503
+
+
+def test_the_page_says_that_redis_is_away_and_goes_on(
+    open_page: OpenPage,
+    do: Do,
+    context: FlowContext,
+    servers: tuple[EmbeddedPostgres, EmbeddedRedis],
+) -> None:
+    flow_id = told_flow(do, context, told("data_import", "processing"))
+    page = open_page(f"/flows/{flow_id}")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    servers[1].stop()
+    try:
+        expect(page.get_by_role("status")).to_contain_text("Redis does not answer", timeout=15_000)
+        do(lambda sessions: report(sessions, context, flow_id, told("data_cleansing", "processing")))
+        expect(page.get_by_role("row", name="data cleansing")).to_be_visible()
+        expect(page.get_by_role("status")).to_contain_text("Redis does not answer")
+    finally:
+        servers[1].start()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=15_000)

@@ -4,6 +4,7 @@
 const LEAST_PAUSE_MS = 1000;
 const RETRY_MS = 5000;
 const state = document.getElementById("link-state");
+const away = new Map(); // What each server that is away means, in a sentence.
 let timer = null;
 let lastLoad = 0;
 
@@ -11,6 +12,12 @@ function say(name, text) {
   if (!state || state.dataset.state === name && state.textContent === text) return;
   state.dataset.state = name;
   state.textContent = text;
+}
+
+function sayHowItIs(news = "") {
+  if (away.has("postgres")) say("away", away.get("postgres"));
+  else if (away.size) say("late", [...away.values()].join(" "));
+  else say("live", news ? `Live: now ${news}` : "Live");
 }
 
 function schedule() {
@@ -47,14 +54,19 @@ function takeOver(fresh) {
   shown.replaceWith(document.adoptNode(fresh));
   const again = owner && document.getElementById(owner.id);
   (again?.matches("a, button") ? again : again?.querySelector("summary"))?.focus({ preventScroll: true });
-  say("live", isNews ? `Live: now ${fresh.dataset.status}` : "Live");
+  sayHowItIs(isNews ? fresh.dataset.status : "");
 }
 
 function follow(address) {
   const source = new EventSource(address);
   for (const name of ["flow", "ready", "reset", "available"]) source.addEventListener(name, () => schedule());
-  source.addEventListener("ready", () => say("live", "Live"));
-  source.addEventListener("unavailable", (event) => say("away", JSON.parse(event.data).detail));
+  source.addEventListener("ready", () => { away.clear(); sayHowItIs(); });
+  source.addEventListener("unavailable", (event) => {
+    const { server, detail } = JSON.parse(event.data);
+    away.set(server, detail);
+    sayHowItIs();
+  });
+  source.addEventListener("available", (event) => { away.delete(JSON.parse(event.data).server); sayHowItIs(); });
   source.addEventListener("expired", () => { source.close(); location.reload(); });
   source.onerror = () => {
     say("away", "Not connected; trying again.");

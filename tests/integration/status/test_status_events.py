@@ -165,6 +165,28 @@ async def test_listeners_are_told_that_postgres_is_away_and_back(
     await engine.dispose()
 
 
+async def test_listeners_are_told_that_redis_is_away_and_back_also_those_who_come_meanwhile(
+    tmp_path: Path,
+    own_redis: EmbeddedRedis,
+    site_and_database: tuple[StatusSite, str],
+    sessions: Sessions,
+    context: FlowContext,
+) -> None:
+    flow_id = await flow_of(sessions, context)
+    with StatusSite(tmp_path, database_url=site_and_database[1], redis_url=own_redis.url) as own:
+        async with own.client(context) as client, event_reader(client) as reader:
+            await asyncio.to_thread(own_redis.stop)
+            told = await reader.next("unavailable")
+            assert told.data["server"] == "redis"
+            assert "Redis does not answer" in told.data["detail"]
+            async with event_reader(client) as late:
+                assert (await late.next("unavailable")).data == told.data
+            await report(sessions, context, flow_id, _RETRIED)
+            await reader.flow(flow_id)
+            await asyncio.to_thread(own_redis.start)
+            assert (await reader.next("available")).data == {"server": "redis"}
+
+
 def change_of(number: int) -> Change:
     summary: Any = SimpleNamespace(flow_id=uuid4(), engagement_id=uuid4())
     return Change(number, str(number), summary, uuid4(), b"event: flow\n\n")
