@@ -77,12 +77,12 @@ class Listener:
         if len(self._pending) > self._most_pending:
             self.cut()
 
-    def notify(self, event: str, *, event_id: str = "", detail: str = "") -> None:
-        """Tell something that is about no flow."""
+    def notify(self, event: str, *, event_id: str = "", server: str = "", detail: str = "") -> None:
+        """Tell something that is about no flow; `server` is what it is about instead."""
         if self._is_cut:
             return
         head = f"id: {event_id}\n" if event_id else ""
-        data = json.dumps({"detail": detail} if detail else {})
+        data = json.dumps({key: text for key, text in (("server", server), ("detail", detail)) if text})
         self._notices.append(Notice(event, detail, f"{head}event: {event}\ndata: {data}\n\n".encode()))
         self._wake.set()
         if len(self._notices) > self._most_pending:

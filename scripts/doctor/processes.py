@@ -1,6 +1,7 @@
 """Whether beat and workers live, and what waits for them."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -8,10 +9,11 @@ from repository.redis_link import RedisLink, RedisUnavailable
 from repository.settings import RedisSettings
 from repository.worker_gauges import WorkerGauges, read_gauges
 from scripts.broker import dead_letters
-from tasks.enqueue import BrokerUnavailable
+from tasks.enqueue import BrokerUnavailable, QueueSettings, queue_lengths
 from tasks.findings import Finding
 from tasks.health import STALE_AFTER_S, life_of
 from tasks.heartbeats import BEAT
+from tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE
 
 #: More waiting batches than that are a backlog.
 MOST_WAITING: Final = 1_000
@@ -28,7 +30,7 @@ def look_at_processes() -> list[Finding]:
     return [
         beat_finding(gauges),
         worker_finding(gauges),
-        queue_finding(gauges),
+        *_queues(gauges),
         lag_finding(gauges),
         *_dead(),
     ]
@@ -52,9 +54,9 @@ def worker_finding(gauges: WorkerGauges) -> Finding:
     return Finding("workers")
 
 
-def queue_finding(gauges: WorkerGauges) -> Finding:
-    """Return whether the queues are short and no batch waits for its flow; RabbitMQ's are not seen."""
-    waiting = gauges.queues["enrichment"] + gauges.queues["backfill"]
+def queue_finding(gauges: WorkerGauges, lengths: Mapping[str, int]) -> Finding:
+    """Return whether the queues, by their lengths, are short and no batch waits for its flow."""
+    waiting = lengths[ENRICHMENT_QUEUE] + lengths[BACKFILL_QUEUE]
     if waiting > MOST_WAITING:
         found = f"{waiting} messages wait in the queues"
         return Finding("queue length", "problem", found, "start more workers")
@@ -93,6 +95,13 @@ def _dead() -> list[Finding]:
     found = f"{count} dead letters wait for a decision"
     advice = "look with `flowctl dead list`, then `flowctl dead replay` or `flowctl dead drop`"
     return [Finding("dead letters", "problem", found, advice)]
+
+
+def _queues(gauges: WorkerGauges) -> list[Finding]:
+    try:
+        return [queue_finding(gauges, queue_lengths(QueueSettings()))]
+    except BrokerUnavailable:
+        return []  # As the broker's own findings say.
 
 
 async def _gauges() -> WorkerGauges:

@@ -19,6 +19,7 @@ from tasks.enqueue import Publisher
 from tasks.heartbeats import write_heartbeat
 from tasks.queues import KEY_PREFIX
 from tasks.settings import QueueSettings
+from tasks.signs import leave_sign
 from tracker.segments import Segment, encode_record
 
 MASTER = "migration.crewai_flow_state_extensions"
@@ -251,7 +252,7 @@ def test_a_dead_beat_and_a_dead_worker_are_named(examined, redis):
 
 
 def test_a_worker_that_went_silent_beside_others_is_a_note(examined, redis):
-    redis.set(f"{KEY_PREFIX}heartbeat:celery@there", time.time() - 600)
+    leave_sign(redis, "heartbeat:celery@there", str(time.time() - 600), kept_s=3_600)
     check(examined, "note", "workers", "celery@there")
 
 

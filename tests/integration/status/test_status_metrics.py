@@ -10,7 +10,8 @@ from kombu import Connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from domain import FlowContext
-from tasks.counters import BOUNDS, Counters
+from repository.worker_gauges import HISTOGRAM_BOUNDS
+from tasks.counters import Counters
 from tasks.enqueue import ConfirmationInbox, QueueSettings
 from tasks.heartbeats import write_heartbeat
 from tasks.queues import queue as queue_of
@@ -64,7 +65,7 @@ def test_metrics_tell_what_workers_counted(site: StatusSite, broker: redis.Redis
     assert buckets == [1, 3, 4]
     assert told["enrichment_lag_seconds_count",] == 4
     assert told["enrichment_lag_seconds_sum",] == pytest.approx(5_000.41)
-    assert {f"enrichment_{name}_count" for name in BOUNDS} <= {name for name, *_ in told}
+    assert {f"enrichment_{name}_count" for name in HISTOGRAM_BOUNDS} <= {name for name, *_ in told}
 
 
 def test_metrics_tell_what_waits_and_who_lives(site: StatusSite, broker: redis.Redis) -> None:
