@@ -22,6 +22,7 @@ _ON_REDIS = {
     "socket_keepalive": True,
     "health_check_interval": 10,  # a half-open connection is noticed in 21 s, not in 51 s
     "max_retries": 0,  # whoever publishes has its own back-off
+    "queue_order_strategy": "priority",  # in the order of task_queues: live events before a backfill
 }
 _ON_RABBITMQ = {
     "confirm_publish": True,  # a dead letter is kept once RabbitMQ says so

@@ -1,6 +1,6 @@
 """What a child row proves of its flow: no more than it holds, and nothing of its heavy data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -195,10 +195,17 @@ def _times(child: ChildFlow) -> Iterator[FoundTime]:
             (part.legacy, (*_ENDS, "updated_at"), f"{part.name}.legacy_data"),
         ):
             started_at = parse_time(holder.get("started_at"))
-            ended = next(((at, end) for end in ends if (at := parse_time(holder.get(end)))), None)
+            ended = _end(holder, ends) if started_at else None
             if started_at and ended and ended[0] > started_at:
                 evidence = f"crewai_state_data.{path}.started_at..{ended[1]}"
                 found.setdefault(part.phase, FoundTime(part.phase, started_at, ended[0], evidence))
     starts = [time.started_at for time in found.values()]
     # A start that several sections share is that of the flow, and tells no phase's time.
     yield from (time for time in found.values() if starts.count(time.started_at) == 1)
+
+
+def _end(holder: JsonMap, names: Sequence[str]) -> tuple[datetime, str] | None:
+    for name in names:
+        if at := parse_time(holder.get(name)):
+            return at, name
+    return None

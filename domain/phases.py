@@ -40,10 +40,12 @@ PHASE_ALIASES: Final[dict[str, str]] = {
 }
 
 
+_CANONICAL: Final = {phase: phase for phase in PHASES} | PHASE_ALIASES
+
+
 def canonical_phase(name: str) -> str | None:
     """Return the canonical name of a discovery phase, or None when the name is not one of them."""
-    word = name.strip().lower()
-    return word if word in PHASE_PROGRESS else PHASE_ALIASES.get(word)
+    return _CANONICAL.get(name) or _CANONICAL.get(name.strip().lower())
 
 
 def phase_order(name: str) -> int:

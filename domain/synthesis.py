@@ -7,8 +7,9 @@ reported. When it happened stands under `time`, as a time or as "unknown". See d
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha1
 from typing import Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from domain.clock import clock, from_microseconds, to_microseconds
 from domain.events import (
@@ -29,7 +30,7 @@ SOURCE: Final = "backfill"
 SNAPSHOT_KEY: Final = "progress_snapshot"
 
 # Any UUID will do, so long as it stays the same.
-_EVENT_IDS: Final = UUID("2e6a2f0e-5c0b-4d2c-9a53-6b1f3a2d7c41")
+_EVENT_IDS: Final = UUID("2e6a2f0e-5c0b-4d2c-9a53-6b1f3a2d7c41").bytes
 
 # Fifty years: snapshots keep the order of their child's versions, and stay older than any report.
 _SNAPSHOT_SHIFT_US: Final = 50 * 365 * 86_400 * 1_000_000
@@ -88,8 +89,9 @@ def plan_backfill(evidence: Evidence, standing: Standing, *, repair_status: bool
     ]
     if repair_status and evidence.is_finished and standing.flow_status in ACTIVE_STATUSES:
         events.append(_completion(evidence, standing))
-    fresh = tuple(event for event in events if str(event.event_id) not in standing.synthesised)
-    return Plan(standing, evidence.version, fresh, _times(evidence, standing))
+    if known := standing.synthesised:
+        events = [event for event in events if str(event.event_id) not in known]
+    return Plan(standing, evidence.version, tuple(events), _times(evidence, standing))
 
 
 def _transitions(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
@@ -230,7 +232,9 @@ def _origin(proof: str, at: datetime | None) -> dict[str, str]:
 
 
 def _event_id(standing: Standing, what: str) -> UUID:
-    return uuid5(_EVENT_IDS, f"{standing.flow_id} {what}")
+    # As uuid5 does it, in half the time.
+    name = f"{standing.flow_id} {what}".encode()
+    return UUID(bytes=sha1(_EVENT_IDS + name, usedforsecurity=False).digest()[:16], version=5)
 
 
 def _made(kind: type[AnyEvent], standing: Standing, what: str, at: datetime, **fields: Any) -> AnyEvent:

@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import RowMapping
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.child_flow import SECTION_PHASES, ChildFlow
+from domain.child_flow import MAIN_COLUMNS, SECTION_PHASES, ChildFlow
 from domain.evidence import COUNTED_NAMES
 from domain.synthesis import SOURCE, Plan, Standing
 from domain.tenant import FlowContext, flow_context
@@ -23,6 +23,9 @@ _RULES: Final = "1."
 
 # Any number will do, so long as nobody else in the database locks the same one.
 _LOCK: Final = 0x6261636B66696C6C
+
+# In the order of read_backfill.sql.
+_COMPLETED_COLUMNS: Final = (MAIN_COLUMNS[0], "data_validation_completed", *MAIN_COLUMNS[1:])
 
 _LAST_ID: Final = UUID(int=2**128 - 1)
 
@@ -110,8 +113,8 @@ async def read_pairs(session: AsyncSession, flow_ids: Sequence[UUID], scope: Sco
     async with translated_errors():
         rows = await session.execute(statement("read_backfill"), arguments)
     pairs: dict[UUID, list[Pair]] = {}
-    for row in rows.mappings():
-        pairs.setdefault(row["flow_id"], []).append(Pair(_standing(row), _child(row)))
+    for row in rows:
+        pairs.setdefault(row.flow_id, []).append(Pair(_standing(row), _child(row)))
     return pairs
 
 
@@ -136,17 +139,17 @@ def _note(plan: Plan) -> Mapping[str, object]:
     }
 
 
-def _standing(row: RowMapping) -> Standing:
+def _standing(row: Row[Any]) -> Standing:
     return Standing(
-        flow_id=row["flow_id"],
-        context=_context(row["client_account_id"], row["engagement_id"]),
-        flow_status=row["flow_status"],
-        current_phase=row["standing_phase"],
-        live_phases=frozenset(row["live_phases"]),
-        live_error_phases=frozenset(row["live_error_phases"]),
-        timed_phases=frozenset(row["timed_phases"]),
-        synthesised=frozenset(row["synthesised"]),
-        stamps=row["stamps"],
+        flow_id=row.flow_id,
+        context=_context(row.client_account_id, row.engagement_id),
+        flow_status=row.flow_status,
+        current_phase=row.standing_phase,
+        live_phases=frozenset(row.live_phases),
+        live_error_phases=frozenset(row.live_error_phases),
+        timed_phases=frozenset(row.timed_phases),
+        synthesised=frozenset(row.synthesised),
+        stamps=row.stamps,
     )
 
 
@@ -155,17 +158,17 @@ def _context(client_account_id: UUID, engagement_id: UUID) -> FlowContext:
     return flow_context(client_account_id, engagement_id, SOURCE)
 
 
-def _child(row: RowMapping) -> ChildFlow:
+def _child(row: Row[Any]) -> ChildFlow:
     return ChildFlow(
-        flow_id=row["child_flow_id"],
-        version=row["version"],
-        status=row["status"],
-        completed=row["completed"],
-        progress=row["progress_percentage"],
-        current_phase=row["current_phase"],
-        phases_completed=row["phases_completed"],
-        document=row["document"],
-        error=row["error"],
-        updated_at=row["updated_at"],
-        completed_at=row["completed_at"],
+        flow_id=row.child_flow_id,
+        version=row.version,
+        status=row.status,
+        completed=dict(zip(_COMPLETED_COLUMNS, row.completed, strict=True)),
+        progress=row.progress_percentage,
+        current_phase=row.current_phase,
+        phases_completed=row.phases_completed,
+        document=row.document,
+        error=row.error or {},
+        updated_at=row.updated_at,
+        completed_at=row.completed_at,
     )

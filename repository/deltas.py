@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -74,9 +75,8 @@ class Delta:
         """Return what names the row: the flow and its tenant."""
         return (self.flow_id, self.client_account_id, self.engagement_id)
 
-    def add(self, event: AnyEvent) -> None:  # noqa: C901 - one case per kind
-        """Take one more event in; events come in the order of their stamps."""
-        stamp = event.stamp
+    def add(self, event: AnyEvent, stamp: str) -> None:  # noqa: C901 - one case per kind
+        """Take one more event in, with its stamp, in whose order events come."""
         match event:
             case PhaseTransitioned():
                 self.transitions.append(_transition(event))
@@ -142,11 +142,11 @@ def sum_up(events: Iterable[AnyEvent]) -> list[Delta]:
     """Return one delta per flow and tenant; an event that comes twice counts once."""
     deltas: dict[tuple[UUID, UUID, UUID], Delta] = {}
     unique = {event.event_id: event for event in events}
-    for event in sorted(unique.values(), key=lambda event: event.stamp):
+    for stamp, event in sorted(((event.stamp, event) for event in unique.values()), key=itemgetter(0)):
         key = (event.flow_id, event.client_account_id, event.engagement_id)
         if key not in deltas:
             deltas[key] = Delta(*key)
-        deltas[key].add(event)
+        deltas[key].add(event, stamp)
     return list(deltas.values())
 
 

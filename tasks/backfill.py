@@ -22,13 +22,12 @@ from tasks.backfill_settings import BackfillSettings
 from tasks.catching_up import SLICE, Manner, Report, catch_up
 from tasks.patience import Patience
 from tasks.queue_lengths import waiting
-from tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX
+from tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX
 from tasks.shown_arguments import shown_chunk
 from tasks.stopping import is_stopping
 from tasks.worker_loop import WorkerLoop, worker_loop
 
 RUN: Final = "backfill.run"
-APPLY_CHUNK: Final = "backfill.apply_chunk"
 
 #: Flows of one message: about a quarter of a second of work.
 CHUNK: Final = 200

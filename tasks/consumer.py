@@ -18,6 +18,7 @@ from tasks.dead_letters import DeadLetters, letter_about
 from tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
 from tasks.envelope import check_envelope, excerpt, limit_unpacking
 from tasks.refusals import MessageUnreadable, TaskUnknown
+from tasks.turns import Turns
 from tasks.worker_settings import WorkerSettings
 
 # What Celery raises over headers that no Celery writes.
@@ -45,6 +46,7 @@ class Consumer(CeleryConsumer):
         DatabaseSettings()
         RedisSettings()
         limit_unpacking()
+        self.turns = Turns()
         super().__init__(*args, **options)
         self._connection_errors: tuple[type[Exception], ...] = self.connection_errors  # type: ignore[attr-defined]
         self._counters = Counters()
@@ -61,6 +63,7 @@ class Consumer(CeleryConsumer):
             try:
                 check_envelope(message)
                 receive(message)
+                self.turns.note(self, message.headers["task"])
             except PermanentError as error:
                 self._refuse(message, error)
             except _MALFORMED as error:

@@ -13,6 +13,9 @@ from tasks.settings import QueueSettings
 #: The task that takes a batch of events.
 APPLY_EVENTS: Final = "enrichment.apply_events"
 
+#: The task that catches up some flows with their children.
+APPLY_CHUNK: Final = "backfill.apply_chunk"
+
 ENRICHMENT_QUEUE: Final = "enrichment"
 BACKFILL_QUEUE: Final = "backfill"
 DEAD_LETTER_QUEUE: Final = "enrichment.dead"

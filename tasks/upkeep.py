@@ -1,4 +1,4 @@
-"""What a worker does besides its tasks: it shows that it lives, and lets parked messages go on."""
+"""What a worker does besides its tasks: shows that it lives, frees parked messages, shares its time out."""
 
 import logging
 import time
@@ -18,6 +18,7 @@ from tasks.shown_arguments import NOTHING
 from tasks.stopping import is_stopping
 
 _RELEASE_INTERVAL_S: Final = 1.0
+_BALANCE_INTERVAL_S: Final = 0.05
 
 # These calls hold up the consumer, so a Redis that hangs is left alone for a while.
 _PAUSE_S: Final = 5.0
@@ -26,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Upkeep(StartStopStep):
-    """Two timers of the consumer, running while it consumes."""
+    """Three timers of the consumer, running while it consumes."""
 
     requires = (Tasks,)
 
@@ -43,6 +44,7 @@ class Upkeep(StartStopStep):
         self._entries = [
             repeat(INTERVAL_S, self._show_life, (consumer,)),
             repeat(_RELEASE_INTERVAL_S, self._release, (consumer,)),
+            repeat(_BALANCE_INTERVAL_S, consumer.turns.balance, (consumer,)),
         ]
         self._show_life(consumer)
 

@@ -23,6 +23,7 @@ from tasks.counters import read_counters
 from tasks.dead_letters import EVERY_LETTER, DeadLetter, DeadLetters, Selection
 from tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
 from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, transport_options
+from tasks.queues import queue as declared_queue
 from tests.eventually import eventually
 from tracker.segments import flow_ids_in
 
@@ -105,13 +106,16 @@ class Workplace:
         self.publisher.publish(batch)
         return batch.batch_id
 
-    def send_task(self, name: str, *args: Any, task_id: str | None = None, **kwargs: Any) -> str:
+    def send_task(
+        self, name: str, *args: Any, task_id: str | None = None, queue: str = ENRICHMENT_QUEUE, **kwargs: Any
+    ) -> str:
         """Send a task as a program that knows no more than the broker and the queue; return its id."""
         stranger = Celery("stranger", broker=self.settings.broker_url, set_as_current=False)
         stranger.conf.broker_transport_options = transport_options(self.settings)
         with stranger.connection_for_write() as connection:
+            declared = declared_queue(queue, self.settings.broker_url)
             sent = stranger.send_task(
-                name, args, kwargs, task_id=task_id, connection=connection, queue=ENRICHMENT_QUEUE
+                name, args, kwargs, task_id=task_id, connection=connection, queue=declared
             )
         return str(sent.id)
 

@@ -41,21 +41,23 @@ cross join lateral (
         child.updated_at,
         child.completed_at,
         child.crewai_state_data,
-        jsonb_build_object(
-            'data_import_completed', child.data_import_completed,
-            'data_validation_completed', data_validation_completed,
-            'field_mapping_completed', child.field_mapping_completed,
-            'data_cleansing_completed', child.data_cleansing_completed,
-            'asset_inventory_completed', child.asset_inventory_completed,
-            'dependency_analysis_completed', child.dependency_analysis_completed,
-            'tech_debt_assessment_completed', child.tech_debt_assessment_completed
-        ) as completed,
+        array[
+            child.data_import_completed,
+            data_validation_completed,
+            child.field_mapping_completed,
+            child.data_cleansing_completed,
+            child.asset_inventory_completed,
+            child.dependency_analysis_completed,
+            child.tech_debt_assessment_completed
+        ] as completed,
         case when pg_column_size(child.phases_completed) <= 8192 then child.phases_completed end as phases_completed,
-        jsonb_build_object(
-            'message', left(child.error_message, 4000),
-            'phase', child.error_phase,
-            'details', case when pg_column_size(child.error_details) <= 8192 then child.error_details end
-        ) as error
+        case
+            when coalesce(child.error_message, child.error_phase, child.error_details::text) is not null then jsonb_build_object(
+                'message', left(child.error_message, 4000),
+                'phase', child.error_phase,
+                'details', case when pg_column_size(child.error_details) <= 8192 then child.error_details end
+            )
+        end as error
     from migration.discovery_flows as child
     where
         (child.master_flow_id = flow.flow_id or (child.flow_id = flow.flow_id and child.master_flow_id is null))

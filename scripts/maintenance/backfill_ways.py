@@ -15,6 +15,7 @@ from repository.backfill_reads import Scope
 from tasks.backfill import Chunk, chunks_of, report_key
 from tasks.catching_up import SLICE, Manner, Report, catch_up
 from tasks.enqueue import BrokerUnavailable
+from tasks.worker_loop import spare_collector
 
 #: How long to wait for a Postgres that restarts, or for workers that report nothing.
 PATIENCE_S: Final = 60.0
@@ -46,6 +47,7 @@ class Direct:
         self._sessions = sessions
         self._scope = scope
         self._manner = manner
+        spare_collector()
 
     async def reports(self, pages: Pages) -> AsyncIterator[Report]:
         """Catch up these flows; a Postgres that restarts is waited for."""
