@@ -113,7 +113,8 @@ class Workplace:
         stranger = Celery("stranger", broker=self.settings.broker_url, set_as_current=False)
         stranger.conf.broker_transport_options = transport_options(self.settings)
         with stranger.connection_for_write() as connection:
-            declared = declared_queue(queue, self.settings.broker_url)
+            # A Queue is as good as its name, and brings its arguments for RabbitMQ.
+            declared: Any = declared_queue(queue, self.settings.broker_url)
             sent = stranger.send_task(
                 name, args, kwargs, task_id=task_id, connection=connection, queue=declared
             )
