@@ -26,7 +26,8 @@ def kill_a_frozen_worker(run: Run) -> None:
     """Kill a worker as a thrashing host would: what Redis gave it meanwhile, it has not noted as held."""
     worker, other = run.shuffled(run.crew.workers)
     with run.fault("frozen worker killed", within_s=START_TIMEOUT_S):
-        eventually(lambda: _is_frozen_while_it_waits(run, worker), timeout_s=60)
+        # Only once all is done that was sent again after the kills before.
+        eventually(lambda: _is_frozen_while_it_waits(run, worker), timeout_s=120)
         other.wait_until_it_consumes(messages=10)
         worker.process.kill()
         worker.start()

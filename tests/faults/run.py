@@ -92,7 +92,7 @@ class Run:
 
     def deliver(self) -> None:
         """Report enough, and wait until every event is confirmed and every copy of it merged."""
-        eventually(lambda: self.orchestrators.accepted >= self.scale.events, timeout_s=120, interval_s=0.1)
+        eventually(lambda: self.orchestrators.accepted >= self.scale.events, timeout_s=240, interval_s=0.1)
         self.orchestrators.stop_reporting()
         eventually(self._is_delivered, timeout_s=_DELIVERY_TIMEOUT_S, interval_s=0.1)
         self.drain()
