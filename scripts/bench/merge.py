@@ -32,6 +32,7 @@ from repository.tables import CrewAIFlowStateExtensions, create_tables
 from scripts.bench.merge_growth import bloat, cost_of_age
 from scripts.bench.merge_load import Workload, fill
 from scripts.embedded import EmbeddedPostgres
+from tasks.worker_loop import spare_collector
 
 _BATCH = 500
 
@@ -140,6 +141,7 @@ def main(
     database_url: str = typer.Option("", envvar="DATABASE_URL", help="a server to use instead of an own one"),
 ) -> None:
     """Compare the merge with its baselines."""
+    spare_collector()  # As a worker does.
     with ExitStack() as stack:
         if not database_url:
             folder = Path(stack.enter_context(TemporaryDirectory()))
