@@ -55,7 +55,7 @@ class WorkerGauges:
 
 async def read_gauges(link: RedisLink) -> WorkerGauges:
     """Return what Redis holds now; raises RedisUnavailable when it does not answer."""
-    fields, unacknowledged, parked, _, names = await link.ask(_ask_numbers)
+    fields, unacknowledged, parked, names = await link.ask(_ask_numbers)
     signs = await _read_signs(link, [name.decode() for name in names])
     now = time.time()
     return WorkerGauges(
@@ -77,7 +77,6 @@ async def _ask_numbers(redis: Redis) -> list[Any]:
     pipeline.hgetall(f"{_PREFIX}counters")
     pipeline.hlen(f"{_PREFIX}unacked")
     pipeline.zcard(f"{_PREFIX}parked")
-    pipeline.zremrangebyscore(f"{_PREFIX}signs", "-inf", oldest)
     pipeline.zrevrangebyscore(f"{_PREFIX}signs", newest, oldest, start=0, num=_MOST_SIGNS)
     answers: list[Any] = await pipeline.execute()
     return answers

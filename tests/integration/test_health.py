@@ -1,8 +1,9 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from celery import Celery
 
@@ -11,6 +12,7 @@ from domain.events import FlowRetried, new_event
 from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from tasks.heartbeats import heartbeat_age_s, write_heartbeat
 from tasks.queues import KEY_PREFIX, transport_options
+from tasks.signs import SIGNS_KEY
 from tests.eventually import eventually
 from tests.workplace import Workplace
 
@@ -135,6 +137,19 @@ def test_a_heartbeat_tells_its_age(make_workplace: Callable[..., Workplace]) -> 
     age_s = heartbeat_age_s(place.redis, "one@test")
     assert age_s is not None
     assert 0 <= age_s < 5
+
+
+def test_the_names_of_processes_long_gone_do_not_pile_up_in_redis(
+    make_workplace: Callable[..., Workplace],
+) -> None:
+    place = make_workplace()
+    place.redis.zadd(SIGNS_KEY, {"heartbeat:long-gone@test": time.time() - 3_700})
+    place.redis.zadd(SIGNS_KEY, {"heartbeat:silent@test": time.time() - 3_500})
+    write_heartbeat(place.redis, "one@test")
+    names: Any = place.redis.zrange(SIGNS_KEY, 0, -1)
+    assert names == ["heartbeat:silent@test", "heartbeat:one@test"]
+    left_s: Any = place.redis.ttl(SIGNS_KEY)
+    assert 0 < left_s <= 3_600
 
 
 def test_a_worker_that_ends_says_goodbye_and_a_killed_one_leaves_its_heartbeat(
