@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ EXTRAS = {
 }
 
 
-def run(*command: str | Path, folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
+def run(*command: object, folder: Path) -> str:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -55,7 +57,7 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def make_environment(wheel, tmp_path_factory):
+def make_environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """What makes an empty environment and installs the project with an extra, at the versions of the lock."""
     folder = tmp_path_factory.mktemp("environments")
 
