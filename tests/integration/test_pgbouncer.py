@@ -1,72 +1,26 @@
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import URL, make_url, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain import DatabaseUnavailable
 from repository.database import DatabaseSettings, make_engine, session_factory, translated_errors
 from repository.flow_state_store import PostgresFlowStateStore
 from repository.tables import create_tables
-from scripts.ports import free_port
-from scripts.processes import Leashed
-from tests.eventually import eventually
+from tests.pgbouncer import pgbouncer_before
 from tests.stores import TENANT, add_flow
 
 pytestmark = pytest.mark.anyio
 
-CONFIGURATION = """\
-[databases]
-flows = {server}
-
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 2
-{user}
-"""
-
-
-def server_of(url: URL) -> str:
-    parts = {
-        "host": url.host or url.query.get("host"),
-        "port": url.port,
-        "dbname": url.database,
-        "user": url.username,
-        "password": url.password,
-    }
-    return " ".join(f"{name}='{value}'" for name, value in parts.items() if value)
-
 
 @pytest.fixture
-def pgbouncer_url(
-    database_url: str, tmp_path: Path, debian_package: Callable[[str, str], Path]
-) -> Iterator[str]:
-    """A pgbouncer in transaction mode with two server connections."""
-    program, port = debian_package("pgbouncer", "pgbouncer"), free_port()
-    user = "user = nobody" if os.geteuid() == 0 else ""
-    configuration = tmp_path / "pgbouncer.ini"
-    server = server_of(make_url(database_url))
-    configuration.write_text(CONFIGURATION.format(server=server, port=port, user=user))
-    url = f"postgresql://anyone@127.0.0.1:{port}/flows"
-
-    def answers() -> bool:
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    with Leashed([program, configuration], log=tmp_path / "pgbouncer.log"):
-        eventually(answers)
+def pgbouncer_url(database_url: str, tmp_path: Path) -> Iterator[str]:
+    with pgbouncer_before(database_url, tmp_path) as url:
         yield url
 
 
