@@ -22,10 +22,18 @@ def test_that_is_skipped():
     pass
 """
 
+NEEDING_ENGINE = """
+from tests.engine import docker_engine
+
+def test_that_needs_an_engine():
+    with docker_engine():
+        pass
+"""
+
 
 @pytest.fixture
 def run(tmp_path):
-    """What runs three tests under an environment, and returns the exit code and what pytest said."""
+    """What runs the tests under an environment, and returns the exit code and what pytest said."""
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_needing.py").write_text(NEEDING_TEST)
 
@@ -53,6 +61,17 @@ def test_elsewhere_nothing_is_left_out_in_the_name_of_the_image(run):
     _, said = run()
     assert "left out in this image" not in said
     assert "apt install no-such-package" in said
+
+
+def test_what_needs_a_docker_engine_is_left_out_by_name_where_there_is_none_in_ci_too(run, tmp_path):
+    (tmp_path / "test_needing.py").write_text(NEEDING_ENGINE)
+    code, said = run(CI="1", DOCKER_HOST=f"unix://{tmp_path / 'no-engine'}")
+    assert code == 0
+    _, _, section = said.partition("left out on this machine")
+    assert "test_needing.py::test_that_needs_an_engine: needs a Docker engine." in section
+    code, said = run(TESTS_IN_IMAGE="1", DOCKER_HOST=f"unix://{tmp_path / 'no-engine'}")
+    assert code == 0
+    assert "left out in this image" in said
 
 
 def test_only_the_image_says_that_it_is_one():
