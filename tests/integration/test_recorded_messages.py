@@ -9,6 +9,7 @@ import pytest
 
 from domain.events import SCHEMA_VERSION, AnyEvent
 from domain.tenant import flow_context
+from tasks.dead_letters import Selection
 from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
 from tests.eventually import eventually
 from tests.workplace import Workplace
@@ -61,3 +62,7 @@ def test_an_event_of_a_later_version_is_kept_until_the_workers_know_it(workplace
     [letter] = eventually(lambda: [each for each in workplace.letters() if each.batch_id == batch_id])
     assert (letter.reason, letter.event) == ("invalid", event)
     assert "schema_version" in letter.error
+    with workplace.dead_letters() as letters:
+        assert workplace.replay(letters, Selection(reason="invalid", letter_id=letter.letter_id)) == 1
+    [again] = eventually(lambda: workplace.letters(Selection(letter_id=letter.letter_id)))
+    assert (again.event, again.attempts) == (event, 2)
