@@ -27,7 +27,7 @@ _HARDENED = {
 }
 
 
-class GuardedRedis(RedisContainer):
+class GuardedRedis(RedisContainer):  # type: ignore[misc]  # it has no types
     """A Redis with a password, as pytest-celery knows it."""
 
     password = secrets.token_urlsafe(24)

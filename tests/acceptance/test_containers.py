@@ -51,7 +51,7 @@ def reporting(yard, tmp_path):
             (orchestrator.folder / "enough").touch()
             assert orchestrator.wait(120) == 0, orchestrator.log.read_text()
         except AssertionError as error:
-            error.add_note(f"{orchestrator.log.read_text()}\n{yard.worker.logs()}")
+            error.add_note(f"{orchestrator.log.read_text()[-2000:]}\n{yard.worker.logs()[-2000:]}")
             raise
         finally:
             orchestrator.process.stop()
