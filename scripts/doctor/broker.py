@@ -75,7 +75,8 @@ def sharing_findings(keys: Iterable[str]) -> list[Finding]:
 
 
 def _known() -> set[str]:
-    return {*_OF_CELERY, ""}
+    # Celery binds our queues to its default exchange as well when a worker starts.
+    return {*_OF_CELERY, "", app.amqp.default_exchange.name}
 
 
 def _visibility_s() -> float:

@@ -17,9 +17,12 @@ from tasks.app import app
 from tasks.batch import Batch
 from tasks.enqueue import Publisher
 from tasks.heartbeats import write_heartbeat
-from tasks.queues import KEY_PREFIX
+from tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX, all_queues
 from tasks.settings import QueueSettings
 from tasks.signs import leave_sign
+from tests.eventually import eventually
+from tests.rabbitmq import RabbitMQ
+from tests.workplace import Workplace
 from tracker.segments import Segment, encode_record
 
 MASTER = "migration.crewai_flow_state_extensions"
@@ -233,12 +236,73 @@ def test_our_own_messages_are_no_other_application(examined, own_redis):
     assert "sharing" not in {finding["name"] for finding in examined()[1]}
 
 
+def test_our_own_live_worker_and_beat_are_no_other_application(examined, own_redis, database_url, tmp_path):
+    place = Workplace(tmp_path / "place", database_url=database_url, redis_url=own_redis.url)
+    place.redis.delete(f"{KEY_PREFIX}heartbeat:beat")
+    # Celery's own ways to talk among workers are ours too.
+    options = ["--concurrency=1", "--loglevel=INFO", "--hostname=busy@test"]
+    with place.celery("worker", *options), place.celery("beat", ENRICHMENT_BACKFILL_INTERVAL_S="1"):
+        eventually(lambda: place.is_ready("busy@test") and place.is_ready("beat"), timeout_s=60)
+        assert place.redis.exists(f"{KEY_PREFIX}_kombu.binding.enrichment")
+        assert "sharing" not in {finding["name"] for finding in examined()[1]}
+    place.remove()
+
+
 @pytest.mark.parametrize(("prefix", "level"), [("", "note"), ("theirs:", "note"), (KEY_PREFIX, "problem")])
 def test_another_application_on_the_same_database_is_named(examined, own_redis, prefix, level):
     with Connection(own_redis.url, transport_options={"global_keyprefix": prefix}) as connection:
         connection.SimpleQueue("theirs").put({"what": "ever"})
     words = ("Another", "visibility timeout") if level == "problem" else ("Another", "another database")
     check(examined, level, "sharing", *words)
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(server_folder, debian_package):
+    debian_package("rabbitmq-server", "rabbitmq-server")
+    with RabbitMQ(server_folder / "rabbitmq-doctor") as server:
+        yield server
+    server.remove()
+
+
+@pytest.fixture
+def channel(rabbitmq, monkeypatch):
+    """A channel to a RabbitMQ without queues that is our broker."""
+    monkeypatch.setenv("CELERY_BROKER_URL", rabbitmq.url)
+    with Connection(rabbitmq.url) as connection, connection.channel() as channel:
+        yield channel
+        for queue in all_queues(rabbitmq.url):
+            queue(channel).delete()
+
+
+def test_queues_that_no_worker_has_made_yet_are_a_note_and_are_not_made(examined, channel):
+    for _ in range(2):
+        found = [it for it in examined()[1] if it["name"] == "queues"]
+        assert {it["level"] for it in found} == {"note"}
+        # Whoever counts dead letters makes the queue that they would be in.
+        missing = {it["found"] for it in found}
+        assert {
+            f"The queue {name} is not there yet" for name in (ENRICHMENT_QUEUE, BACKFILL_QUEUE)
+        } <= missing
+
+
+def test_quorum_queues_as_a_worker_makes_them_are_well(examined, channel, rabbitmq):
+    for queue in all_queues(rabbitmq.url):
+        queue(channel).declare()
+    assert not {it["name"] for it in examined()[1]} & {"queues", "broker"}
+
+
+def test_a_classic_queue_of_the_same_name_is_named(examined, channel, rabbitmq):
+    enrichment, *others = all_queues(rabbitmq.url)
+    for queue in others:
+        queue(channel).declare()
+    classic = channel.queue_declare(enrichment.name, durable=True, auto_delete=False)
+    assert classic.queue == enrichment.name
+    check(examined, "problem", "queues", "The queue enrichment is no quorum queue", "empty and delete it")
+
+
+def test_a_rabbitmq_that_is_away_is_named(examined, monkeypatch):
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqp://guest:guest@127.0.0.1:1//")
+    check(examined, "away", "broker", "does not answer", "CELERY_BROKER_URL")
 
 
 # -- processes
