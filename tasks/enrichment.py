@@ -1,5 +1,6 @@
 """The task that takes a batch of events, and how every task here gives back what it cannot finish."""
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,6 +62,9 @@ def _given_back_on_failure() -> Iterator[None]:
     try:
         yield
     except TransientError as error:
+        # What failed attempts leave is cyclic, and a child that mostly waits would collect it only after
+        # minutes, when it has become many megabytes.
+        gc.collect()
         raise Reject(str(error), requeue=True) from error
     except Exception as error:
         # A mistake of ours. The attempts of the message are counted, so it does not come back for ever.

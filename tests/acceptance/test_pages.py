@@ -81,8 +81,8 @@ ELSEWHERE = {
     "./scripts/test": ("test_checks", "test_a_house_in_order_passes"),
     "./scripts/test --soak 30m": ("test_checks", "test_a_soak_is_of_the_faults_alone_and_on_both_brokers"),
     "./scripts/test tests/unit -k outbox": (
-        "test_killed_checks",
-        "test_nothing_is_left_when_the_checks_are_ended",
+        "test_pages",
+        "test_a_part_of_the_tests_is_chosen_as_the_page_says",
     ),
     "celery -A your_tasks worker": (
         "test_adoption",
