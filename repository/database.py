@@ -106,6 +106,7 @@ def _is_transient(error: DBAPIError) -> bool:
 def _connect_args(settings: DatabaseSettings, application_name: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "application_name": application_name,
+        "client_encoding": "utf8",  # else a database in SQL_ASCII gives bytes for text
         "connect_timeout": settings.connect_timeout_s,
         # A host that vanishes without a word is given up on: while it owes an acknowledgement
         # after tcp_user_timeout (milliseconds), while we wait for its answer by keepalives (seconds).

@@ -31,14 +31,20 @@ def fill_with_tables(url: str) -> None:
 
 
 @contextmanager
-def temporary_database(server_url: str, *, template: str = "template1") -> Iterator[str]:
-    """Give the URL of a new database like the template, and drop it afterwards."""
+def temporary_database(
+    server_url: str, *, template: str = "template1", encoding: str | None = None
+) -> Iterator[str]:
+    """Give the URL of a new database like the template, or empty in an encoding; drop it afterwards."""
     server = make_url(server_url)
     address = server.set(drivername="postgresql").render_as_string(hide_password=False)
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(address, autocommit=True) as connection:
-        create = sql.SQL("create database {} template {}")
-        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        create = sql.SQL("create database {} template {}").format(
+            sql.Identifier(name), sql.Identifier("template0" if encoding else template)
+        )
+        if encoding:
+            create += sql.SQL(" lc_collate 'C' lc_ctype 'C' encoding {}").format(encoding)
+        connection.execute(create)
         try:
             yield server.set(database=name).render_as_string(hide_password=False)
         finally:

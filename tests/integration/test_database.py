@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain import DatabaseUnavailable
 from repository.database import DatabaseSettings, make_engine, session_factory, translated_errors
+from repository.tables import create_tables
+from tests.databases import temporary_database
 
 pytestmark = pytest.mark.anyio
 
@@ -185,3 +187,15 @@ async def test_rows_stay_readable_after_a_commit(engine: AsyncEngine) -> None:
         db.add(row)
         await db.commit()
         assert row.flow_name == "f"
+
+
+async def test_a_database_without_an_encoding_gives_text_too(postgres_server: str) -> None:
+    with temporary_database(postgres_server, encoding="SQL_ASCII") as url:
+        engine = make_engine(DatabaseSettings(database_url=url))
+        await create_tables(engine)
+        async with engine.connect() as connection:
+            said = (
+                await connection.execute(text("select current_setting('server_encoding'), 'München'"))
+            ).one()
+        await engine.dispose()
+    assert said == ("SQL_ASCII", "München")
