@@ -33,6 +33,10 @@ def waiting(place: Workplace) -> int:
     return int(place.redis.llen(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}"))
 
 
+def held(place: Workplace) -> int:
+    return int(place.redis.hlen(f"{KEY_PREFIX}unacked"))
+
+
 def retries(place: Workplace, flow_id: UUID) -> int:
     return int(place.row(flow_id)["retry_count"])
 
@@ -139,7 +143,7 @@ def test_a_worker_that_stops_before_a_child_has_begun_waits_for_it(
     flow_id = place.new_flow(context)
     with place.worker() as worker:
         retry(place, context, flow_id)
-        eventually(lambda: retries(place, flow_id) == 1)
+        eventually(lambda: (retries(place, flow_id), held(place)) == (1, 0))
         send(children(worker.pid), signal.SIGSTOP)
         retry(place, context, flow_id)
         eventually(lambda: place.log.read_text().count("] received") == 2)
