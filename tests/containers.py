@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import psycopg
 from pytest_celery import CeleryTestBroker, CeleryTestWorker, CeleryWorkerContainer, RedisContainer
 
 from scripts.ports import free_port
+from tests.databases import is_answering
 from tests.eventually import eventually
 from tests.workplace import Workplace
 
@@ -127,13 +127,5 @@ def _postgres(run: _Runner) -> tuple[str, str]:
         image_of("postgres"), port=5432, host_port=port, user="postgres", environment=environment
     )
     outside = f"postgresql://flows:{password}@127.0.0.1:{port}/flows"
-
-    def answers() -> bool:
-        try:
-            psycopg.connect(outside, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    eventually(answers, timeout_s=60)
+    eventually(lambda: is_answering(outside), timeout_s=60)
     return f"postgresql+psycopg://flows:{password}@{container.short_id}/flows", outside

@@ -49,3 +49,12 @@ def temporary_database(
             yield server.set(database=name).render_as_string(hide_password=False)
         finally:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def is_answering(address: str) -> bool:
+    """Return whether a Postgres, or what stands before it, takes connections at this address of psycopg's."""
+    try:
+        psycopg.connect(address, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 from sqlalchemy import URL, make_url
 
 from scripts.ports import free_port
 from scripts.processes import Leashed
+from tests.databases import is_answering
 from tests.debian import installed_program
 from tests.eventually import eventually
 
@@ -38,7 +38,7 @@ def pgbouncer_before(database_url: str, folder: Path) -> Iterator[str]:
     configuration.write_text(_CONFIGURATION.format(server=server, port=port, user=user))
     url = f"postgresql://anyone@127.0.0.1:{port}/flows"
     with Leashed([program, configuration], log=folder / "pgbouncer.log"):
-        eventually(lambda: _answers(url))
+        eventually(lambda: is_answering(url))
         yield url
 
 
@@ -51,11 +51,3 @@ def _server_of(url: URL) -> str:
         "password": url.password,
     }
     return " ".join(f"{name}='{value}'" for name, value in parts.items() if value)
-
-
-def _answers(url: str) -> bool:
-    try:
-        psycopg.connect(url, connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return False
-    return True

@@ -237,15 +237,23 @@ def test_a_report_can_be_read_without_the_service(
     )
 
 
+@pytest.fixture
+def followed_flow(open_page: OpenPage, do: Do, context: FlowContext) -> tuple[UUID, Page]:
+    """A flow in its first phase, and a page that follows it."""
+    flow_id = told_flow(do, context, told("data_import", "processing"))
+    page = open_page(f"/flows/{flow_id}")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    return flow_id, page
+
+
 def test_the_page_says_that_postgres_is_away_and_recovers(
+    followed_flow: tuple[UUID, Page],
     open_page: OpenPage,
     do: Do,
     context: FlowContext,
     servers: tuple[EmbeddedPostgres, EmbeddedRedis],
 ) -> None:
-    flow_id = told_flow(do, context, told("data_import", "processing"))
-    page = open_page(f"/flows/{flow_id}")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    flow_id, page = followed_flow
     servers[0].stop()
     try:
         # The stream says the one, and a look at the flow the other, whichever comes first.
@@ -264,14 +272,12 @@ def test_the_page_says_that_postgres_is_away_and_recovers(
 
 
 def test_the_page_says_that_redis_is_away_and_goes_on(
-    open_page: OpenPage,
+    followed_flow: tuple[UUID, Page],
     do: Do,
     context: FlowContext,
     servers: tuple[EmbeddedPostgres, EmbeddedRedis],
 ) -> None:
-    flow_id = told_flow(do, context, told("data_import", "processing"))
-    page = open_page(f"/flows/{flow_id}")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    flow_id, page = followed_flow
     servers[1].stop()
     try:
         expect(page.get_by_role("status")).to_contain_text("Redis does not answer", timeout=15_000)
