@@ -29,7 +29,7 @@ from tasks.worker_loop import WorkerLoop, worker_loop
 
 RUN: Final = "backfill.run"
 
-#: Flows of one message: about a quarter of a second of work.
+#: Flows of one message: about a tenth of a second of work.
 CHUNK: Final = 200
 
 #: Why flows are skipped while the flag is off.

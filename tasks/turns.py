@@ -14,8 +14,8 @@ _LIVELY_S: Final = 2.0
 class Turns:
     """Whether a worker takes chunks of a backfill now; belongs to its consumer's thread.
 
-    A chunk keeps a child for a tenth of a second, in which it would take fifty live messages. So while
-    those come, the queue of the chunks is left alone as soon as half of the children work at some.
+    A chunk keeps a child for a tenth of a second, in which live messages would wait. So while those come,
+    the queue of the chunks is left alone as soon as half of the children work at some.
     """
 
     def __init__(self) -> None:
@@ -34,12 +34,16 @@ class Turns:
         queues, tasks = consumer.app.amqp.queues, consumer.task_consumer
         if BACKFILL_QUEUE not in queues.consume_from or tasks is None:
             return
-        if tasks.consuming_from(BACKFILL_QUEUE) and self._is_enough(consumer.pool.num_processes):
+        is_taking = tasks.consuming_from(BACKFILL_QUEUE)
+        is_enough = self._is_enough(consumer.pool.num_processes)
+        if is_taking and is_enough:
             tasks.cancel_by_queue(BACKFILL_QUEUE)
-        elif not tasks.consuming_from(BACKFILL_QUEUE) and not self._is_enough(consumer.pool.num_processes):
+        elif not is_taking and not is_enough:
             tasks.add_queue(queues[BACKFILL_QUEUE])
             tasks.consume()
 
     def _is_enough(self, children: int) -> bool:
-        chunks = sum(request.name == APPLY_CHUNK for request in tuple(state.reserved_requests))
-        return time.monotonic() < self._lively_until and chunks >= max(1, children // 2)
+        if time.monotonic() >= self._lively_until:
+            return False
+        chunks: int = sum(request.name == APPLY_CHUNK for request in tuple(state.reserved_requests))
+        return chunks >= max(1, children // 2)
