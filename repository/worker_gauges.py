@@ -14,8 +14,6 @@ _PREFIX: Final = "enrichment:"
 _HEARTBEAT: Final = "heartbeat:"
 _OUTBOX: Final = "outbox:"
 
-#: As `tasks/signs.py` says; nothing is kept for longer.
-_SIGNS_KEPT_S: Final = 3_600
 _MOST_SIGNS: Final = 10_000
 
 
@@ -72,12 +70,11 @@ async def read_gauges(link: RedisLink) -> WorkerGauges:
 
 
 async def _ask_numbers(redis: Redis) -> list[Any]:
-    newest, oldest = "+inf", time.time() - _SIGNS_KEPT_S
     pipeline = redis.pipeline(transaction=False)
     pipeline.hgetall(f"{_PREFIX}counters")
     pipeline.hlen(f"{_PREFIX}unacked")
     pipeline.zcard(f"{_PREFIX}parked")
-    pipeline.zrevrangebyscore(f"{_PREFIX}signs", newest, oldest, start=0, num=_MOST_SIGNS)
+    pipeline.zrevrange(f"{_PREFIX}signs", 0, _MOST_SIGNS - 1)
     answers: list[Any] = await pipeline.execute()
     return answers
 
@@ -85,6 +82,7 @@ async def _ask_numbers(redis: Redis) -> list[Any]:
 async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
     if not names:
         return {}
+    # Names stay for a while after what they stand for: see `tasks/signs.py`.
     values: list[Any] = await link.ask(lambda redis: redis.mget([f"{_PREFIX}{name}" for name in names]))
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 

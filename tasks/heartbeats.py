@@ -6,19 +6,17 @@ from typing import Any, Final
 from redis import Redis
 
 from tasks.queues import KEY_PREFIX
-from tasks.signs import leave_sign
+from tasks.signs import LONGEST_S, leave_sign
 
 BEAT: Final = "beat"
 
 #: How often a process shows that it lives.
 INTERVAL_S: Final = 5.0
 
-_KEPT_S: Final = 3600
-
 
 def write_heartbeat(redis: "Redis", name: str) -> None:
     """Note that the process of this name lives; a worker's is its `name@host`; a `RedisError` passes."""
-    leave_sign(redis, f"heartbeat:{name}", f"{time.time():.3f}", kept_s=_KEPT_S)
+    leave_sign(redis, f"heartbeat:{name}", f"{time.time():.3f}", kept_s=LONGEST_S)
 
 
 def heartbeat_age_s(redis: "Redis", name: str) -> float | None:

@@ -11,7 +11,7 @@ from tasks.queues import KEY_PREFIX
 SIGNS_KEY: Final = f"{KEY_PREFIX}signs"
 
 #: No sign is kept for longer, nor its name, or the names of all processes there ever were would pile up.
-_LONGEST_S: Final = 3_600
+LONGEST_S: Final = 3_600
 
 
 def leave_sign(redis: "Redis", name: str, value: str, *, kept_s: int) -> None:
@@ -20,6 +20,6 @@ def leave_sign(redis: "Redis", name: str, value: str, *, kept_s: int) -> None:
     pipeline: Any = redis.pipeline(transaction=False)
     pipeline.set(f"{KEY_PREFIX}{name}", value, ex=kept_s)
     pipeline.zadd(SIGNS_KEY, {name: now})
-    pipeline.zremrangebyscore(SIGNS_KEY, "-inf", now - _LONGEST_S)
-    pipeline.expire(SIGNS_KEY, _LONGEST_S)
+    pipeline.zremrangebyscore(SIGNS_KEY, "-inf", now - LONGEST_S)
+    pipeline.expire(SIGNS_KEY, LONGEST_S)
     pipeline.execute()
