@@ -18,10 +18,16 @@ LINTERS: Mapping[str, Sequence[str]] = {
     "Types": ["mypy"],
     "Import contracts": ["lint-imports", "--no-logo"],
 }
-# What measures has the machine to itself, and so have the faults; --soak 30m lets those alone run for longer.
+# What measures has the machine to itself, and so have the browser and the faults; --soak 30m lets the
+# faults alone run for longer.
 TESTS: Mapping[str, Sequence[str]] = {
-    "Tests, two at a time": ["pytest", "--numprocesses=2", "-m", "(unit or integration) and not alone"],
-    "Tests, one at a time": ["pytest", "-m", "acceptance or browser or alone"],
+    "Tests, two at a time": [
+        "pytest",
+        "--numprocesses=2",
+        "-m",
+        "(unit or integration or acceptance) and not alone",
+    ],
+    "Tests, one at a time": ["pytest", "-m", "browser or alone"],
     "Faults": ["pytest", "-m", "faults"],
 }
 
