@@ -11,7 +11,7 @@ ENV PATH=/venv/bin:$PATH \
 FROM base AS dependencies
 WORKDIR /app
 RUN python -m venv --without-pip /venv
-COPY LICENSE celeryconfig.py pyproject.toml requirements.txt ./
+COPY LICENSE pyproject.toml requirements.txt ./
 RUN pip --python=/venv/bin/python install --no-cache-dir --constraint=requirements.txt ".[worker,status]"
 
 FROM dependencies AS tests
@@ -21,7 +21,7 @@ RUN pip --python=/venv/bin/python install --no-cache-dir --no-deps --editable .
 ENV TESTS_IN_IMAGE=1
 USER enrichment
 HEALTHCHECK --start-period=30s CMD ["flowctl", "health", "api"]
-CMD ["python", "-m", "status", "--host=0.0.0.0"]
+CMD ["python", "-m", "masterflow.status", "--host=0.0.0.0"]
 
 FROM dependencies AS build
 COPY . .

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tasks import queues
-from tasks.settings import QueueSettings
-from tasks.worker_settings import WorkerSettings
+from masterflow.tasks import queues
+from masterflow.tasks.settings import QueueSettings
+from masterflow.tasks.worker_settings import WorkerSettings
 
 _queue = QueueSettings()
 _worker = WorkerSettings()
@@ -44,7 +44,11 @@ broker_pool_limit = 2  # a process sends little
 broker_pool_acquire_timeout = 1  # by default, for ever
 broker_heartbeat = 10  # RabbitMQ only: a lost peer is noticed in 20 s, not in 4 minutes
 
-imports = ["tasks.backfill", "tasks.enrichment", "tasks.named_operations"]
+imports = [
+    "masterflow.tasks.backfill.task",
+    "masterflow.tasks.delivery.task",
+    "masterflow.tasks.delivery.named_operations",
+]
 accept_content = ["json"]  # nothing that could run code, whatever else is installed
 task_ignore_result = True  # the row is the result
 
@@ -62,7 +66,9 @@ visibility_timeout = _VISIBILITY_TIMEOUT_S  # Celery reads it in three places; t
 result_backend_transport_options = {"visibility_timeout": _VISIBILITY_TIMEOUT_S}
 task_publish_retry = False  # a publisher has its own back-off
 
-worker_consumer = "tasks.consumer:Consumer"  # keeps what Celery drops: unknown tasks, unreadable messages
+worker_consumer = (
+    "masterflow.tasks.celery.consumer:Consumer"  # keeps what Celery drops: unknown tasks, unreadable messages
+)
 worker_prefetch_multiplier = 1  # what one worker holds, no other one can do
 worker_eta_task_limit = 100  # no task of ours waits, and those of others must not fill the memory
 worker_cancel_long_running_tasks_on_connection_loss = False  # they are short, and a repetition is harmless
@@ -72,7 +78,7 @@ worker_hijack_root_logger = False  # the host decides how it logs
 worker_send_task_events = True  # Flower shows them; they carry no payload
 worker_proc_alive_timeout = 30  # by default a child that takes 4 s to start on a busy host is killed
 
-beat_scheduler = "tasks.beat:Scheduler"  # keeps no file, and shows that it lives
+beat_scheduler = "masterflow.tasks.celery.scheduler:Scheduler"  # keeps no file, and shows that it lives
 beat_max_loop_interval = 5  # so that it shows it often enough
 beat_schedule: dict[str, Any] = {
     "backfill": {

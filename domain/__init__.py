@@ -1,6 +1,6 @@
 """The words all share: phases, statuses, events, the tenant, time, and what makes a payload safe."""
 
-from domain.errors import (
+from masterflow.domain.errors import (
     ClockAhead,
     DatabaseUnavailable,
     EnrichmentError,
@@ -13,7 +13,7 @@ from domain.errors import (
     TransientError,
     VersionConflict,
 )
-from domain.tenant import FlowContext
+from masterflow.domain.tenant import FlowContext
 
 __all__ = [
     "ClockAhead",

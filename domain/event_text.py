@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
-from domain.clock import clock, from_microseconds, uuid7_text
-from domain.errors import InputInvalid
-from domain.events import SCHEMA_VERSION, Event, as_flow_id, describe, new_event
-from domain.tenant import FlowContext
+from masterflow.domain.clock import clock, from_microseconds, uuid7_text
+from masterflow.domain.errors import InputInvalid
+from masterflow.domain.events import SCHEMA_VERSION, Event, as_flow_id, describe, new_event
+from masterflow.domain.tenant import FlowContext
 
 
 def event_text(kind: type[Event], context: FlowContext, flow_id: UUID | str, **fields: Any) -> bytes:

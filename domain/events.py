@@ -19,11 +19,11 @@ from pydantic import (
     ValidationError,
 )
 
-from domain.clock import clock, parse_time, to_microseconds, uuid7
-from domain.errors import InputInvalid
-from domain.payload import safe_map, safe_object, safe_text
-from domain.statuses import FlowStatus, flow_status
-from domain.tenant import FlowContext, UserId
+from masterflow.domain.clock import clock, parse_time, to_microseconds, uuid7
+from masterflow.domain.errors import InputInvalid
+from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
+from masterflow.domain.statuses import FlowStatus, flow_status
+from masterflow.domain.tenant import FlowContext, UserId
 
 #: The newest version of the event format that this code writes and reads.
 SCHEMA_VERSION: Final = 1

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from domain.errors import SettingsInvalid
+from masterflow.domain.errors import SettingsInvalid
 
 
 class Settings(BaseSettings):

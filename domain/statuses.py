@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, get_args
 
-from domain.errors import InputInvalid
+from masterflow.domain.errors import InputInvalid
 
 FlowStatus = Literal[
     "initialized",

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from domain.errors import InputInvalid
+from masterflow.domain.errors import InputInvalid
 
 #: Width of `user_id` in both tables.
 UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]

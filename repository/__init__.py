@@ -1,9 +1,9 @@
 """What is true now: the two tables, the one merge, the state store, the encrypted cache, the flag."""
 
-from repository.discovery_flow import DiscoveryFlowRepository
-from repository.flow_state_store import PostgresFlowStateStore
-from repository.master_flow import CrewAIFlowStateExtensionsRepository
-from repository.secure_cache import SecureCache
+from masterflow.repository.discovery_flow import DiscoveryFlowRepository
+from masterflow.repository.flow_state_store import PostgresFlowStateStore
+from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.secure_cache import SecureCache
 
 __all__ = [
     "CrewAIFlowStateExtensionsRepository",

@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID
 
-from domain import InputInvalid
+from masterflow.domain import InputInvalid
 
 #: Width of `current_phase` in the child table.
 _MAX_PHASE_CHARS: Final = 100

@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from domain import DatabaseUnavailable
-from repository.settings import DatabaseSettings
-from repository.sql import statement
+from masterflow.domain import DatabaseUnavailable
+from masterflow.repository.settings import DatabaseSettings
+from masterflow.repository.sql import statement
 
 __all__ = ["DatabaseSettings", "make_engine", "session_factory", "translated_errors"]
 

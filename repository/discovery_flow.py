@@ -9,15 +9,15 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain import FlowNotFound, InputInvalid, TenantMismatch
-from domain.payload import safe_text
-from domain.phases import canonical_phase
-from repository.arguments import parse_id, phase_name
-from repository.database import translated_errors
-from repository.documents import document_of, document_text
-from repository.master_flow import CrewAIFlowStateExtensionsRepository
-from repository.sql import statement
-from repository.tables import DiscoveryFlow
+from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain.payload.safe import safe_text
+from masterflow.domain.phases import canonical_phase
+from masterflow.repository.arguments import parse_id, phase_name
+from masterflow.repository.database import translated_errors
+from masterflow.repository.documents import document_of, document_text
+from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.sql import statement
+from masterflow.repository.tables import DiscoveryFlow
 
 _DATA_VALIDATION: Final = "data_validation_completed"
 

@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from domain import InputInvalid
-from domain.plain import plain
+from masterflow.domain import InputInvalid
+from masterflow.domain.payload.plain import plain
 
 
 def document_text(value: object) -> str:

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from repository.redis_link import RedisLink, RedisUnavailable
-from repository.settings import RedisSettings
+from masterflow.repository.redis.client import RedisLink, RedisUnavailable
+from masterflow.repository.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
 

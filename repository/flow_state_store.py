@@ -11,14 +11,21 @@ from pydantic import BaseModel
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain import FlowContext, FlowNotFound, InputInvalid, PermanentError, TenantMismatch, VersionConflict
-from domain.clock import clock, from_microseconds, parse_time, to_microseconds, uuid7
-from repository.arguments import parse_id, phase_name
-from repository.database import translated_errors
-from repository.documents import document_of, document_text
-from repository.master_flow import CrewAIFlowStateExtensionsRepository
-from repository.secure_cache import CHECKPOINT_TTL_S, STATE_TTL_S, SecureCache
-from repository.sql import statement
+from masterflow.domain import (
+    FlowContext,
+    FlowNotFound,
+    InputInvalid,
+    PermanentError,
+    TenantMismatch,
+    VersionConflict,
+)
+from masterflow.domain.clock import clock, from_microseconds, parse_time, to_microseconds, uuid7
+from masterflow.repository.arguments import parse_id, phase_name
+from masterflow.repository.database import translated_errors
+from masterflow.repository.documents import document_of, document_text
+from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.secure_cache import CHECKPOINT_TTL_S, STATE_TTL_S, SecureCache
+from masterflow.repository.sql import statement
 
 JsonObject = dict[str, Any]
 

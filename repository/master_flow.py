@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import Unpack
 
-from domain import FlowNotFound, InputInvalid, TenantMismatch
-from domain.events import (
+from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
     AnyEvent,
@@ -25,13 +25,13 @@ from domain.events import (
     StatusChanged,
     new_event,
 )
-from domain.tenant import flow_context
-from repository.arguments import parse_id
-from repository.database import translated_errors
-from repository.documents import document_of, document_text
-from repository.merges import apply_events
-from repository.settings import FlagSettings
-from repository.tables import FLOW_TYPES, CrewAIFlowStateExtensions
+from masterflow.domain.tenant import flow_context
+from masterflow.repository.arguments import parse_id
+from masterflow.repository.database import translated_errors
+from masterflow.repository.documents import document_of, document_text
+from masterflow.repository.merge.merges import apply_events
+from masterflow.repository.settings import FlagSettings
+from masterflow.repository.tables import FLOW_TYPES, CrewAIFlowStateExtensions
 
 _MAX_NAME_CHARS = 255
 

@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import JsonValue
 
-from domain import FlowContext
-from repository.redis_link import RedisLink, RedisUnavailable
-from repository.settings import RedisSettings
+from masterflow.domain import FlowContext
+from masterflow.repository.redis.client import RedisLink, RedisUnavailable
+from masterflow.repository.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from domain.sentinels import SentinelAddress
-from domain.settings import Settings
+from masterflow.domain.sentinels import SentinelAddress
+from masterflow.domain.settings import Settings
 
 _DRIVER = "postgresql+psycopg"
 

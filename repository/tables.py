@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import Column, CreateSchema
 from sqlalchemy.sql.elements import TextClause
 
-from domain.statuses import FLOW_STATUSES
+from masterflow.domain.statuses import FLOW_STATUSES
 
 SCHEMA = "migration"
 

@@ -7,8 +7,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from domain import InputInvalid
-from tasks.findings import Finding
+from masterflow.domain import InputInvalid
+from masterflow.tasks.findings import Finding
 
 _ANSWER_TIMEOUT_S: Final = 3
 _MOST_BYTES: Final = 10_000
@@ -90,7 +90,9 @@ def _get(url: str, authorization: str = "") -> _Answer | Finding:
         cause = error.reason if isinstance(error, URLError) else error
         name = "ready" if authorization else "alive"
         found = f"The status API does not answer at {url} ({cause!s:.200})"
-        return Finding(name, "away", found, "start it (`python -m status`), or name another address")
+        return Finding(
+            name, "away", found, "start it (`python -m masterflow.status`), or name another address"
+        )
 
 
 def _text(body: bytes) -> str:

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from domain import InputInvalid
+from masterflow.domain import InputInvalid
 
 #: Where to run them: Celery puts its folder first on the path, and a user's may hold a `tasks` of its own.
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).resolve().parents[1]
 
 _MOST_FLOWER_TASKS: Final = 10_000
 
@@ -30,7 +30,7 @@ def flower(*options: str, address: str, port: int) -> list[str]:
     """
     place = [f"--address={address}", f"--port={port}"]
     limits = ["--read-only", f"--max-tasks={_MOST_FLOWER_TASKS}", "--persistent=false"]
-    return _celery("flower", *place, *limits, *options, app="scripts.flower_app")
+    return _celery("flower", *place, *limits, *options, app="masterflow.scripts.flower_app")
 
 
 def require_free(address: str, port: int) -> None:
@@ -47,5 +47,5 @@ def require_free(address: str, port: int) -> None:
         raise InputInvalid(f"Nothing can listen on {address}:{port} ({finding}); name another.") from error
 
 
-def _celery(*arguments: str, app: str = "tasks.app") -> list[str]:
+def _celery(*arguments: str, app: str = "masterflow.tasks.app") -> list[str]:
     return [sys.executable, "-m", "celery", "--app", app, *arguments]

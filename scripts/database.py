@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from repository.database import DatabaseSettings, make_engine, session_factory, translated_errors
+from masterflow.repository.database import DatabaseSettings, make_engine, session_factory, translated_errors
 
 Found = TypeVar("Found")
 

@@ -1,6 +1,6 @@
 """The Celery app as Flower needs it: it asks many things at once, each over a connection of its own."""
 
-from tasks.app import app
+from masterflow.tasks.app import app
 
 app.conf.broker_pool_limit = 10
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tracker.spool import FolderStatus
+from masterflow.tracker.outbox.spool import FolderStatus
 
 _HELP: Final = {
     "events": "Events that no worker has confirmed yet.",

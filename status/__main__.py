@@ -1,4 +1,4 @@
-"""Starts the status API and the live page: `python -m status --port 8000`."""
+"""Starts the status API and the live page: `python -m masterflow.status --port 8000`."""
 
 import asyncio
 import gc
@@ -13,11 +13,11 @@ import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
 
-from domain import EnrichmentError
-from repository.settings import DatabaseSettings, RedisSettings
-from status.app import make_app
-from status.settings import StatusSettings
-from tasks.enqueue import QueueSettings
+from masterflow.domain import EnrichmentError
+from masterflow.repository.settings import DatabaseSettings, RedisSettings
+from masterflow.status.app import make_app
+from masterflow.status.settings import StatusSettings
+from masterflow.tasks.enqueue import QueueSettings
 
 _BACKLOG: Final = 2_048
 _OTHER_FILES: Final = 500

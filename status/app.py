@@ -6,12 +6,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from repository.settings import DatabaseSettings, RedisSettings
-from status import api, page, probes
-from status.problems import problem_of
-from status.routes import HEADERS
-from status.settings import StatusSettings
-from tasks.enqueue import QueueSettings
+from masterflow.repository.settings import DatabaseSettings, RedisSettings
+from masterflow.status import page
+from masterflow.status.api import flows as api
+from masterflow.status.api import probes
+from masterflow.status.api.problems import problem_of
+from masterflow.status.api.safe_route import HEADERS
+from masterflow.status.settings import StatusSettings
+from masterflow.tasks.enqueue import QueueSettings
 
 
 def make_app(

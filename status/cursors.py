@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from domain import InputInvalid
-from domain.clock import from_microseconds, to_microseconds
-from repository.status_reads import Place
+from masterflow.domain import InputInvalid
+from masterflow.domain.clock import from_microseconds, to_microseconds
+from masterflow.repository.status.reads import Place
 
 #: What every cursor looks like: 8 bytes of time and 16 of an id. Whatever looks so stands for a place.
 PATTERN: Final = "^[A-Za-z0-9_-]{32}$"

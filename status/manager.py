@@ -6,12 +6,12 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain import FlowContext, FlowNotFound
-from repository.arguments import parse_id
-from repository.status_reads import FlowFilter, FlowScope, list_flows, read_one
-from status.cursors import cursor_of, place_of
-from status.timeline import bars_of
-from status.views import (
+from masterflow.domain import FlowContext, FlowNotFound
+from masterflow.repository.arguments import parse_id
+from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
+from masterflow.status.cursors import cursor_of, place_of
+from masterflow.status.timeline import bars_of
+from masterflow.status.views import (
     Activity,
     Errors,
     FlowList,

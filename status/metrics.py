@@ -13,7 +13,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from repository.worker_gauges import HISTOGRAM_BOUNDS, WorkerGauges
+from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS, WorkerGauges
 
 _SECONDS: Final = (0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 

@@ -9,15 +9,15 @@ from fastapi import FastAPI, Request
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from repository.database import make_engine, session_factory
-from repository.redis_link import RedisLink, RedisUnavailable
-from repository.settings import DatabaseSettings, RedisSettings
-from status.changes import ChangeFeed
-from status.limits import RateLimit
-from status.metrics import RequestMetrics
-from status.settings import StatusSettings
-from status.signin_codes import SignInCodes
-from tasks.enqueue import QueueSettings
+from masterflow.repository.database import make_engine, session_factory
+from masterflow.repository.redis.client import RedisLink, RedisUnavailable
+from masterflow.repository.settings import DatabaseSettings, RedisSettings
+from masterflow.status.access.limits import RateLimit
+from masterflow.status.access.signin_codes import SignInCodes
+from masterflow.status.live.changes import ChangeFeed
+from masterflow.status.metrics import RequestMetrics
+from masterflow.status.settings import StatusSettings
+from masterflow.tasks.enqueue import QueueSettings
 
 _REDIS_INTERVAL_S: Final = 2.0
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
-from domain.settings import Settings
+from masterflow.domain.settings import Settings
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -74,7 +74,8 @@ class StatusSettings(Settings):
         validation_alias="ENRICHMENT_STATUS_MOST_STREAMS_PER_ACCOUNT",
         description="how many of them one client account may hold, at least 1",
     )
-    #: Who takes nothing of what they are sent for so long is cut, by `python -m status` also in the kernel.
+    #: Who takes nothing of what they are sent for so long is cut, by `python -m masterflow.status` also in
+    #: the kernel.
     send_timeout_s: float = Field(
         20,
         gt=0,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from domain.clock import parse_time
+from masterflow.domain.clock import parse_time
 
 _STARTS: Final = frozenset({"processing", "active"})
 _PAUSES: Final = frozenset({"paused"})

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from domain.clock import from_microseconds
-from domain.phases import PHASE_PROGRESS, canonical_phase, phase_order
-from status import examples
-from status.timeline import Bar, dated_entries, phase_states
+from masterflow.domain.clock import from_microseconds
+from masterflow.domain.phases import PHASE_PROGRESS, canonical_phase, phase_order
+from masterflow.status import examples
+from masterflow.status.timeline import Bar, dated_entries, phase_states
 
 _MESSAGE_CHARS: Final = 300
 _MOST_PHASES: Final = 256

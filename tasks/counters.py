@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from redis import Redis, RedisError
 
-from repository.worker_gauges import HISTOGRAM_BOUNDS
-from tasks.queues import KEY_PREFIX
+from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
+from masterflow.tasks.queues import KEY_PREFIX
 
 COUNTERS_KEY: Final = f"{KEY_PREFIX}counters"
 

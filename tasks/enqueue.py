@@ -12,11 +12,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from domain.errors import TransientError
-from domain.sentinels import SentinelAddress
-from tasks.batch import Batch
-from tasks.queue_lengths import waiting
-from tasks.queues import (
+from masterflow.domain.errors import TransientError
+from masterflow.domain.sentinels import SentinelAddress
+from masterflow.tasks.batch import Batch
+from masterflow.tasks.queue_lengths import waiting
+from masterflow.tasks.queues import (
     APPLY_EVENTS,
     ENRICHMENT_QUEUE,
     KEY_PREFIX,
@@ -27,10 +27,10 @@ from tasks.queues import (
     transport_options,
     transport_tls,
 )
-from tasks.settings import QueueSettings
-from tasks.shown_arguments import shown_batch
-from tasks.signing import sign
-from tasks.signs import leave_sign
+from masterflow.tasks.settings import QueueSettings
+from masterflow.tasks.shown_arguments import shown_batch
+from masterflow.tasks.signing import sign
+from masterflow.tasks.signs import leave_sign
 
 __all__ = [
     "Batch",

@@ -8,14 +8,14 @@ from redis import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from domain.errors import DatabaseUnavailable
-from repository.database import make_engine, translated_errors
-from repository.settings import DatabaseSettings
-from tasks.app import app
-from tasks.enqueue import QueueSettings, redis_client
-from tasks.findings import Finding
-from tasks.heartbeats import BEAT, heartbeat_age_s
-from tasks.idleness import takes_nothing
+from masterflow.domain.errors import DatabaseUnavailable
+from masterflow.repository.database import make_engine, translated_errors
+from masterflow.repository.settings import DatabaseSettings
+from masterflow.tasks.app import app
+from masterflow.tasks.celery.idleness import takes_nothing
+from masterflow.tasks.enqueue import QueueSettings, redis_client
+from masterflow.tasks.findings import Finding
+from masterflow.tasks.heartbeats import BEAT, heartbeat_age_s
 
 _ANSWER_TIMEOUT_S: Final = 3
 

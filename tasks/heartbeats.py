@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from redis import Redis
 
-from tasks.queues import KEY_PREFIX
-from tasks.signs import LONGEST_S, leave_sign
+from masterflow.tasks.queues import KEY_PREFIX
+from masterflow.tasks.signs import LONGEST_S, leave_sign
 
 BEAT: Final = "beat"
 

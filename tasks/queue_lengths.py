@@ -4,7 +4,7 @@ from typing import Any
 
 from kombu import Connection
 
-from tasks.queues import speaks_amqp
+from masterflow.tasks.queues import speaks_amqp
 
 
 def waiting(connection: Connection, queue_name: str) -> int:

@@ -8,7 +8,7 @@ from kombu import Exchange, Queue
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasks.settings import QueueSettings
+from masterflow.tasks.settings import QueueSettings
 
 #: The task that takes a batch of events.
 APPLY_EVENTS: Final = "enrichment.apply_events"

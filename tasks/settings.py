@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import NoDecode
 
-from domain.sentinels import SentinelAddress
-from domain.settings import Settings
+from masterflow.domain.sentinels import SentinelAddress
+from masterflow.domain.settings import Settings
 
 _REDIS_SCHEMES: Final = ("redis", "rediss", "sentinel")
 _BROKER_SCHEMES: Final = (*_REDIS_SCHEMES, "amqp", "amqps")

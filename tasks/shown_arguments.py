@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from tasks.batch import Batch
+from masterflow.tasks.batch import Batch
 
 NOTHING: Final = "{...}"
 

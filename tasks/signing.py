@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from domain import SignatureInvalid
-from tasks.batch import Batch
-from tasks.settings import SigningKeys
+from masterflow.domain import SignatureInvalid
+from masterflow.tasks.batch import Batch
+from masterflow.tasks.settings import SigningKeys
 
 
 def sign(batch: Batch, keys: SigningKeys) -> Batch:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from redis import Redis
 
-from tasks.queues import KEY_PREFIX
+from masterflow.tasks.queues import KEY_PREFIX
 
 #: A sorted set: the names of all signs, each with the time at which it was last left.
 SIGNS_KEY: Final = f"{KEY_PREFIX}signs"

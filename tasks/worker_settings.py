@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from domain.settings import Settings
+from masterflow.domain.settings import Settings
 
 
 class WorkerSettings(Settings):

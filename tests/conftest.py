@@ -12,12 +12,12 @@ import redis
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from repository.database import session_factory as make_session_factory
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.databases import engine_for, fill_with_tables, temporary_database
-from tests.debian import installed_program
-from tests.image import name_what_was_left_out
-from tests.slots import free_slot
+from masterflow.repository.database import session_factory as make_session_factory
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.support.servers.databases import engine_for, fill_with_tables, temporary_database
+from tests.support.servers.debian import installed_program
+from tests.support.servers.image import name_what_was_left_out
+from tests.support.servers.slots import free_slot
 
 _FOLDERS = ("unit", "integration", "faults", "acceptance", "browser")
 

@@ -1,10 +1,10 @@
 """What happened: the progress tracker, the phase hooks, and the outbox that never loses their reports."""
 
-from tracker.execution import FlowRunner, run_initialization
-from tracker.hooks import phase
-from tracker.process import process_delivery
-from tracker.progress import FlowProgressTracker, create_progress_tracker, current_flow
-from tracker.report import report
+from masterflow.tracker.execution import FlowRunner, run_initialization
+from masterflow.tracker.hooks import phase
+from masterflow.tracker.outbox.process import process_delivery
+from masterflow.tracker.progress import FlowProgressTracker, create_progress_tracker, current_flow
+from masterflow.tracker.report import report
 
 adopt = process_delivery.adopt
 flush = process_delivery.flush

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, overload
 
-from tracker.hooks import PhaseHook, phase
-from tracker.progress import FlowProgressTracker
-from tracker.summaries import shape
+from masterflow.tracker.hooks import PhaseHook, phase
+from masterflow.tracker.progress import FlowProgressTracker
+from masterflow.tracker.summaries import shape
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from domain import FlowContext
-from domain.events import (
+from masterflow.domain import FlowContext
+from masterflow.domain.events import (
     ErrorOccurred,
     Event,
     FlowRetried,
@@ -15,11 +15,11 @@ from domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from domain.phases import PHASE_PROGRESS, canonical_phase
-from domain.statuses import FINAL_STATUSES, FlowStatus
-from tracker.phase_run import PhaseRun, runs_here
-from tracker.report import report
-from tracker.summaries import describe_error, text_of
+from masterflow.domain.phases import PHASE_PROGRESS, canonical_phase
+from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
+from masterflow.tracker.phase_run import PhaseRun, runs_here
+from masterflow.tracker.report import report
+from masterflow.tracker.summaries import describe_error, text_of
 
 _WAITING: Final = frozenset({"paused", "waiting_for_approval"})
 

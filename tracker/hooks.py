@@ -6,11 +6,11 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from domain import InputInvalid
-from tracker.flow_record import FlowRecord
-from tracker.phase_run import PhaseRun, runs_here, without_last
-from tracker.progress import FlowProgressTracker, current_flow
-from tracker.refusals import refuse
+from masterflow.domain import InputInvalid
+from masterflow.tracker.flow_record import FlowRecord
+from masterflow.tracker.phase_run import PhaseRun, runs_here, without_last
+from masterflow.tracker.progress import FlowProgressTracker, current_flow
+from masterflow.tracker.refusals import refuse
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, cast
 from uuid import UUID
 
-from domain import FlowContext
-from domain.events import AgentCollaborated, AgentPerformanceMeasured, MemoryMeasured
-from domain.tenant import flow_context
-from tracker.flow_record import FlowRecord
-from tracker.phase_run import without_last
-from tracker.refusals import refuse
-from tracker.summaries import figures
+from masterflow.domain import FlowContext
+from masterflow.domain.events import AgentCollaborated, AgentPerformanceMeasured, MemoryMeasured
+from masterflow.domain.tenant import flow_context
+from masterflow.tracker.flow_record import FlowRecord
+from masterflow.tracker.phase_run import without_last
+from masterflow.tracker.refusals import refuse
+from masterflow.tracker.summaries import figures
 
 P = ParamSpec("P")
 

@@ -1,7 +1,7 @@
 """What a hook does with a call that makes no sense: it says so in the log, and lets the flow go on."""
 
-from domain import SettingsInvalid
-from tracker.process import process_delivery
+from masterflow.domain import SettingsInvalid
+from masterflow.tracker.outbox.process import process_delivery
 
 
 def refuse(problem: Exception, *, may_raise: bool = True) -> None:

@@ -4,11 +4,11 @@ import logging
 from typing import Any, Final
 from uuid import UUID
 
-from domain import FlowContext, InputInvalid, SettingsInvalid
-from domain.event_text import event_text
-from domain.events import ErrorOccurred, Event, PhaseTransitioned, StatusChanged
-from tracker.process import process_delivery
-from tracker.segments import Lane
+from masterflow.domain import FlowContext, InputInvalid, SettingsInvalid
+from masterflow.domain.event_text import event_text
+from masterflow.domain.events import ErrorOccurred, Event, PhaseTransitioned, StatusChanged
+from masterflow.tracker.outbox.process import process_delivery
+from masterflow.tracker.outbox.segments import Lane
 
 logger = logging.getLogger(__name__)
 

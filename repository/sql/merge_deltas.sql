@@ -1,4 +1,4 @@
--- Join deltas (one JSON object per flow, shape: repository/deltas.py) to their master rows, locked in flow_id order; returns the key of each row.
+-- Join deltas (one JSON object per flow, shape: repository/merge/deltas.py) to their master rows, locked in flow_id order; returns the key of each row.
 -- A stamp (48 characters: microseconds, event id) and a mark (20: seconds, end of the id) sort as text;
 -- "kept" is the bookkeeping under flow_metadata._enrichment.
 with delta as (

@@ -18,19 +18,19 @@ from rich.console import Console
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain import FlowContext
-from domain.events import ProgressReported, new_event
-from domain.tenant import flow_context
-from repository.backfill_reads import Scope, find_behind
-from repository.database import DatabaseSettings, make_engine
-from repository.sql import statement
-from scripts.bench.backfill_flows import Flows
-from scripts.celery_commands import worker
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from scripts.processes import Leashed
-from tasks.catching_up import SLICE, Manner, Report, catch_up
-from tasks.enqueue import Batch, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
-from tasks.worker_loop import spare_collector
+from masterflow.domain import FlowContext
+from masterflow.domain.events import ProgressReported, new_event
+from masterflow.domain.tenant import flow_context
+from masterflow.repository.backfill.reads import Scope, find_behind
+from masterflow.repository.database import DatabaseSettings, make_engine
+from masterflow.repository.sql import statement
+from masterflow.scripts.bench.backfill_flows import Flows
+from masterflow.scripts.celery_commands import worker
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.supervise.processes import Leashed
+from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
+from masterflow.tasks.delivery.loop import spare_collector
+from masterflow.tasks.enqueue import Batch, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
 
 _console = Console()
 _CONTEXT: FlowContext = flow_context(uuid4(), uuid4(), "bench")
@@ -150,7 +150,7 @@ async def compare_latency(flows: Flows, stack: ExitStack, folder: Path) -> None:
     redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
     os.environ.update(DATABASE_URL=flows.url, REDIS_URL=redis.url)
     # Celery reads its settings on import, and the servers are known only now.
-    from tasks.backfill import Chunk, chunks_of  # noqa: PLC0415
+    from masterflow.tasks.backfill.task import Chunk, chunks_of  # noqa: PLC0415
 
     command = worker("--concurrency=2", "--loglevel=WARNING", "--prefetch-multiplier=1")
     stack.enter_context(Leashed(command, env=dict(os.environ), folder=Path.cwd(), log=folder / "worker.log"))

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain import FlowContext
-from repository.database import session_factory
-from repository.tables import create_tables
+from masterflow.domain import FlowContext
+from masterflow.repository.database import session_factory
+from masterflow.repository.tables import create_tables
 
 _SECTIONS = ("data_import", "attribute_mapping", "data_cleansing", "inventory", "dependencies", "tech_debt")
 _VARIANTS = 40

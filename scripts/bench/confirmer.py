@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
 
 
 def main(redis_url: str) -> None:

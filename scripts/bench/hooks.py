@@ -1,8 +1,8 @@
 """Time a hook beside a log line, an `apply_async` to Redis and an awaited write to Postgres, in one run.
 
-Run it as `.venv/bin/python -m scripts.bench.hooks`; `--events 1000000` also shows the memory they cost.
-The sender is busy all the while: a second process confirms what it sends. DATABASE_URL and REDIS_URL
-name other servers.
+Run it as `.venv/bin/python -m masterflow.scripts.bench.hooks`; `--events 1000000` also shows the memory
+they cost. The sender is busy all the while: a second process confirms what it sends.
+DATABASE_URL and REDIS_URL name other servers.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from celery import Celery
 from rich.console import Console
 from rich.table import Table
 
-import tracker
-from domain.events import (
+from masterflow import tracker
+from masterflow.domain.events import (
     AgentCollaborated,
     ErrorOccurred,
     Event,
@@ -33,14 +33,14 @@ from domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from domain.tenant import flow_context
-from repository import CrewAIFlowStateExtensionsRepository
-from repository.database import DatabaseSettings, make_engine, session_factory
-from repository.tables import create_tables
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from scripts.processes import Leashed
+from masterflow.domain.tenant import flow_context
+from masterflow.repository import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.database import DatabaseSettings, make_engine, session_factory
+from masterflow.repository.tables import create_tables
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.supervise.processes import Leashed
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).resolve().parents[2]
 _CONTEXT = flow_context(uuid4(), uuid4(), "bench")
 _FLOW_ID = uuid4()
 _WARM_UP = 200
@@ -221,7 +221,7 @@ def servers(folder: Path) -> Iterator[tuple[str, str]]:
         database_url = os.environ.get("DATABASE_URL")
         if not database_url:
             database_url = stack.enter_context(EmbeddedPostgres(folder / "postgres")).url
-        confirmer = [sys.executable, "-m", "scripts.bench.confirmer", redis_url]
+        confirmer = [sys.executable, "-m", "masterflow.scripts.bench.confirmer", redis_url]
         stack.enter_context(Leashed(confirmer, folder=_ROOT))
         os.environ |= {"REDIS_URL": redis_url, "ENRICHMENT_SPOOL_DIR": str(folder / "spool")}
         stack.callback(tracker.shutdown, 10)

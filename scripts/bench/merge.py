@@ -1,7 +1,7 @@
 """Time the merge beside two baselines in one run: rows merged in Python, and one event a transaction.
 
 All lists are full; then a flow grows old, and a table is updated for long.
-Run it as `.venv/bin/python -m scripts.bench.merge`; DATABASE_URL names another server.
+Run it as `.venv/bin/python -m masterflow.scripts.bench.merge`; DATABASE_URL names another server.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from rich.table import Table
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from domain.events import (
+from masterflow.domain.events import (
     AnyEvent,
 )
-from domain.tenant import flow_context
-from repository.database import DatabaseSettings, make_engine
-from repository.deltas import sum_up
-from repository.merges import apply_events
-from repository.tables import CrewAIFlowStateExtensions, create_tables
-from scripts.bench.merge_growth import bloat, cost_of_age
-from scripts.bench.merge_load import Workload, fill
-from scripts.embedded import EmbeddedPostgres
-from tasks.worker_loop import spare_collector
+from masterflow.domain.tenant import flow_context
+from masterflow.repository.database import DatabaseSettings, make_engine
+from masterflow.repository.merge.deltas import sum_up
+from masterflow.repository.merge.merges import apply_events
+from masterflow.repository.tables import CrewAIFlowStateExtensions, create_tables
+from masterflow.scripts.bench.merge_growth import bloat, cost_of_age
+from masterflow.scripts.bench.merge_load import Workload, fill
+from masterflow.scripts.embedded import EmbeddedPostgres
+from masterflow.tasks.delivery.loop import spare_collector
 
 _BATCH = 500
 

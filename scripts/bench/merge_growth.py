@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from domain.tenant import flow_context
-from repository.merges import apply_events
-from scripts.bench.merge_load import Workload, fill
+from masterflow.domain.tenant import flow_context
+from masterflow.repository.merge.merges import apply_events
+from masterflow.scripts.bench.merge_load import Workload, fill
 
 _TABLE: Final = "migration.crewai_flow_state_extensions"
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from domain import FlowContext
-from domain.events import (
+from masterflow.domain import FlowContext
+from masterflow.domain.events import (
     AgentCollaborated,
     AnyEvent,
     ErrorOccurred,
@@ -17,9 +17,9 @@ from domain.events import (
     ProgressReported,
     new_event,
 )
-from domain.phases import PHASES
-from repository.merges import apply_events
-from repository.tables import CrewAIFlowStateExtensions
+from masterflow.domain.phases import PHASES
+from masterflow.repository.merge.merges import apply_events
+from masterflow.repository.tables import CrewAIFlowStateExtensions
 
 
 class Workload:

@@ -17,21 +17,21 @@ import typer
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain import FlowContext
-from domain.events import AgentCollaborated, new_event
-from repository.database import DatabaseSettings, make_engine
-from repository.sql import statement
-from repository.tables import create_tables
-from scripts.bench.http_load import Connections, percentile, streams
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from scripts.ports import free_port
-from scripts.processes import Leashed
-from status.settings import StatusSettings
-from status.tokens import issue_token
-from tasks.counters import COUNTERS_KEY
-from tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
+from masterflow.domain import FlowContext
+from masterflow.domain.events import AgentCollaborated, new_event
+from masterflow.repository.database import DatabaseSettings, make_engine
+from masterflow.repository.sql import statement
+from masterflow.repository.tables import create_tables
+from masterflow.scripts.bench.http_load import Connections, percentile, streams
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.supervise.ports import free_port
+from masterflow.scripts.supervise.processes import Leashed
+from masterflow.status.access.tokens import issue_token
+from masterflow.status.settings import StatusSettings
+from masterflow.tasks.counters import COUNTERS_KEY
+from masterflow.tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
 
-_ROOT: Final = Path(__file__).parents[2]
+_ROOT: Final = Path(__file__).resolve().parents[2]
 _KEY: Final = "only for measuring on this machine"
 _ENGAGEMENT: Final = UUID(int=7)
 _WARM_UP_S: Final = 10
@@ -63,7 +63,16 @@ def main(
             asyncio.run(measure)
 
 
-_WORKER: Final = ["celery", "--app", "tasks.app", "worker", "--concurrency", "1", "--loglevel", "ERROR"]
+_WORKER: Final = [
+    "celery",
+    "--app",
+    "masterflow.tasks.app",
+    "worker",
+    "--concurrency",
+    "1",
+    "--loglevel",
+    "ERROR",
+]
 
 
 @contextmanager

@@ -15,14 +15,14 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from domain import EnrichmentError
-from scripts.celery_commands import ROOT
-from scripts.demonstration.flows import CONTEXT
-from scripts.demonstration.performance import perform, set_the_stage
-from scripts.demonstration.servers import Crew, running_servers
-from scripts.demonstration.stage import print_guide
-from scripts.failures import told_in_a_sentence
-from scripts.sample_flow import SERVERS_CSV, check_csv
+from masterflow.domain import EnrichmentError
+from masterflow.scripts.celery_commands import ROOT
+from masterflow.scripts.demonstration.flows import CONTEXT
+from masterflow.scripts.demonstration.performance import perform, set_the_stage
+from masterflow.scripts.demonstration.servers import Crew, running_servers
+from masterflow.scripts.demonstration.stage import print_guide
+from masterflow.scripts.sample_flow import SERVERS_CSV, check_csv
+from masterflow.scripts.terminal.failures import told_in_a_sentence
 
 _SHARED_SETTINGS: Final = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SPOOL_DIR")
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from domain import FlowContext
-from scripts.sample_flow import PostgresChildStore, Scenario, create_flow, run_flow
+from masterflow.domain import FlowContext
+from masterflow.scripts.sample_flow import PostgresChildStore, Scenario, create_flow, run_flow
 
 _NAMESPACE: Final = UUID("6f0a3a52-2f5b-4c0a-8d0e-51d0c6d1c0de")
 

@@ -9,22 +9,22 @@ from typing import Any, Final
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-import tracker
-from domain import EnrichmentError
-from repository.database import session_factory
-from repository.status_reads import FlowScope
-from repository.tables import create_tables
-from scripts.broker import dead_letters
-from scripts.database import with_engine, with_session
-from scripts.demonstration.example_checks import EXAMPLE_CHECKS, run_check
-from scripts.demonstration.flows import CONTEXT, Act, run_acts
-from scripts.demonstration.servers import Crew
-from scripts.demonstration.stage import print_check, progress_bars
-from scripts.flow_panel import flow_panel
-from scripts.flow_view import FlowView, read_flow
-from scripts.sample_flow import Scenario
-from tasks.dead_letters import Selection
-from tasks.enqueue import ConfirmationInbox, QueueSettings
+from masterflow import tracker
+from masterflow.domain import EnrichmentError
+from masterflow.repository.database import session_factory
+from masterflow.repository.status.reads import FlowScope
+from masterflow.repository.tables import create_tables
+from masterflow.scripts.broker import dead_letters
+from masterflow.scripts.database import with_engine, with_session
+from masterflow.scripts.demonstration.example_checks import EXAMPLE_CHECKS, run_check
+from masterflow.scripts.demonstration.flows import CONTEXT, Act, run_acts
+from masterflow.scripts.demonstration.servers import Crew
+from masterflow.scripts.demonstration.stage import print_check, progress_bars
+from masterflow.scripts.sample_flow import Scenario
+from masterflow.scripts.terminal.flow_panel import flow_panel
+from masterflow.scripts.terminal.flow_view import FlowView, read_flow
+from masterflow.tasks.dead_letters.letters import Selection
+from masterflow.tasks.enqueue import ConfirmationInbox, QueueSettings
 
 _CONFIRM_TIMEOUT_S: Final = 60.0
 _LOOK_INTERVAL_S: Final = 0.5

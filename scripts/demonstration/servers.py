@@ -12,13 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from domain import EnrichmentError, FlowContext
-from scripts import celery_commands
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from scripts.ports import free_port
-from scripts.processes import Leashed
-from status.settings import StatusSettings
-from status.tokens import issue_token
+from masterflow.domain import EnrichmentError, FlowContext
+from masterflow.scripts import celery_commands
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.supervise.ports import free_port
+from masterflow.scripts.supervise.processes import Leashed
+from masterflow.status.access.tokens import issue_token
+from masterflow.status.settings import StatusSettings
 
 _LOOPBACK: Final = "127.0.0.1"
 _START_TIMEOUT_S: Final = 60.0
@@ -87,7 +87,7 @@ class Crew:
             "ENRICHMENT_STATUS_SIGNIN_CODE": code,
             "ENRICHMENT_STATUS_SIGNIN_TOKEN": token,
         }
-        self._start("status", [sys.executable, "-m", "status", f"--port={port}"], settings)
+        self._start("status", [sys.executable, "-m", "masterflow.status", f"--port={port}"], settings)
         self._ports.append(port)
         self.places["Status page"] = f"http://{_LOOPBACK}:{port}/signin?code={code}\nwhich signs in once"
 

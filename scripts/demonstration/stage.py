@@ -10,8 +10,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from scripts.demonstration.flows import Act, OnProgress
-from scripts.flow_panel import status_text
+from masterflow.scripts.demonstration.flows import Act, OnProgress
+from masterflow.scripts.terminal.flow_panel import status_text
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """What `flowctl doctor` looks at: settings, packages, servers, tables, processes and the outbox."""
 
-from scripts.doctor.broker import look_at_broker
-from scripts.doctor.database import look_at_database
-from scripts.doctor.outbox import look_at_outbox
-from scripts.doctor.packages import look_at_packages
-from scripts.doctor.processes import look_at_processes
-from scripts.doctor.redis_server import look_at_redis
-from scripts.doctor.settings import look_at_settings, unreadable_settings
-from tasks.findings import Finding
+from masterflow.scripts.doctor.broker import look_at_broker
+from masterflow.scripts.doctor.database import look_at_database
+from masterflow.scripts.doctor.outbox import look_at_outbox
+from masterflow.scripts.doctor.packages import look_at_packages
+from masterflow.scripts.doctor.processes import look_at_processes
+from masterflow.scripts.doctor.redis_server import look_at_redis
+from masterflow.scripts.doctor.settings import look_at_settings, unreadable_settings
+from masterflow.tasks.findings import Finding
 
 __all__ = ["examine"]
 

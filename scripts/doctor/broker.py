@@ -8,12 +8,12 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from redis import RedisError
 
-from scripts.broker import broker_connection
-from tasks.app import app
-from tasks.enqueue import redis_client
-from tasks.findings import Finding
-from tasks.queues import KEY_PREFIX, all_queues, speaks_amqp
-from tasks.settings import QueueSettings
+from masterflow.scripts.broker import broker_connection
+from masterflow.tasks.app import app
+from masterflow.tasks.enqueue import redis_client
+from masterflow.tasks.findings import Finding
+from masterflow.tasks.queues import KEY_PREFIX, all_queues, speaks_amqp
+from masterflow.tasks.settings import QueueSettings
 
 _BINDING: Final = "_kombu.binding."
 _UNACKED: Final = "unacked_index"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tasks.findings import Finding
+from masterflow.tasks.findings import Finding
 
 #: Well below the 5 minutes that an event may be ahead before it is set aside.
 MOST_SKEW_S: Final = 60.0

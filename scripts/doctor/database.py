@@ -8,13 +8,13 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.errors import DatabaseUnavailable
-from repository.sql import statement
-from scripts.database import with_engine
-from scripts.doctor.clocks import clock_finding
-from scripts.doctor.tables import table_findings
-from scripts.failures import cause_of
-from tasks.findings import Finding
+from masterflow.domain.errors import DatabaseUnavailable
+from masterflow.repository.sql import statement
+from masterflow.scripts.database import with_engine
+from masterflow.scripts.doctor.clocks import clock_finding
+from masterflow.scripts.doctor.tables import table_findings
+from masterflow.scripts.terminal.failures import cause_of
+from masterflow.tasks.findings import Finding
 
 #: What the statements need, and the oldest version that the tests run on.
 LEAST_VERSION: Final = 13

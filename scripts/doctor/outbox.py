@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tasks.findings import Finding
-from tracker import spool
-from tracker.settings import OutboxSettings
-from tracker.spool import FolderStatus
+from masterflow.tasks.findings import Finding
+from masterflow.tracker.outbox import spool
+from masterflow.tracker.outbox.settings import OutboxSettings
+from masterflow.tracker.outbox.spool import FolderStatus
 
 #: What is older has missed several repetitions.
 MOST_AGE_S: Final = 300.0

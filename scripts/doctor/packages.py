@@ -7,7 +7,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tasks.findings import Finding
+from masterflow.tasks.findings import Finding
 
 _DISTRIBUTION: Final = "master-flow-enrichment"
 _LOOKED_AT: Final = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "pydantic", "cryptography")

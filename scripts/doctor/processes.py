@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from repository.redis_link import RedisLink, RedisUnavailable
-from repository.settings import RedisSettings
-from repository.worker_gauges import WorkerGauges, read_gauges
-from scripts.broker import dead_letters
-from tasks.enqueue import BrokerUnavailable, QueueSettings, queue_lengths
-from tasks.findings import Finding
-from tasks.health import STALE_AFTER_S, life_of
-from tasks.heartbeats import BEAT
-from tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE
+from masterflow.repository.redis.client import RedisLink, RedisUnavailable
+from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
+from masterflow.repository.settings import RedisSettings
+from masterflow.scripts.broker import dead_letters
+from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, queue_lengths
+from masterflow.tasks.findings import Finding
+from masterflow.tasks.health import STALE_AFTER_S, life_of
+from masterflow.tasks.heartbeats import BEAT
+from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE
 
 #: More waiting batches than that are a backlog.
 MOST_WAITING: Final = 1_000

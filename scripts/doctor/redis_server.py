@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from redis import RedisError
 
-from scripts.doctor.clocks import clock_finding
-from tasks.enqueue import redis_client
-from tasks.findings import Finding
-from tasks.queues import speaks_amqp
-from tasks.settings import QueueSettings
+from masterflow.scripts.doctor.clocks import clock_finding
+from masterflow.tasks.enqueue import redis_client
+from masterflow.tasks.findings import Finding
+from masterflow.tasks.queues import speaks_amqp
+from masterflow.tasks.settings import QueueSettings
 
 LEAST_VERSION: Final = (6, 2)
 

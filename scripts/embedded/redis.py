@@ -9,9 +9,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from scripts.embedded.server import EmbeddedServer, ServerNotReady
-from scripts.ports import free_port
-from scripts.processes import Leashed
+from masterflow.scripts.embedded.server import EmbeddedServer, ServerNotReady
+from masterflow.scripts.supervise.ports import free_port
+from masterflow.scripts.supervise.processes import Leashed
 
 _CONFIGURATION = """\
 bind 127.0.0.1

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from domain.errors import EnrichmentError
-from scripts.processes import Leashed
+from masterflow.domain.errors import EnrichmentError
+from masterflow.scripts.supervise.processes import Leashed
 
 _LOG_TAIL_LINES = 3
 

@@ -1,5 +1,5 @@
 """`flowctl`, the operator's command line; each group of commands has a file of its own."""
 
-from scripts.flowctl.app import main
+from masterflow.scripts.flowctl.app import main
 
 __all__ = ["main"]

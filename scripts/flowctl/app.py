@@ -6,8 +6,7 @@ import sys
 
 import typer
 
-from scripts.failures import told_in_a_sentence
-from scripts.flowctl import (
+from masterflow.scripts.flowctl import (
     dead,
     doctor,
     events,
@@ -20,7 +19,8 @@ from scripts.flowctl import (
     tables,
     token,
 )
-from scripts.maintenance.backfill_master_state_from_child import backfill
+from masterflow.scripts.maintenance.backfill_master_state_from_child import backfill
+from masterflow.scripts.terminal.failures import told_in_a_sentence
 
 app = typer.Typer(
     name="flowctl",

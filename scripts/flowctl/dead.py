@@ -6,12 +6,12 @@ from uuid import UUID
 
 import typer
 
-from domain import InputInvalid
-from scripts.broker import dead_letters
-from scripts.flowctl.options import AsJson, Limit
-from scripts.flowctl.output import print_done, print_json, print_table
-from tasks.dead_letters import EVERY_LETTER, Selection
-from tasks.enqueue import Publisher, QueueSettings, redis_client
+from masterflow.domain import InputInvalid
+from masterflow.scripts.broker import dead_letters
+from masterflow.scripts.flowctl.options import AsJson, Limit
+from masterflow.scripts.flowctl.output import print_done, print_json, print_table
+from masterflow.tasks.dead_letters.letters import EVERY_LETTER, Selection
+from masterflow.tasks.enqueue import Publisher, QueueSettings, redis_client
 
 group = typer.Typer(no_args_is_help=True, help="Events that could never be applied.")
 

@@ -7,13 +7,13 @@ from typing import Final
 import typer
 from rich.text import Text
 
-from scripts.celery_commands import ROOT
-from scripts.doctor import examine
-from scripts.failures import exit_code_of
-from scripts.flowctl.options import AsJson
-from scripts.flowctl.output import print_json, print_table
-from scripts.terminal_text import terminal_text
-from tasks.findings import Finding
+from masterflow.scripts.celery_commands import ROOT
+from masterflow.scripts.doctor import examine
+from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.output import print_json, print_table
+from masterflow.scripts.terminal.failures import exit_code_of
+from masterflow.scripts.terminal.text import terminal_text
+from masterflow.tasks.findings import Finding
 
 _MARKS: Final = {"note": ("•", "yellow"), "problem": ("✘", "red"), "away": ("✘", "red")}
 

@@ -8,13 +8,13 @@ from uuid import UUID
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from repository.status_reads import FlowScope
-from scripts.database import with_engine
-from scripts.events_tail import tail as tail_events
-from scripts.flow_lines import news_document, news_line
-from scripts.flow_screens import Doubt
-from scripts.flowctl.options import AsJson, Client, Engagement
-from scripts.flowctl.output import console
+from masterflow.repository.status.reads import FlowScope
+from masterflow.scripts.database import with_engine
+from masterflow.scripts.flowctl.options import AsJson, Client, Engagement
+from masterflow.scripts.flowctl.output import console
+from masterflow.scripts.terminal.events_tail import tail as tail_events
+from masterflow.scripts.terminal.flow_lines import news_document, news_line
+from masterflow.scripts.terminal.flow_screens import Doubt
 
 group = typer.Typer(no_args_is_help=True, help="What happens in flows, as it is committed.")
 

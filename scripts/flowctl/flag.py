@@ -4,10 +4,10 @@ import asyncio
 
 import typer
 
-from repository.feature_flag import FeatureFlag, FlagState, Override
-from repository.settings import RedisSettings
-from scripts.flowctl.options import AsJson
-from scripts.flowctl.output import print_done
+from masterflow.repository.feature_flag import FeatureFlag, FlagState, Override
+from masterflow.repository.settings import RedisSettings
+from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.output import print_done
 
 group = typer.Typer(no_args_is_help=True, help="Switch enrichment on and off, in all processes at once.")
 

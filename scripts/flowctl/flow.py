@@ -10,16 +10,16 @@ import typer
 from rich.live import Live
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.statuses import FLOW_STATUSES, flow_status
-from repository.status_reads import FlowFilter, FlowScope
-from scripts.database import with_engine, with_session
-from scripts.flow_panel import flow_panel, flow_table
-from scripts.flow_screens import Drawing, Lines, Screen
-from scripts.flow_view import read_flow
-from scripts.flow_watch import watch_flow, watch_flows
-from scripts.flowctl.options import AsJson, Client, Engagement, FlowId, Limit
-from scripts.flowctl.output import console, print_json
-from status.manager import FlowStatusManager
+from masterflow.domain.statuses import FLOW_STATUSES, flow_status
+from masterflow.repository.status.reads import FlowFilter, FlowScope
+from masterflow.scripts.database import with_engine, with_session
+from masterflow.scripts.flowctl.options import AsJson, Client, Engagement, FlowId, Limit
+from masterflow.scripts.flowctl.output import console, print_json
+from masterflow.scripts.terminal.flow_panel import flow_panel, flow_table
+from masterflow.scripts.terminal.flow_screens import Drawing, Lines, Screen
+from masterflow.scripts.terminal.flow_view import read_flow
+from masterflow.scripts.terminal.flow_watch import watch_flow, watch_flows
+from masterflow.status.manager import FlowStatusManager
 
 group = typer.Typer(no_args_is_help=True, help="What flows do and did.")
 

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from scripts.api_health import api_health
-from scripts.celery_commands import ROOT
-from scripts.failures import exit_code_of
-from scripts.flowctl.options import AsJson
-from scripts.flowctl.output import print_json, print_table
-from scripts.terminal_text import terminal_text
-from tasks.findings import Finding
-from tasks.health import beat_health, worker_health
+from masterflow.scripts.api_health import api_health
+from masterflow.scripts.celery_commands import ROOT
+from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.output import print_json, print_table
+from masterflow.scripts.terminal.failures import exit_code_of
+from masterflow.scripts.terminal.text import terminal_text
+from masterflow.tasks.findings import Finding
+from masterflow.tasks.health import beat_health, worker_health
 
 group = typer.Typer(
     no_args_is_help=True,

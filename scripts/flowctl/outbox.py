@@ -6,13 +6,13 @@ from typing import Annotated, Final
 
 import typer
 
-import tracker
-from scripts.failures import fail
-from scripts.flowctl.options import AsJson
-from scripts.flowctl.output import print_done, print_json, print_table
-from scripts.outbox_metrics import outbox_metrics
-from tracker import spool
-from tracker.settings import OutboxSettings
+from masterflow import tracker
+from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.output import print_done, print_json, print_table
+from masterflow.scripts.outbox_metrics import outbox_metrics
+from masterflow.scripts.terminal.failures import fail
+from masterflow.tracker.outbox import spool
+from masterflow.tracker.outbox.settings import OutboxSettings
 
 group = typer.Typer(no_args_is_help=True, help="Events of this host that no worker has confirmed yet.")
 

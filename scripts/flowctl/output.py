@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.terminal_text import terminal_text
+from masterflow.scripts.terminal.text import terminal_text
 
 console: Final = Console(highlight=False)
 

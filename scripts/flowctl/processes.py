@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from repository.settings import DatabaseSettings
-from scripts import celery_commands
-from tasks.settings import QueueSettings
-from tasks.worker_settings import WorkerSettings
+from masterflow.repository.settings import DatabaseSettings
+from masterflow.scripts import celery_commands
+from masterflow.tasks.settings import QueueSettings
+from masterflow.tasks.worker_settings import WorkerSettings
 
 #: Options that are not ours go to Celery.
 PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}

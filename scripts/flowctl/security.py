@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import typer
 
-from repository.settings import CACHE_KEY_BYTES, RedisSettings
-from scripts.flowctl.options import AsJson, Client
-from scripts.flowctl.output import print_json
-from tasks.settings import QueueSettings
+from masterflow.repository.settings import CACHE_KEY_BYTES, RedisSettings
+from masterflow.scripts.flowctl.options import AsJson, Client
+from masterflow.scripts.flowctl.output import print_json
+from masterflow.tasks.settings import QueueSettings
 
 group = typer.Typer(no_args_is_help=True, help="Make keys that sign batches and encrypt the cache.")
 

@@ -1,9 +1,9 @@
 """`flowctl init-db`."""
 
-from repository.tables import Table, create_tables
-from scripts.database import with_engine
-from scripts.flowctl.options import AsJson
-from scripts.flowctl.output import print_done
+from masterflow.repository.tables import Table, create_tables
+from masterflow.scripts.database import with_engine
+from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.output import print_done
 
 
 def init_db(*, as_json: AsJson = False) -> None:

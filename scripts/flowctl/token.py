@@ -7,11 +7,11 @@ from uuid import UUID
 
 import typer
 
-from domain import SettingsInvalid
-from domain.tenant import flow_context
-from scripts.flowctl.options import AsJson, Client
-from scripts.flowctl.output import print_json
-from status.settings import StatusSettings
+from masterflow.domain import SettingsInvalid
+from masterflow.domain.tenant import flow_context
+from masterflow.scripts.flowctl.options import AsJson, Client
+from masterflow.scripts.flowctl.output import print_json
+from masterflow.status.settings import StatusSettings
 
 _SHORTEST_S: Final = 60
 _LONGEST_S: Final = 30 * 86_400
@@ -39,7 +39,7 @@ def token(
     # What signs comes with the extra [status], and the other commands have to work without it.
     if find_spec("jwt") is None:
         raise SettingsInvalid("Tokens need the extra [status]: pip install '.[status]'.")
-    from status.tokens import issue_token, read_token  # noqa: PLC0415  see above
+    from masterflow.status.access.tokens import issue_token, read_token  # noqa: PLC0415  see above
 
     settings = StatusSettings()
     user = flow_context(client, engagement[0], user).user_id

@@ -24,18 +24,18 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from domain import InputInvalid
-from domain.clock import parse_time
-from repository.backfill_reads import Scope
-from repository.database import DatabaseSettings, make_engine, session_factory
-from repository.feature_flag import FeatureFlag
-from repository.settings import RedisSettings
-from scripts.failures import FAILED, fail, told_in_a_sentence
-from scripts.maintenance.backfill_outcome import Outcome
-from scripts.maintenance.backfill_search import Search
-from scripts.maintenance.backfill_ways import Direct, Sessions, ThroughQueue, Way
-from tasks.catching_up import Manner
-from tasks.enqueue import QueueSettings, redis_client
+from masterflow.domain import InputInvalid
+from masterflow.domain.clock import parse_time
+from masterflow.repository.backfill.reads import Scope
+from masterflow.repository.database import DatabaseSettings, make_engine, session_factory
+from masterflow.repository.feature_flag import FeatureFlag
+from masterflow.repository.settings import RedisSettings
+from masterflow.scripts.maintenance.backfill_outcome import Outcome
+from masterflow.scripts.maintenance.backfill_search import Search
+from masterflow.scripts.maintenance.backfill_ways import Direct, Sessions, ThroughQueue, Way
+from masterflow.scripts.terminal.failures import FAILED, fail, told_in_a_sentence
+from masterflow.tasks.backfill.catch_up import Manner
+from masterflow.tasks.enqueue import QueueSettings, redis_client
 
 _INTERRUPTED: Final = 130
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -5,9 +5,9 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from scripts.maintenance.backfill_search import Findings
-from tasks.backfill import SWITCHED_OFF
-from tasks.catching_up import Report
+from masterflow.scripts.maintenance.backfill_search import Findings
+from masterflow.tasks.backfill.catch_up import Report
+from masterflow.tasks.backfill.task import SWITCHED_OFF
 
 _MOST_NAMED: Final = 20
 

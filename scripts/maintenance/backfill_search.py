@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from domain import DatabaseUnavailable
-from repository.backfill_reads import Page, Place, Scope, find_behind, find_orphans
-from repository.database import translated_errors
+from masterflow.domain import DatabaseUnavailable
+from masterflow.repository.backfill.reads import Page, Place, Scope, find_behind, find_orphans
+from masterflow.repository.database import translated_errors
 
 _ATTEMPTS: Final = 60
 _RETRY_INTERVAL_S: Final = 1.0

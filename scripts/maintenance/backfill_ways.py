@@ -10,12 +10,12 @@ from kombu.exceptions import KombuError
 from redis import Redis, RedisError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from domain import DatabaseUnavailable
-from repository.backfill_reads import Scope
-from tasks.backfill import Chunk, chunks_of, report_key
-from tasks.catching_up import SLICE, Manner, Report, catch_up
-from tasks.enqueue import BrokerUnavailable
-from tasks.worker_loop import spare_collector
+from masterflow.domain import DatabaseUnavailable
+from masterflow.repository.backfill.reads import Scope
+from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
+from masterflow.tasks.backfill.task import Chunk, chunks_of, report_key
+from masterflow.tasks.delivery.loop import spare_collector
+from masterflow.tasks.enqueue import BrokerUnavailable
 
 #: How long to wait for a Postgres that restarts, or for workers that report nothing.
 PATIENCE_S: Final = 60.0

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Final
 
-from scripts.sample_flow.child_store import PostgresChildStore, create_flow
-from scripts.sample_flow.csv_file import CsvInvalid
-from scripts.sample_flow.discovery import Approver, ChildStore, Scenario
-from scripts.sample_flow.flow import OnProgress, Outcome, run_flow
-from scripts.sample_flow.validation import check_csv
+from masterflow.scripts.sample_flow.child_store import PostgresChildStore, create_flow
+from masterflow.scripts.sample_flow.csv_file import CsvInvalid
+from masterflow.scripts.sample_flow.discovery import Approver, ChildStore, Scenario
+from masterflow.scripts.sample_flow.flow import OnProgress, Outcome, run_flow
+from masterflow.scripts.sample_flow.validation import check_csv
 
 #: About 500 made-up servers, 6 % of the rows with a mistake.
 SERVERS_CSV: Final = Path(__file__).with_name("servers.csv")

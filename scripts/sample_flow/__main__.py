@@ -1,4 +1,4 @@
-"""Runs one sample flow: `python -m scripts.sample_flow --csv FILE --scenario well`."""
+"""Runs one sample flow: `python -m masterflow.scripts.sample_flow --csv FILE --scenario well`."""
 
 import asyncio
 from pathlib import Path
@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import typer
 
-import tracker
-from domain import EnrichmentError, FlowContext
-from domain.tenant import flow_context
-from repository.database import make_engine, session_factory
-from repository.settings import DatabaseSettings
-from scripts.sample_flow import (
+from masterflow import tracker
+from masterflow.domain import EnrichmentError, FlowContext
+from masterflow.domain.tenant import flow_context
+from masterflow.repository.database import make_engine, session_factory
+from masterflow.repository.settings import DatabaseSettings
+from masterflow.scripts.sample_flow import (
     SERVERS_CSV,
     Outcome,
     PostgresChildStore,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from tracker import FlowProgressTracker
+from masterflow.tracker import FlowProgressTracker
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from domain import FlowContext
-from repository import CrewAIFlowStateExtensionsRepository, DiscoveryFlowRepository
+from masterflow.domain import FlowContext
+from masterflow.repository import CrewAIFlowStateExtensionsRepository, DiscoveryFlowRepository
 
 Sessions = async_sessionmaker[AsyncSession]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, TypeVar
 
-from scripts.sample_flow import cell_values
-from scripts.sample_flow.csv_file import Row
+from masterflow.scripts.sample_flow import cell_values
+from masterflow.scripts.sample_flow.csv_file import Row
 
 T = TypeVar("T")
 

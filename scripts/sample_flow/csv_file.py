@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from domain import InputInvalid
+from masterflow.domain import InputInvalid
 
 _MAX_BYTES: Final = 50_000_000
 _MAX_COLUMNS: Final = 200

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
-from scripts.sample_flow.cleansing import Server
+from masterflow.scripts.sample_flow.cleansing import Server
 
 _MAX_CYCLES: Final = 100
 

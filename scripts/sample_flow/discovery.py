@@ -9,14 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from scripts.sample_flow.agents import Agent
-from scripts.sample_flow.cleansing import Server
-from scripts.sample_flow.csv_file import Table
-from scripts.sample_flow.dependencies import DependencyGraph
-from scripts.sample_flow.fields import FieldMapping
-from scripts.sample_flow.tech_debt import Debt
-from scripts.sample_flow.validation import Issue
-from tracker import FlowProgressTracker
+from masterflow.scripts.sample_flow.agents import Agent
+from masterflow.scripts.sample_flow.cleansing import Server
+from masterflow.scripts.sample_flow.csv_file import Table
+from masterflow.scripts.sample_flow.dependencies import DependencyGraph
+from masterflow.scripts.sample_flow.fields import FieldMapping
+from masterflow.scripts.sample_flow.tech_debt import Debt
+from masterflow.scripts.sample_flow.validation import Issue
+from masterflow.tracker import FlowProgressTracker
 
 T = TypeVar("T")
 

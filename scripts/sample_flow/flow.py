@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from domain import FlowContext, TransientError
-from domain.phases import PHASE_PROGRESS
-from domain.statuses import FlowStatus
-from scripts.sample_flow.discovery import Approver, ChildStore, Discovery, Scenario
-from scripts.sample_flow.fields import FieldMapping
-from scripts.sample_flow.phases import PHASE_FUNCTIONS, PhaseFunction, Results
-from tracker import create_progress_tracker, phase
-from tracker.summaries import figures
+from masterflow.domain import FlowContext, TransientError
+from masterflow.domain.phases import PHASE_PROGRESS
+from masterflow.domain.statuses import FlowStatus
+from masterflow.scripts.sample_flow.discovery import Approver, ChildStore, Discovery, Scenario
+from masterflow.scripts.sample_flow.fields import FieldMapping
+from masterflow.scripts.sample_flow.phases import PHASE_FUNCTIONS, PhaseFunction, Results
+from masterflow.tracker import create_progress_tracker, phase
+from masterflow.tracker.summaries import figures
 
 _MAX_ATTEMPTS: Final = 3
 

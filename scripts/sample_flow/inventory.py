@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from scripts.sample_flow.cleansing import Server
+from masterflow.scripts.sample_flow.cleansing import Server
 
 #: Kind of asset: words that give it away in a role or a host name.
 _KINDS: Final = {

@@ -6,12 +6,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, Final
 
-from domain import TransientError
-from scripts.sample_flow import dependencies, inventory, strategy, tech_debt, validation
-from scripts.sample_flow.cleansing import Server, cleanse
-from scripts.sample_flow.csv_file import read_table
-from scripts.sample_flow.discovery import Discovery, Scenario
-from scripts.sample_flow.fields import columns_of, match_headers
+from masterflow.domain import TransientError
+from masterflow.scripts.sample_flow import dependencies, inventory, strategy, tech_debt, validation
+from masterflow.scripts.sample_flow.cleansing import Server, cleanse
+from masterflow.scripts.sample_flow.csv_file import read_table
+from masterflow.scripts.sample_flow.discovery import Discovery, Scenario
+from masterflow.scripts.sample_flow.fields import columns_of, match_headers
 
 Results = dict[str, Any]
 
@@ -175,7 +175,7 @@ async def finalization(flow: Discovery) -> Results:
     }
 
 
-#: In the order of `domain.phases`; each function is called like its phase.
+#: In the order of `masterflow.domain.phases`; each function is called like its phase.
 PHASE_FUNCTIONS: Final[tuple[PhaseFunction, ...]] = (
     initialization,
     data_import,

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from scripts.sample_flow.cleansing import Server
-from scripts.sample_flow.inventory import classify
-from scripts.sample_flow.tech_debt import Debt
+from masterflow.scripts.sample_flow.cleansing import Server
+from masterflow.scripts.sample_flow.inventory import classify
+from masterflow.scripts.sample_flow.tech_debt import Debt
 
 _BOUGHT_AS_A_SERVICE: Final = frozenset({"sharepoint", "confluence", "jira", "crm", "mail relay"})
 _MANAGED_KINDS: Final = frozenset({"database", "cache", "message broker"})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from scripts.sample_flow.cleansing import Server
+from masterflow.scripts.sample_flow.cleansing import Server
 
 #: The day the vendor's regular support ends, by the beginning of the system's name.
 END_OF_SUPPORT: Final[dict[str, date]] = {

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.sample_flow import cell_values
-from scripts.sample_flow.csv_file import CsvInvalid, Row, Table, read_table
-from scripts.sample_flow.fields import REQUIRED, SYNONYMS, columns_of, match_headers
+from masterflow.scripts.sample_flow import cell_values
+from masterflow.scripts.sample_flow.csv_file import CsvInvalid, Row, Table, read_table
+from masterflow.scripts.sample_flow.fields import REQUIRED, SYNONYMS, columns_of, match_headers
 
 _READERS: Final[dict[str, Callable[[str], object]]] = {
     "ip_address": cell_values.address,

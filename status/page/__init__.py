@@ -1,5 +1,5 @@
 """The live page: rendered here, one style sheet and one script of our own, no other host."""
 
-from status.page.routes import router
+from masterflow.status.page.routes import router
 
 __all__ = ["router"]

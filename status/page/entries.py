@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from status.entry_texts import entry_text, what_was_done, who_acted
-from status.page.words import pretty
+from masterflow.status.entry_texts import entry_text, what_was_done, who_acted
+from masterflow.status.page.words import pretty
 
 _LINE_CHARS: Final = 160
 

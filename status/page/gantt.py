@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from domain.clock import parse_time
-from status.page.words import lasting, moment, plain
-from status.views import BarView, PhaseView
+from masterflow.domain.clock import parse_time
+from masterflow.status.page.words import lasting, moment, plain
+from masterflow.status.views import BarView, PhaseView
 
 _LEAST_WIDTH: Final = 0.7
 _MOST_TICKS: Final = 6

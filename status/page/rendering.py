@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from status.page import words
+from masterflow.status.page import words
 
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -19,7 +19,7 @@ _CSP: Final = (
 
 _environment: Final = Environment(
     autoescape=True,
-    loader=PackageLoader("status.page"),
+    loader=PackageLoader("masterflow.status.page"),
     lstrip_blocks=True,
     trim_blocks=True,
     undefined=StrictUndefined,
@@ -35,7 +35,7 @@ ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg
 @cache
 def asset(name: str) -> str:
     """Return one of our own files."""
-    return files("status.page").joinpath("static", name).read_text(encoding="utf-8")
+    return files("masterflow.status.page").joinpath("static", name).read_text(encoding="utf-8")
 
 
 @cache

@@ -9,20 +9,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from typing_extensions import override
 
-from domain import EnrichmentError
-from domain.statuses import FLOW_STATUSES
-from repository.status_reads import FlowFilter
-from repository.tables import FLOW_TYPES
-from status.access import COOKIE, require_same_origin
-from status.api import Manager, filter_of
-from status.manager import FlowStatusManager
-from status.page.entries import activity_entries, error_entries
-from status.page.gantt import gantt_of
-from status.page.rendering import ASSETS, asset, render, render_report
-from status.problems import problem_of
-from status.routes import SafeRoute
-from status.service import service_of
-from status.tokens import TokenInvalid, read_token
+from masterflow.domain import EnrichmentError
+from masterflow.domain.statuses import FLOW_STATUSES
+from masterflow.repository.status.reads import FlowFilter
+from masterflow.repository.tables import FLOW_TYPES
+from masterflow.status.access.tokens import TokenInvalid, read_token
+from masterflow.status.api.access import COOKIE, require_same_origin
+from masterflow.status.api.flows import Manager, filter_of
+from masterflow.status.api.problems import problem_of
+from masterflow.status.api.safe_route import SafeRoute
+from masterflow.status.manager import FlowStatusManager
+from masterflow.status.page.entries import activity_entries, error_entries
+from masterflow.status.page.gantt import gantt_of
+from masterflow.status.page.rendering import ASSETS, asset, render, render_report
+from masterflow.status.service import service_of
 
 _PAGE_ROWS: Final = 25
 _SINCE: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from scripts.flowctl import main
-from scripts.flowctl.output import console
+from masterflow.scripts.flowctl import main
+from masterflow.scripts.flowctl.output import console
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy import make_url
 
-from domain.phases import PHASES
-from scripts.demonstration.example_checks import EXAMPLE_CHECKS
-from scripts.demonstration.flows import CONTEXT
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from scripts.leash import descendants
-from scripts.sample_flow import SERVERS_CSV
-from tests.databases import temporary_database
-from tests.eventually import eventually
+from masterflow.domain.phases import PHASES
+from masterflow.scripts.demonstration.example_checks import EXAMPLE_CHECKS
+from masterflow.scripts.demonstration.flows import CONTEXT
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.sample_flow import SERVERS_CSV
+from masterflow.scripts.supervise.supervisor import descendants
+from tests.support.eventually import eventually
+from tests.support.servers.databases import temporary_database
 
 ROOT = Path(__file__).parents[2]
 WELL, RETRY, APPROVAL = "All goes well", "An error and a retry", "Waiting for approval"

@@ -12,20 +12,20 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import FlowContext
-from domain.events import FlowRetried, new_event
-from domain.phases import PHASES
-from repository.database import session_factory
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.child_rows import SHAPES, new_child
-from tests.databases import engine_for, fill_with_tables, temporary_database
-from tests.debian import installed_program
-from tests.eventually import eventually
-from tests.flows import new_context
-from tests.pgbouncer import pgbouncer_before
-from tests.rabbitmq import RabbitMQ
-from tests.status_site import StatusSite
-from tests.workplace import Workplace
+from masterflow.domain import FlowContext
+from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.phases import PHASES
+from masterflow.repository.database import session_factory
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.support.events.child_rows import SHAPES, new_child
+from tests.support.events.flows import new_context
+from tests.support.eventually import eventually
+from tests.support.processes.status_site import StatusSite
+from tests.support.processes.workplace import Workplace
+from tests.support.servers.databases import engine_for, fill_with_tables, temporary_database
+from tests.support.servers.debian import installed_program
+from tests.support.servers.pgbouncer import pgbouncer_before
+from tests.support.servers.rabbitmq import RabbitMQ
 
 SETUPS = ("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer", "RabbitMQ")
 _EVERYWHERE = {"ENRICHMENT_BACKFILL_INTERVAL_S": "1", "ENRICHMENT_FLOW_GRACE_S": "1"}
@@ -45,7 +45,7 @@ class Site:
         client, engagement = context.client_account_id, context.engagement_id
         tenant = [f"--client-account-id={client}", f"--engagement-id={engagement}"]
         done = subprocess.run(
-            [sys.executable, "-m", "scripts.sample_flow", "--scenario", scenario, *tenant],
+            [sys.executable, "-m", "masterflow.scripts.sample_flow", "--scenario", scenario, *tenant],
             env=self.place.environment,
             cwd=self.place.folder,
             capture_output=True,

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from domain import FlowContext
-from repository.database import session_factory
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.databases import engine_for, fill_with_tables
-from tests.flows import new_context
-from tests.status_site import StatusSite
-from tests.told_flows import Sessions
+from masterflow.domain import FlowContext
+from masterflow.repository.database import session_factory
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.support.events.flows import new_context
+from tests.support.events.reported_flows import Sessions
+from tests.support.processes.status_site import StatusSite
+from tests.support.servers.databases import engine_for, fill_with_tables
 
 _AXE: str = "axe-core-4.14.1"
 _CACHE = Path(__file__).parents[2] / ".local" / "npm"

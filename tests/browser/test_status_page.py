@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import Page, expect
 
-from domain import FlowContext
-from domain.events import (
+from masterflow.domain import FlowContext
+from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
     ErrorOccurred,
@@ -16,9 +16,9 @@ from domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.status_site import StatusSite
-from tests.told_flows import flow_of, full_story, report, told
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.support.events.reported_flows import flow_of, full_story, report, told
+from tests.support.processes.status_site import StatusSite
 
 OpenPage = Callable[..., Page]
 Do = Callable[[Any], Any]

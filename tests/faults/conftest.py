@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.faults.findings import Findings, table
-from tests.faults.run import Run
-from tests.faults.scale import Scale
-from tests.rabbitmq import RabbitMQ
-from tests.workplace import Workplace
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.faults.harness.findings import Findings, table
+from tests.faults.harness.run import Run
+from tests.faults.harness.scale import Scale
+from tests.support.processes.workplace import Workplace
+from tests.support.servers.rabbitmq import RabbitMQ
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SHORTEST_ROUND_S = 300

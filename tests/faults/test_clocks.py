@@ -3,11 +3,11 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from scripts.celery_commands import beat
-from scripts.processes import Leashed
-from tests.eventually import eventually
-from tests.faults.checker import AS_IT_SHOULD_BE, read_notes
-from tests.faults.run import Run
+from masterflow.scripts.celery_commands import beat
+from masterflow.scripts.supervise.processes import Leashed
+from tests.faults.harness.checker import AS_IT_SHOULD_BE, read_notes
+from tests.faults.harness.run import Run
+from tests.support.eventually import eventually
 
 
 def start_beat(run: Run, log: Path) -> Leashed:

@@ -5,7 +5,7 @@ from time import sleep
 from typing import Any
 from uuid import UUID
 
-from domain.events import (
+from masterflow.domain.events import (
     AgentCollaborated,
     AnyEvent,
     ErrorOccurred,
@@ -13,10 +13,10 @@ from domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from repository.feature_flag import FLAG_KEY
-from tests.eventually import eventually
-from tests.faults.checker import AS_IT_SHOULD_BE, Verdict
-from tests.faults.run import Run
+from masterflow.repository.feature_flag import FLAG_KEY
+from tests.faults.harness.checker import AS_IT_SHOULD_BE, Verdict
+from tests.faults.harness.run import Run
+from tests.support.eventually import eventually
 
 _EFFECT = timedelta(seconds=5)
 _LISTS = ("phase_transitions", "error_history", "agent_collaboration_log")

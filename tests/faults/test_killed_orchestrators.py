@@ -1,7 +1,7 @@
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.harms import postgres_harms, redis_harms
-from tests.faults.run import Run
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.faults.harness.checker import AS_IT_SHOULD_BE
+from tests.faults.harness.harms import postgres_harms, redis_harms
+from tests.faults.harness.run import Run
 
 
 def test_what_orchestrators_reported_that_are_killed_while_servers_fail_is_delivered_by_the_next_ones(

@@ -3,9 +3,9 @@ from typing import get_args
 
 import pytest
 
-from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.kills import Victim, kill_a_frozen_worker, kill_again_and_again
-from tests.faults.run import Run
+from tests.faults.harness.checker import AS_IT_SHOULD_BE
+from tests.faults.harness.kills import Victim, kill_a_frozen_worker, kill_again_and_again
+from tests.faults.harness.run import Run
 
 _MOST_CONTROL_KILLS = 10
 

@@ -1,11 +1,11 @@
 import pytest
 
-from scripts.embedded import EmbeddedPostgres
-from tests.eventually import eventually
-from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.harms import postgres_harms
-from tests.faults.memory import memory_mb
-from tests.faults.run import Run
+from masterflow.scripts.embedded import EmbeddedPostgres
+from tests.faults.harness.checker import AS_IT_SHOULD_BE
+from tests.faults.harness.harms import postgres_harms
+from tests.faults.harness.memory import memory_mb
+from tests.faults.harness.run import Run
+from tests.support.eventually import eventually
 
 # Two workers with two children; each child has a message, and no worker takes another one in advance.
 _MOST_HELD = 4

@@ -1,7 +1,7 @@
-from scripts.embedded import EmbeddedRedis
-from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.harms import redis_harms
-from tests.faults.run import Run
+from masterflow.scripts.embedded import EmbeddedRedis
+from tests.faults.harness.checker import AS_IT_SHOULD_BE
+from tests.faults.harness.harms import redis_harms
+from tests.faults.harness.run import Run
 
 
 def test_redis_may_die_hang_forget_and_hang_up(run: Run, own_redis: EmbeddedRedis) -> None:

@@ -3,13 +3,13 @@ from random import Random
 
 import pytest
 
-from scripts.embedded import EmbeddedRedis
-from tasks.queues import KEY_PREFIX
-from tests.eventually import eventually
-from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.run import Run
-from tests.faults.scale import Scale
-from tests.faults.shuffler import Shuffler
+from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.tasks.queues import KEY_PREFIX
+from tests.faults.harness.checker import AS_IT_SHOULD_BE
+from tests.faults.harness.run import Run
+from tests.faults.harness.scale import Scale
+from tests.faults.harness.shuffler import Shuffler
+from tests.support.eventually import eventually
 
 
 def is_held_too_long(run: Run) -> bool:

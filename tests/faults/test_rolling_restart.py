@@ -1,9 +1,9 @@
 import signal
 import time
 
-from tests.faults.checker import AS_IT_SHOULD_BE
-from tests.faults.crew import START_TIMEOUT_S
-from tests.faults.run import Run
+from tests.faults.harness.checker import AS_IT_SHOULD_BE
+from tests.faults.harness.crew import START_TIMEOUT_S
+from tests.faults.harness.run import Run
 
 _LONGEST_STOP_S = 30
 

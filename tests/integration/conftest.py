@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from domain import FlowContext
-from scripts.embedded import EmbeddedRedis
-from scripts.processes import Leashed
-from tests.databases import temporary_database
-from tests.flows import new_context
-from tests.workplace import Workplace
+from masterflow.domain import FlowContext
+from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.scripts.supervise.processes import Leashed
+from tests.support.events.flows import new_context
+from tests.support.processes.workplace import Workplace
+from tests.support.servers.databases import temporary_database
 
 
 @pytest.fixture(scope="module")

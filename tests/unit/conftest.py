@@ -2,17 +2,17 @@
 
 import pytest
 
-from tests.told import CONTEXT, FLOW_ID, Told
-from tracker.losses import Losses
-from tracker.process import process_delivery
-from tracker.progress import FlowProgressTracker
-from tracker.settings import OutboxSettings
+from masterflow.tracker.outbox.losses import Losses
+from masterflow.tracker.outbox.process import process_delivery
+from masterflow.tracker.outbox.settings import OutboxSettings
+from masterflow.tracker.progress import FlowProgressTracker
+from tests.support.events.reported import CONTEXT, FLOW_ID, Told
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     told = Told()
-    monkeypatch.setattr("tracker.flow_record.report", told.report)
+    monkeypatch.setattr("masterflow.tracker.flow_record.report", told.report)
     return told
 
 

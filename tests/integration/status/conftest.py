@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from repository.database import session_factory as make_session_factory
-from tests.databases import engine_for, temporary_database
-from tests.status_site import StatusSite
+from masterflow.repository.database import session_factory as make_session_factory
+from tests.support.processes.status_site import StatusSite
+from tests.support.servers.databases import engine_for, temporary_database
 
 _RATES = {"ENRICHMENT_STATUS_RATE_PER_S": "500", "ENRICHMENT_STATUS_WRONG_TOKENS_PER_S": "500"}
 

@@ -10,13 +10,13 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from repository.worker_gauges import HISTOGRAM_BOUNDS
-from scripts.outbox_metrics import outbox_metrics
-from scripts.ports import free_port
-from scripts.processes import Leashed
-from tasks.heartbeats import write_heartbeat
-from tests.eventually import eventually
-from tests.status_site import PROBE_TOKEN
+from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
+from masterflow.scripts.outbox_metrics import outbox_metrics
+from masterflow.scripts.supervise.ports import free_port
+from masterflow.scripts.supervise.processes import Leashed
+from masterflow.tasks.heartbeats import write_heartbeat
+from tests.support.eventually import eventually
+from tests.support.processes.status_site import PROBE_TOKEN
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"

@@ -14,13 +14,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi.routing import iter_route_contexts
 
-from domain import FlowContext
-from domain.events import FlowRetried
-from status.app import make_app
-from tests.event_streams import event_reader
-from tests.flows import new_context
-from tests.status_site import JWT_KEY, PROBE_TOKEN, StatusSite
-from tests.told_flows import Sessions, flow_of, full_story, report
+from masterflow.domain import FlowContext
+from masterflow.domain.events import FlowRetried
+from masterflow.status.app import make_app
+from tests.support.event_streams import event_reader
+from tests.support.events.flows import new_context
+from tests.support.events.reported_flows import Sessions, flow_of, full_story, report
+from tests.support.processes.status_site import JWT_KEY, PROBE_TOKEN, StatusSite
 
 _NO_FLOW = UUID(int=404)
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from domain import FlowContext
-from domain.events import (
+from masterflow.domain import FlowContext
+from masterflow.domain.events import (
     AgentCollaborated,
     ErrorOccurred,
     FlowRetried,
@@ -18,12 +18,12 @@ from domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from status import views
-from tests.eventually import eventually
-from tests.flows import new_context
-from tests.status_site import PROBE_TOKEN, StatusSite
-from tests.told_flows import Sessions, flow_of, report
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.status import views
+from tests.support.events.flows import new_context
+from tests.support.events.reported_flows import Sessions, flow_of, report
+from tests.support.eventually import eventually
+from tests.support.processes.status_site import PROBE_TOKEN, StatusSite
 
 _DETAILS = ("status", "timeline", "errors", "activity", "events")
 

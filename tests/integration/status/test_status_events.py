@@ -9,19 +9,19 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from domain import FlowContext
-from domain.events import FlowRetried, StatusChanged
-from repository.database import session_factory
-from repository.status_reads import FlowScope
-from scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from status.changes import ChangeFeed, TooManyStreams
-from status.event_stream import EventStream
-from status.listeners import MOST_PENDING, Change, Listener
-from tests.databases import engine_for
-from tests.event_streams import event_reader
-from tests.flows import new_context
-from tests.status_site import PROBE_TOKEN, StatusSite
-from tests.told_flows import Sessions, flow_of, report
+from masterflow.domain import FlowContext
+from masterflow.domain.events import FlowRetried, StatusChanged
+from masterflow.repository.database import session_factory
+from masterflow.repository.status.reads import FlowScope
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.status.api.event_stream import EventStream
+from masterflow.status.live.changes import ChangeFeed, TooManyStreams
+from masterflow.status.live.listeners import MOST_PENDING, Change, Listener
+from tests.support.event_streams import event_reader
+from tests.support.events.flows import new_context
+from tests.support.events.reported_flows import Sessions, flow_of, report
+from tests.support.processes.status_site import PROBE_TOKEN, StatusSite
+from tests.support.servers.databases import engine_for
 
 _TABLE = "migration.crewai_flow_state_extensions"
 _RETRIED: tuple[Any, dict[str, Any]] = (FlowRetried, {})

@@ -9,15 +9,15 @@ import redis
 from kombu import Connection
 from prometheus_client.parser import text_string_to_metric_families
 
-from domain import FlowContext
-from repository.worker_gauges import HISTOGRAM_BOUNDS
-from tasks.counters import Counters
-from tasks.enqueue import ConfirmationInbox, QueueSettings
-from tasks.heartbeats import write_heartbeat
-from tasks.queues import queue as queue_of
-from tests.eventually import eventually
-from tests.rabbitmq import RabbitMQ
-from tests.status_site import PROBE_TOKEN, StatusSite
+from masterflow.domain import FlowContext
+from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
+from masterflow.tasks.counters import Counters
+from masterflow.tasks.enqueue import ConfirmationInbox, QueueSettings
+from masterflow.tasks.heartbeats import write_heartbeat
+from masterflow.tasks.queues import queue as queue_of
+from tests.support.eventually import eventually
+from tests.support.processes.status_site import PROBE_TOKEN, StatusSite
+from tests.support.servers.rabbitmq import RabbitMQ
 
 Figures = dict[tuple[str, ...], float]
 

@@ -10,13 +10,13 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from domain import FlowContext
-from repository.database import session_factory
-from status.app import make_app
-from tests.databases import engine_for
-from tests.flows import new_context
-from tests.status_site import PROBE_TOKEN, StatusSite
-from tests.told_flows import flow_of, full_story, report
+from masterflow.domain import FlowContext
+from masterflow.repository.database import session_factory
+from masterflow.status.app import make_app
+from tests.support.events.flows import new_context
+from tests.support.events.reported_flows import flow_of, full_story, report
+from tests.support.processes.status_site import PROBE_TOKEN, StatusSite
+from tests.support.servers.databases import engine_for
 
 _CONFIG = schemathesis.Config()
 # Which tokens may see what is asked by test_status_access.py.

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
-from domain import FlowContext
-from domain.events import FlowRetried
-from tests.event_streams import event_reader
-from tests.eventually import eventually
-from tests.status_site import PROBE_TOKEN, StatusSite
-from tests.told_flows import Sessions, flow_of, report
+from masterflow.domain import FlowContext
+from masterflow.domain.events import FlowRetried
+from tests.support.event_streams import event_reader
+from tests.support.events.reported_flows import Sessions, flow_of, report
+from tests.support.eventually import eventually
+from tests.support.processes.status_site import PROBE_TOKEN, StatusSite
 
 pytestmark = pytest.mark.alone
 

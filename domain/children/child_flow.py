@@ -1,0 +1,110 @@
+"""The child row of a flow as the backfill reads it, and the odd shapes its document comes in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from masterflow.domain.phases import PHASE_ALIASES, PHASES, canonical_phase, phase_order
+
+#: The six phases that every child row has a column for, in order, and those columns.
+MAIN_PHASES: Final = (
+    "data_import",
+    "field_mapping_generation",
+    "data_cleansing",
+    "asset_inventory",
+    "dependency_analysis",
+    "tech_debt_assessment",
+)
+MAIN_COLUMNS: Final = (
+    "data_import_completed",
+    "field_mapping_completed",
+    "data_cleansing_completed",
+    "asset_inventory_completed",
+    "dependency_analysis_completed",
+    "tech_debt_assessment_completed",
+)
+
+#: Every name under which a section of a document may stand, with its phase, in canonical order.
+SECTION_PHASES: Final = dict(
+    sorted(
+        ({phase: phase for phase in PHASES} | PHASE_ALIASES).items(), key=lambda item: phase_order(item[1])
+    )
+)
+
+_SECTION_PLACES: Final = {name: place for place, name in enumerate(SECTION_PHASES)}
+
+JsonMap = Mapping[str, Any]
+
+
+class Section(NamedTuple):
+    """What a document holds about one phase; older writers put the whole flow's state into `legacy`."""
+
+    phase: str
+    name: str
+    content: JsonMap
+    legacy: JsonMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildFlow:
+    """A child row, as it was found; nothing in it is trusted to have the type it should have.
+
+    `document` is `crewai_state_data`, whole or reduced to what is read here; a list of it that is only
+    counted may be given as its length.
+    """
+
+    flow_id: UUID
+    #: Differs whenever the row was written.
+    version: str
+    status: str = ""
+    #: Column name to value, for every column whose name ends in `_completed`.
+    completed: Mapping[str, bool | None] = field(default_factory=dict)
+    progress: object = None
+    current_phase: object = None
+    phases_completed: object = None
+    document: object = None
+    error: JsonMap = field(default_factory=dict)
+    updated_at: datetime
+    completed_at: datetime | None = None
+
+    @property
+    def root(self) -> JsonMap:
+        """Return the document, or an empty one where something else stands."""
+        return as_map(self.document)
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """Return every section that is present, in canonical order, not in the document's."""
+        root = self.root
+        names = sorted(root.keys() & SECTION_PHASES.keys(), key=_SECTION_PLACES.__getitem__)
+        return tuple(
+            Section(SECTION_PHASES[name], name, as_map(value), as_map(as_map(value).get("legacy_data")))
+            for name in names
+            if as_map(value := root[name]) or count_of(value)
+        )
+
+
+def as_map(value: object) -> JsonMap:
+    """Return an object as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Return a list as it is, and anything else as an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def count_of(value: object) -> int:
+    """Return a number of items: a list's length, a whole number as it is, else 0."""
+    if isinstance(value, list):
+        return len(value)
+    is_count = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12
+    return int(value) if is_count else 0  # type: ignore[call-overload]  # just looked
+
+
+def phase_of(value: object) -> str | None:
+    """Return the canonical phase that a value names, or None."""
+    return canonical_phase(value) if isinstance(value, str) else None

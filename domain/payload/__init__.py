@@ -1,0 +1,1 @@
+"""What makes a payload small, safe JSON with its secrets masked."""

@@ -1,0 +1,123 @@
+"""Keeps the master row of every agent flow true: report what happens in a flow, and read what is so.
+
+Each name is loaded when it is first used, so an orchestrator never loads the database or the web.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from masterflow.domain import (
+        DatabaseUnavailable,
+        EnrichmentError,
+        FlowContext,
+        FlowNotFound,
+        InputInvalid,
+        PermanentError,
+        SettingsInvalid,
+        TenantMismatch,
+        TransientError,
+        VersionConflict,
+    )
+    from masterflow.repository import (
+        CrewAIFlowStateExtensionsRepository,
+        DiscoveryFlowRepository,
+        PostgresFlowStateStore,
+        SecureCache,
+    )
+    from masterflow.status.api.flows import router as status_router
+    from masterflow.tracker import (
+        FlowProgressTracker,
+        FlowRunner,
+        adopt,
+        create_progress_tracker,
+        current_flow,
+        flush,
+        outbox_status,
+        phase,
+        run_initialization,
+        shutdown,
+    )
+
+    __version__: str
+
+__all__ = [
+    "CrewAIFlowStateExtensionsRepository",
+    "DatabaseUnavailable",
+    "DiscoveryFlowRepository",
+    "EnrichmentError",
+    "FlowContext",
+    "FlowNotFound",
+    "FlowProgressTracker",
+    "FlowRunner",
+    "InputInvalid",
+    "PermanentError",
+    "PostgresFlowStateStore",
+    "SecureCache",
+    "SettingsInvalid",
+    "TenantMismatch",
+    "TransientError",
+    "VersionConflict",
+    "__version__",
+    "adopt",
+    "create_progress_tracker",
+    "current_flow",
+    "flush",
+    "outbox_status",
+    "phase",
+    "run_initialization",
+    "shutdown",
+    "status_router",
+]
+
+_ROOMS: Final = {
+    "masterflow.domain": (
+        "DatabaseUnavailable",
+        "EnrichmentError",
+        "FlowContext",
+        "FlowNotFound",
+        "InputInvalid",
+        "PermanentError",
+        "SettingsInvalid",
+        "TenantMismatch",
+        "TransientError",
+        "VersionConflict",
+    ),
+    "masterflow.repository": (
+        "CrewAIFlowStateExtensionsRepository",
+        "DiscoveryFlowRepository",
+        "PostgresFlowStateStore",
+        "SecureCache",
+    ),
+    "masterflow.tracker": (
+        "FlowProgressTracker",
+        "FlowRunner",
+        "adopt",
+        "create_progress_tracker",
+        "current_flow",
+        "flush",
+        "outbox_status",
+        "phase",
+        "run_initialization",
+        "shutdown",
+    ),
+}
+_HOMES: Final = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = version("masterflow")
+    elif name == "status_router":
+        value = import_module("masterflow.status.api.flows").router
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'masterflow' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

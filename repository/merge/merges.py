@@ -1,0 +1,54 @@
+"""The one merge: events into master rows, whatever their order, however often they come."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from masterflow.domain.events import AnyEvent
+from masterflow.repository.database import translated_errors
+from masterflow.repository.merge.deltas import Delta, sum_up
+from masterflow.repository.sql import statement
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOutcome:
+    """Which flows' events could not be applied; those of all others were."""
+
+    #: Flow ids that no row has.
+    missing: frozenset[UUID] = field(default_factory=frozenset)
+    #: Flow ids whose row belongs to another tenant.
+    foreign: frozenset[UUID] = field(default_factory=frozenset)
+
+
+async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> MergeOutcome:
+    """Merge events of any flows into their rows, in the caller's transaction; never commits.
+
+    The rows stay locked until the transaction ends. The isolation level must be READ COMMITTED
+    (the default), so that what is merged into is what stands there once the lock is held.
+
+    What raises DatabaseUnavailable may work in a new transaction.
+    """
+    deltas = sum_up(events)
+    if not deltas:
+        return MergeOutcome()
+    async with translated_errors():
+        merged = await session.execute(statement("merge_deltas"), merge_arguments(deltas))
+        refused = {delta.key for delta in deltas}.difference(map(tuple, merged))
+        return await _outcome(session, {flow_id for flow_id, *_ in refused})
+
+
+def merge_arguments(deltas: Sequence[Delta]) -> dict[str, str]:
+    """Return what merge_deltas.sql takes: the deltas as one JSON text."""
+    documents = [delta.document() for delta in deltas]
+    return {"deltas": json.dumps(documents, ensure_ascii=False, allow_nan=False)}
+
+
+async def _outcome(session: AsyncSession, refused: set[UUID]) -> MergeOutcome:
+    if not refused:
+        return MergeOutcome()
+    rows = await session.execute(statement("existing_flows"), {"flow_ids": list(refused)})
+    foreign = frozenset(rows.scalars())
+    return MergeOutcome(missing=frozenset(refused) - foreign, foreign=foreign)

@@ -1,0 +1,93 @@
+"""What workers and outboxes left in Redis about themselves: counters, signs of life, what waits."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from masterflow.repository.redis.client import RedisLink
+
+_PREFIX: Final = "enrichment:"
+_HEARTBEAT: Final = "heartbeat:"
+_OUTBOX: Final = "outbox:"
+
+_MOST_SIGNS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What one outbox has not seen confirmed, and what it lost since its process started."""
+
+    events: int
+    size_bytes: int
+    lost_events: int
+    #: Seconds since its oldest unconfirmed batch was put together.
+    oldest_age_s: float
+
+
+#: Upper bounds of the histograms that the workers keep, in seconds or events.
+HISTOGRAM_BOUNDS: Final[dict[str, tuple[float, ...]]] = {
+    "merge_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+    "batch_size": (1, 5, 20, 50, 100, 200, 500),
+    "lag_seconds": (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGauges:
+    """One look at Redis."""
+
+    #: Sums since the first start, by field name, as `tasks/counters.py` says.
+    counters: dict[str, float]
+    #: Messages that workers have taken and not acknowledged, if Redis is the broker.
+    unacknowledged: int
+    parked: int
+    #: Seconds since each worker, or beat, has shown that it lives.
+    heartbeats: dict[str, float]
+    #: Of the outboxes that had anything to tell within the last minute.
+    backlogs: list[Backlog]
+
+
+async def read_gauges(link: RedisLink) -> WorkerGauges:
+    """Return what Redis holds now; raises RedisUnavailable when it does not answer."""
+    fields, unacknowledged, parked, names = await link.ask(_ask_numbers)
+    signs = await _read_signs(link, [name.decode() for name in names])
+    now = time.time()
+    return WorkerGauges(
+        counters={name.decode(): float(value) for name, value in fields.items()},
+        unacknowledged=unacknowledged,
+        parked=parked,
+        heartbeats={
+            name.removeprefix(_HEARTBEAT): max(0.0, now - float(at))
+            for name, at in signs.items()
+            if name.startswith(_HEARTBEAT)
+        },
+        backlogs=[_backlog(note, now) for name, note in signs.items() if name.startswith(_OUTBOX)],
+    )
+
+
+async def _ask_numbers(redis: Redis) -> list[Any]:
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.hgetall(f"{_PREFIX}counters")
+    pipeline.hlen(f"{_PREFIX}unacked")
+    pipeline.zcard(f"{_PREFIX}parked")
+    pipeline.zrevrange(f"{_PREFIX}signs", 0, _MOST_SIGNS - 1)
+    answers: list[Any] = await pipeline.execute()
+    return answers
+
+
+async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
+    if not names:
+        return {}
+    # Names stay for a while after what they stand for: see `tasks/signs.py`.
+    values: list[Any] = await link.ask(lambda redis: redis.mget([f"{_PREFIX}{name}" for name in names]))
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+
+def _backlog(note: bytes, now: float) -> Backlog:
+    told: Mapping[str, Any] = json.loads(note)
+    age_s = max(0.0, now - (told["oldest_at"] or now))
+    return Backlog(told["events"], told["bytes"], told["lost"], oldest_age_s=age_s)

@@ -1,0 +1,1 @@
+"""What people see, as it is read from the rows."""

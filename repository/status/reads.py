@@ -1,0 +1,108 @@
+"""What people look at, read by tenant: summaries of flows and their details."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from masterflow.domain import FlowContext
+from masterflow.repository.database import translated_errors
+from masterflow.repository.sql import statement
+
+#: So many flows are looked at for one page when a filter has no index.
+SCANNED_ROWS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class FlowScope:
+    """Whose flows are read: one client account, and those of its engagements that the reader may see."""
+
+    client_account_id: UUID
+    engagement_ids: frozenset[UUID]
+
+    @classmethod
+    def of(cls, context: FlowContext) -> "FlowScope":
+        """Return the scope of one engagement."""
+        return cls(context.client_account_id, frozenset({context.engagement_id}))
+
+    def holds(self, row: Mapping[Any, Any]) -> bool:
+        """Return whether a row of any tenant is one of these."""
+        return (
+            row["client_account_id"] == self.client_account_id and row["engagement_id"] in self.engagement_ids
+        )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Return what every statement is scoped by."""
+        return {"client_account_id": self.client_account_id, "engagement_ids": sorted(self.engagement_ids)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowFilter:
+    """Which flows are meant; what is None or empty does not matter."""
+
+    statuses: tuple[str, ...] = ()
+    flow_type: str | None = None
+    flow_id: UUID | None = None
+    phase: str | None = None
+    #: Created then or later.
+    since: datetime | None = None
+    #: Part of a name, an id or a user, in any case.
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ends: at this row of the list, which is sorted by creation."""
+
+    created_at: datetime | None
+    flow_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPage:
+    """A part of the list; a page may be short, and the list still goes on after `next_place`."""
+
+    rows: list[RowMapping] = field(default_factory=list)
+    next_place: Place | None = None
+
+
+async def list_flows(
+    db: AsyncSession, scope: FlowScope, *, wanted: FlowFilter, after: Place | None = None, limit: int = 50
+) -> FlowPage:
+    """Return the flows after a place, newest first; raises DatabaseUnavailable as all reads here do."""
+    scanned = SCANNED_ROWS if wanted.phase or wanted.text else limit + 1
+    arguments = {
+        **scope.arguments,
+        "statuses": list(wanted.statuses) or None,
+        "flow_type": wanted.flow_type,
+        "flow_id": wanted.flow_id,
+        "phase": wanted.phase,
+        "since": wanted.since,
+        "text": wanted.text,
+        "after_at": after.created_at if after else None,
+        "after_id": after.flow_id if after else None,
+        "scanned": scanned,
+        "enough": limit + 1,
+        "most": limit + 1,
+    }
+    async with translated_errors():
+        rows = list((await db.execute(statement("list_flows"), arguments)).mappings())
+    end = None
+    if len(rows) > limit:
+        end = rows[limit - 1]
+    elif rows and not rows[-1]["is_end"]:
+        end = rows[-1]
+    shown = [row for row in rows[:limit] if row["is_meant"]]
+    return FlowPage(shown, Place(end["created_at"], end["flow_id"]) if end else None)
+
+
+async def read_one(db: AsyncSession, name: str, scope: FlowScope, flow_id: UUID) -> RowMapping | None:
+    """Return the row of a statement about one flow, or None if the scope holds no such flow."""
+    async with translated_errors():
+        rows = await db.execute(statement(name), {**scope.arguments, "flow_id": flow_id})
+        return rows.mappings().one_or_none()

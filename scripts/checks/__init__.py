@@ -1,0 +1,68 @@
+"""Every check there is, the quick ones first; `./scripts/test` runs this."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from masterflow.scripts.supervise.processes import Leashed
+
+_ROOT = Path(__file__).resolve().parents[2]
+_STARTED = time.monotonic()
+
+LINTERS: Mapping[str, Sequence[str]] = {
+    "Lint": ["ruff", "check"],
+    "Format": ["ruff", "format", "--check"],
+    "Types": ["mypy"],
+    "Import contracts": ["lint-imports", "--no-logo"],
+}
+# What measures has the machine to itself, and so have the browser and the faults; --soak 30m lets the
+# faults alone run for longer.
+TESTS: Mapping[str, Sequence[str]] = {
+    "Tests, two at a time": [
+        "pytest",
+        "--numprocesses=2",
+        "-m",
+        "(unit or integration or acceptance) and not alone",
+    ],
+    "Tests, one at a time": ["pytest", "-m", "browser or alone"],
+    "Faults": ["pytest", "-m", "faults"],
+}
+
+
+def run(name: str, command: Sequence[str]) -> bool:
+    """Run one check under a heading; tell whether it passed.
+
+    If this process has to end, the check is interrupted, so that pytest takes its servers down.
+    """
+    _say(f"{name} (after {time.monotonic() - _STARTED:.0f} s)")
+    program, *arguments = command
+    path = Path(sys.executable).with_name(program)
+    with Leashed([path, *arguments], folder=_ROOT, stop_signal=signal.SIGINT) as process:
+        passed = process.wait() == 0
+    if not passed:
+        _say(f"{name}: failed", colour=31)
+    return passed
+
+
+def run_everything() -> bool:
+    """Run all linters, and if they pass the tests; stop where tests fail."""
+    results = [run(name, command) for name, command in LINTERS.items()]
+    return all(results) and all(run(name, command) for name, command in TESTS.items())
+
+
+def _say(text: str, *, colour: int = 36) -> None:
+    is_plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    print(f"\n== {text}" if is_plain else f"\n\033[1;{colour}m== {text}\033[0m", flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run everything, or only pytest with the arguments; return 0 if all is well, as shells count."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        passed = run("Tests", ["pytest", *arguments]) if arguments else run_everything()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0 if passed else 1

@@ -1,0 +1,1 @@
+"""How flows, events and failures look in a terminal."""

@@ -1,0 +1,175 @@
+"""One flow as a terminal shows it: its phases with times, what failed, and who did what."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from rich.bar import Bar
+from rich.console import Group, JustifyMethod, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from masterflow.domain.clock import parse_time
+from masterflow.scripts.terminal.flow_view import FlowView
+from masterflow.scripts.terminal.text import terminal_text
+from masterflow.status.views import FlowSummary
+
+_STYLES: Final = {
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "red",
+    "paused": "yellow",
+    "waiting_for_approval": "yellow",
+    "processing": "cyan",
+}
+_MARKS: Final = {"green": "✔", "red": "✘", "yellow": "⏸", "cyan": "▶"}
+_BAR_WIDTH: Final = 16
+_MOST_METRICS: Final = 6
+_NAME_CHARS: Final = 60
+
+
+def flow_panel(view: FlowView) -> Panel:
+    """Return a flow as a panel of tables."""
+    status = view.status
+    parts: list[RenderableType] = [_facts(view), "", _phases(view)]
+    if view.errors.errors:
+        parts += ["", _errors(view)]
+    if view.activity.agent_performance_metrics:
+        parts += ["", _agents(view.activity.agent_performance_metrics)]
+    title = Text.assemble(_name(status, "bold"), "  ", status_text(status.status))
+    return Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
+
+
+def flow_table(flows: Iterable[FlowSummary]) -> Table:
+    """Return flows as a table, two lines each."""
+    table = _table("status", "flow", "progress")
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for flow in flows:
+        created = f"\n{flow.created_at.astimezone():%Y-%m-%d %H:%M}" if flow.created_at else "\n"
+        progress = "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %"
+        retries = f", {_count(flow.retry_count, 'retry', 'retries')}" if flow.retry_count else ""
+        table.add_row(
+            status_text(flow.status).append(created, "dim"),
+            _name(flow).append(f"\n{flow.flow_id}", "dim"),
+            Text(f"{progress}{retries}\n").append_text(_words(flow.current_phase or "")),
+        )
+    return table
+
+
+def status_text(word: str) -> Text:
+    """Return a status, a phase or whatever a flow is doing, marked if it is a status."""
+    style = _STYLES.get(word, "")
+    mark = f"{_MARKS[style]} " if style else ""
+    return Text(mark, style).append_text(_words(word))
+
+
+def _name(flow: FlowSummary, style: str = "") -> Text:
+    return terminal_text((flow.flow_name or flow.flow_type)[:_NAME_CHARS], style)
+
+
+def _facts(view: FlowView) -> RenderableType:
+    status, approval = view.status, view.status.waiting_for_approval
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    facts = {
+        "flow": str(status.flow_id),
+        "progress": "" if status.progress_percentage is None else f"{status.progress_percentage:.0f} %",
+        "phase": (status.current_phase or "").replace("_", " "),
+        "message": status.message or "",
+        "waits since": _clock(approval.since if approval else None),
+        "counts": ", ".join(_counts(view)),
+        "memory": _pairs(view.activity.memory_usage_metrics),
+    }
+    for name, fact in facts.items():
+        if fact:
+            grid.add_row(name, terminal_text(fact))
+    return grid
+
+
+def _counts(view: FlowView) -> list[str]:
+    return [
+        _count(view.status.transition_count, "transition"),
+        _count(view.status.error_count, "error"),
+        _count(view.status.retry_count, "retry", "retries"),
+        _count(view.status.collaboration_count, "agent entry", "agent entries"),
+    ]
+
+
+def _phases(view: FlowView) -> Table:
+    table = _table("phase", "status", "started", "time>", "", "attempts")
+    *texts, bars, attempts = table.columns
+    for column in (*texts, attempts):
+        column.no_wrap = True
+    bars.max_width = _BAR_WIDTH
+    longest_ms = max((phase.execution_time_ms or 0 for phase in view.status.phase_details), default=0)
+    starts = {bar.phase: bar.started_at for bar in reversed(view.timeline.bars)}
+    errors = Counter(entry.get("phase") for entry in view.errors.errors)
+    for phase in view.status.phase_details:
+        table.add_row(
+            _words(phase.phase),
+            status_text(phase.status or ""),
+            _clock(starts.get(phase.phase)),
+            _duration(phase.execution_time_ms),
+            Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, color="cyan"),
+            _attempts(phase.attempts, errors[phase.phase]),
+        )
+    return table
+
+
+def _attempts(attempts: int | None, errors: int) -> Text:
+    text = Text(str(attempts or ""), "yellow" if errors else "")
+    return text.append(f" ({_count(errors, 'error')})", "red") if errors else text
+
+
+def _errors(view: FlowView) -> Table:
+    table = _table("error in", "at", "what")
+    for entry in reversed(view.errors.errors):
+        phase, at, error = (str(entry.get(name, "")) for name in ("phase", "timestamp", "error"))
+        table.add_row(_words(phase), _clock(parse_time(at)), terminal_text(error, "red"))
+    return table
+
+
+def _agents(metrics: dict[str, Any]) -> Table:
+    """Return a column per metric that agents have; what is no agent's stands in the first column alone."""
+    agents = {name: found for name, found in sorted(metrics.items()) if isinstance(found, dict)}
+    names = sorted({name for found in agents.values() for name in found})[:_MOST_METRICS]
+    table = _table("agent", *(f"{_words(name).plain}>" for name in names))
+    for agent, found in agents.items():
+        table.add_row(terminal_text(agent), *(terminal_text(found.get(name, "")) for name in names))
+    for name in sorted(metrics.keys() - agents.keys()):
+        table.add_row(terminal_text(f"{name} {metrics[name]}"))
+    return table
+
+
+def _words(name: str) -> Text:
+    return terminal_text(name.replace("_", " "))
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table; a column whose name ends with > is aligned to the right."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for name in columns:
+        justify: JustifyMethod = "right" if name.endswith(">") else "left"
+        table.add_column(Text(name.rstrip(">")), justify=justify, overflow="fold")
+    return table
+
+
+def _count(number: int, word: str, words: str = "") -> str:
+    return f"{number} {word if number == 1 else words or f'{word}s'}"
+
+
+def _pairs(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(found.items()))
+
+
+def _clock(at: datetime | None) -> str:
+    return f"{at.astimezone():%H:%M:%S}" if at else ""
+
+
+def _duration(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return ""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

@@ -1,0 +1,1 @@
+"""Who may see what, and how often: tokens, sign-in codes, limits."""

@@ -1,0 +1,165 @@
+"""The HTTP API: flows, their details and their changes, as JSON, scoped by the token of whoever asks."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from masterflow.domain.clock import parse_time
+from masterflow.domain.statuses import FlowStatus as FlowStatusName
+from masterflow.repository.status.reads import FlowFilter
+from masterflow.status import cursors
+from masterflow.status.api.access import SignedIn
+from masterflow.status.api.event_stream import EventStream, open_stream
+from masterflow.status.api.problems import described
+from masterflow.status.api.safe_route import SafeRoute
+from masterflow.status.manager import FlowStatusManager
+from masterflow.status.service import database_of, lifespan, service_of
+from masterflow.status.views import Activity, Errors, FlowList, FlowStatus, Timeline
+
+_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "`flow` with a summary; `ready`; `reset`, if too much was missed; `unavailable` and"
+        " `available`, with the `server` that went or is back; `expired`, with the token.",
+        "content": {
+            "text/event-stream": {"example": 'id: 5c1a-17-1\nevent: flow\ndata: {"flow_id": "…"}\n\n'}
+        },
+    }
+}
+
+_OF_ONE_FLOW: Final = described(404)
+
+#: Mount it with `app.include_router(router)`; the environment says which database it reads.
+router = APIRouter(
+    prefix="/api/v1",
+    route_class=SafeRoute,
+    tags=["flows"],
+    responses=described(401, 422, 429, 503),
+    lifespan=lifespan,
+)
+
+
+def _time_of(value: object) -> datetime:
+    at = value if isinstance(value, datetime) else parse_time(value)
+    if at is None:
+        raise ValueError("no time")
+    return at
+
+
+Moment = Annotated[datetime, BeforeValidator(_time_of)]
+Word = Annotated[str | None, Query(min_length=1, max_length=200)]
+Cursor = Annotated[
+    str | None, Query(min_length=1, max_length=100, json_schema_extra={"pattern": cursors.PATTERN})
+]
+LastEventId = Annotated[str, Header(description="The `id` of the last event that was seen.")]
+
+
+async def manager_of(
+    viewer: SignedIn, db: Annotated[AsyncSession, Depends(database_of)]
+) -> FlowStatusManager:
+    """Return a manager that sees what the viewer may see."""
+    return FlowStatusManager(db, viewer.scope)
+
+
+Manager = Annotated[FlowStatusManager, Depends(manager_of)]
+
+
+async def filter_of(
+    *,
+    status: Annotated[list[FlowStatusName] | None, Query(description="One or more statuses.")] = None,
+    flow_type: Annotated[str | None, Query(alias="type", min_length=1, max_length=50)] = None,
+    phase: Word = None,
+    since: Annotated[
+        Moment | None, Query(description="Created then or later; ISO 8601, in UTC unless it has an offset.")
+    ] = None,
+    text: Word = None,
+) -> FlowFilter:
+    """Return the filter that a query stands for."""
+    clean = text.replace("\0", "") if text else None
+    return FlowFilter(
+        statuses=tuple(status or ()),
+        flow_type=flow_type.replace("\0", "") if flow_type else None,
+        flow_id=_as_flow_id(clean),
+        phase=phase.replace("\0", "") if phase else None,
+        since=since,
+        text=clean or None,
+    )
+
+
+@router.get("/flows", response_model=FlowList)
+async def list_flows(
+    manager: Manager,
+    wanted: Annotated[FlowFilter, Depends(filter_of)],
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """List flows, newest first; a page may be short, and the list goes on while there is a `next_cursor`."""
+    return _json(await manager.list_flows(wanted, cursor=cursor, limit=limit))
+
+
+@router.get("/flows/{flow_id}/status", response_model=FlowStatus, responses=_OF_ONE_FLOW)
+async def read_status(manager: Manager, flow_id: UUID, *, include_details: bool = False) -> Response:
+    """Tell what a flow is doing; with `include_details`, also its child row in a few words."""
+    return _json(await manager.get_flow_status(flow_id, include_details))
+
+
+@router.get("/flows/{flow_id}/timeline", response_model=Timeline, responses=_OF_ONE_FLOW)
+async def read_timeline(manager: Manager, flow_id: UUID) -> Response:
+    """Tell when which phase ran, waited and ended."""
+    return _json(await manager.get_timeline(flow_id))
+
+
+@router.get("/flows/{flow_id}/errors", response_model=Errors, responses=_OF_ONE_FLOW)
+async def read_errors(manager: Manager, flow_id: UUID) -> Response:
+    """Tell what failed, newest first."""
+    return _json(await manager.get_errors(flow_id))
+
+
+@router.get("/flows/{flow_id}/activity", response_model=Activity, responses=_OF_ONE_FLOW)
+async def read_activity(manager: Manager, flow_id: UUID) -> Response:
+    """Tell what the agents did, newest first, and what was measured."""
+    return _json(await manager.get_activity(flow_id))
+
+
+@router.get("/events", status_code=200, responses=_STREAM, response_class=EventStream, response_model=None)
+async def follow_all(request: Request, viewer: SignedIn, *, last_event_id: LastEventId = "") -> EventStream:
+    """Follow all flows: an event within a second of each commit; `Last-Event-ID` goes on after that one."""
+    return await open_stream(request, viewer, last_event_id=last_event_id)
+
+
+@router.get(
+    "/flows/{flow_id}/events",
+    status_code=200,
+    responses=_STREAM | _OF_ONE_FLOW,
+    response_class=EventStream,
+    response_model=None,
+)
+async def follow_one(
+    request: Request, viewer: SignedIn, flow_id: UUID, *, last_event_id: LastEventId = ""
+) -> EventStream:
+    """Follow one flow, as above."""
+    async with service_of(request).sessions() as db:
+        await FlowStatusManager(db, viewer.scope).get_flow_status(flow_id)
+    return await open_stream(request, viewer, flow_id, last_event_id=last_event_id)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def describe(request: Request, _viewer: SignedIn) -> dict[str, Any]:
+    """Give the OpenAPI document of the application."""
+    document: dict[str, Any] = request.app.openapi()
+    return document
+
+
+def _json(model: BaseModel) -> Response:
+    """Return a model as it prints itself; FastAPI would validate it once more."""
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+def _as_flow_id(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,94 @@
+"""What machines ask: whether this process lives, whether it can work, and its metrics."""
+
+import asyncio
+from typing import Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import text
+
+from masterflow.domain import DatabaseUnavailable
+from masterflow.repository.database import translated_errors
+from masterflow.repository.redis.client import RedisUnavailable
+from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
+from masterflow.status.api.access import require_prober
+from masterflow.status.api.problems import NotReady, described
+from masterflow.status.api.safe_route import SafeRoute
+from masterflow.status.metrics import queue_metrics, redis_metrics, stream_metrics
+from masterflow.status.service import StatusService, service_of
+from masterflow.tasks.enqueue import BrokerUnavailable, queue_lengths
+
+router = APIRouter(route_class=SafeRoute, tags=["probes"])
+
+_GUARDED: Final = [Depends(require_prober)]
+
+
+@router.get("/health/live", response_class=PlainTextResponse)
+async def live() -> str:
+    """Tell that this process answers; anybody may ask."""
+    return "alive\n"
+
+
+@router.get(
+    "/health/ready",
+    dependencies=_GUARDED,
+    response_class=PlainTextResponse,
+    responses=described(401, 403, 429, 503),
+)
+async def ready(request: Request) -> str:
+    """Tell whether Postgres and Redis answer, or which of them does not.
+
+    Raises:
+        NotReady: one of them does not.
+    """
+    problems = await _problems(service_of(request))
+    if problems:
+        raise NotReady(" ".join(problems))
+    return "ready\n"
+
+
+@router.get(
+    "/metrics",
+    dependencies=_GUARDED,
+    response_class=PlainTextResponse,
+    responses=described(401, 403, 429),
+)
+async def metrics(request: Request) -> Response:
+    """Tell Prometheus how this process, workers and outboxes do; what is away has its part missing."""
+    service = service_of(request)
+    gauges, lengths = await asyncio.gather(_gauges(service), _queue_lengths(service))
+    told = [
+        *stream_metrics(service.changes.open_streams, service.changes.poll_s),
+        *queue_metrics(lengths),
+        *redis_metrics(gauges, is_broker=service.queue.broker_url == service.queue.redis_url),
+    ]
+    return Response(service.metrics.text(*told), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _gauges(service: StatusService) -> WorkerGauges | None:
+    try:
+        return await read_gauges(service.redis)
+    except RedisUnavailable:
+        return None
+
+
+async def _queue_lengths(service: StatusService) -> dict[str, int] | None:
+    try:
+        return await asyncio.to_thread(queue_lengths, service.queue)
+    except BrokerUnavailable:
+        return None
+
+
+async def _problems(service: StatusService) -> list[str]:
+    problems = []
+    try:
+        async with service.sessions() as db, translated_errors():
+            await db.execute(text("select 1"))
+    except DatabaseUnavailable as error:
+        problems.append(str(error))
+    try:
+        await service.redis.ask(lambda redis: redis.ping())
+    except RedisUnavailable as error:
+        problems.append(str(error))
+    return problems

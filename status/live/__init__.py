@@ -1,0 +1,1 @@
+"""What changes while people look: the change feed, its listeners and the event stream."""

@@ -1,0 +1,1 @@
+"""The periodic backfill of master rows from child rows."""

@@ -1,0 +1,1 @@
+"""What we add to Celery: consumer, scheduler, guards, shutdown, the worker's event loop."""

@@ -1,0 +1,106 @@
+"""Celery's consumer, which keeps as dead letters what Celery would log and drop."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu import Message
+from vine import promise
+
+from masterflow.domain.errors import InputInvalid, PermanentError
+from masterflow.repository.settings import DatabaseSettings, RedisSettings
+from masterflow.tasks.celery.fairness import Turns
+from masterflow.tasks.counters import Counters
+from masterflow.tasks.dead_letters.letters import DeadLetters, letter_about
+from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
+from masterflow.tasks.inbox.admission import refused_message
+from masterflow.tasks.inbox.attempts import Attempt
+from masterflow.tasks.inbox.envelope import check_envelope, excerpt, limit_unpacking
+from masterflow.tasks.inbox.refusals import MessageUnreadable, TaskUnknown
+from masterflow.tasks.worker_settings import WorkerSettings
+
+# What Celery raises over headers that no Celery writes.
+_MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
+
+# No queue of ours has a use for tasks that wait, for which Celery declares 56 more on RabbitMQ.
+_UNUSED_STEP: Final = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+
+_logger = logging.getLogger(__name__)
+
+
+class Consumer(CeleryConsumer):
+    """Hands each task to the pool, and keeps whatever is none; nothing that comes can end the worker."""
+
+    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc,valid-type]  # a class, but not in its stub
+        """Celery's steps and one of ours."""
+
+        default_steps: ClassVar[list[str]] = [
+            *(step for step in CeleryConsumer.Blueprint.default_steps if step != _UNUSED_STEP),
+            "masterflow.tasks.celery.upkeep:Upkeep",
+        ]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Start only with the settings that the children will need."""
+        DatabaseSettings()
+        RedisSettings()
+        limit_unpacking()
+        self.turns = Turns()
+        super().__init__(*args, **options)
+        self._connection_errors: tuple[type[Exception], ...] = self.connection_errors  # type: ignore[attr-defined]
+        self._counters = Counters()
+        self._redis = redis_client(QueueSettings())
+        self._dead_letters = DeadLetters(
+            self.app.connection_for_write(), max_letters=WorkerSettings().max_dead_letters
+        )
+
+    def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
+        """Return what is called with each message."""
+        receive = super().create_task_handler(promise)
+
+        def receive_task(message: Message) -> None:
+            try:
+                check_envelope(message)
+                receive(message)
+                self.turns.note(self, message.headers["task"])
+            except PermanentError as error:
+                self._refuse(message, error)
+            except _MALFORMED as error:
+                if message.acknowledged:
+                    raise
+                self._refuse(message, InputInvalid(f"The message has malformed headers: {error!r:.200}."))
+
+        return receive_task
+
+    def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002
+        """Keep a message for a task that does not exist."""
+        self._refuse(message, TaskUnknown(f"No task is called {message.headers['task']!r:.100}."))
+
+    def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002
+        """Keep a message that breaks Celery's protocol."""
+        self._refuse(message, InputInvalid(f"The message is no Celery task: {exc!s:.200}."))
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep a message that cannot be decoded."""
+        unreadable = MessageUnreadable(f"The message is no JSON: {exc!s:.200}.")
+        self._refuse(message, exc if isinstance(exc, PermanentError) else unreadable)
+
+    def _refuse(self, message: Message, error: PermanentError) -> None:
+        """Keep a message among the dead letters, then acknowledge it.
+
+        Raises:
+            ConnectionError: it could not be kept; the worker connects again, and the message comes again.
+        """
+        message_id = str((message.headers or {}).get("id"))[:100]
+        admission = refused_message(message_id, excerpt(message), error)
+        letter = letter_about(admission.refusals[0], admission, Attempt(message_id, datetime.now(UTC)))
+        _logger.error("Message %s is set aside: %s", message_id, letter.error)
+        try:
+            dropped = self._dead_letters.put([letter])
+        except BrokerUnavailable as unavailable:
+            raise ConnectionError(str(unavailable)) from unavailable
+        message.ack_log_error(_logger, self._connection_errors)
+        self._counters.add(f"dead:{letter.reason}")
+        self._counters.add("dead_dropped", dropped)
+        self._counters.flush(self._redis)

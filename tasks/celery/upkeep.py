@@ -1,0 +1,82 @@
+"""What a worker does besides its tasks: shows that it lives, frees parked messages, shares its time out."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from celery.bootsteps import StartStopStep
+from celery.worker.consumer.tasks import Tasks
+from kombu.exceptions import KombuError
+from redis import RedisError
+
+from masterflow.tasks.delivery.parking import release_due
+from masterflow.tasks.delivery.shutdown import is_stopping
+from masterflow.tasks.enqueue import QueueSettings, redis_client
+from masterflow.tasks.heartbeats import INTERVAL_S, forget_heartbeat, write_heartbeat
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
+from masterflow.tasks.shown_arguments import NOTHING
+
+_RELEASE_INTERVAL_S: Final = 1.0
+_BALANCE_INTERVAL_S: Final = 0.05
+
+# These calls hold up the consumer, so a Redis that hangs is left alone for a while.
+_PAUSE_S: Final = 5.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Upkeep(StartStopStep):
+    """Three timers of the consumer, running while it consumes."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._redis = redis_client(QueueSettings())
+        self._entries: list[Any] = []
+        self._resume_at = 0.0
+
+    def start(self, consumer: Any) -> None:
+        """Start the timers."""
+        self.stop(consumer)
+        repeat = consumer.timer.call_repeatedly
+        self._entries = [
+            repeat(INTERVAL_S, self._show_life, (consumer,)),
+            repeat(_RELEASE_INTERVAL_S, self._release, (consumer,)),
+            repeat(_BALANCE_INTERVAL_S, consumer.turns.balance, (consumer,)),
+        ]
+        self._show_life(consumer)
+
+    def stop(self, consumer: Any) -> None:
+        """Stop the timers; a worker that ends says goodbye, and one that only connects again does not."""
+        for entry in self._entries:
+            consumer.timer.cancel(entry)
+        self._entries = []
+        if is_stopping():
+            self._attempt(lambda: forget_heartbeat(self._redis, consumer.hostname))
+
+    def _show_life(self, consumer: Any) -> None:
+        self._attempt(lambda: write_heartbeat(self._redis, consumer.hostname))
+
+    def _release(self, consumer: Any) -> None:
+        def send(message: dict[str, Any]) -> None:
+            consumer.app.send_task(
+                message["task"],
+                kwargs=message["kwargs"],
+                task_id=message["message_id"],
+                queue=ENRICHMENT_QUEUE,
+                argsrepr="()",
+                kwargsrepr=message.get("shown", NOTHING),
+            )
+
+        self._attempt(lambda: release_due(self._redis, send, now=datetime.now(UTC)))
+
+    def _attempt(self, work: Any) -> None:
+        if time.monotonic() < self._resume_at:
+            return
+        try:
+            work()
+        except (RedisError, KombuError, OSError) as error:
+            self._resume_at = time.monotonic() + _PAUSE_S
+            _logger.warning("Upkeep waits: %s", error)

@@ -1,0 +1,1 @@
+"""Events that can never be applied, and where they are kept."""

@@ -1,0 +1,212 @@
+"""Events that can never be applied, kept on the broker's queue `enrichment.dead` for people to decide."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from kombu import Connection
+from kombu.exceptions import KombuError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from redis import Redis, RedisError
+
+from masterflow.domain.clock import uuid7
+from masterflow.domain.errors import SignatureInvalid
+from masterflow.domain.payload.safe import safe_text
+from masterflow.tasks.batch import Batch
+from masterflow.tasks.dead_letters.stores import Remove, Shelf, shelf_on
+from masterflow.tasks.enqueue import BrokerUnavailable, Publisher
+from masterflow.tasks.inbox.admission import Admission
+from masterflow.tasks.inbox.attempts import Attempt, seed_attempt
+from masterflow.tasks.inbox.refusals import Refusal
+
+# Any UUID will do, so long as it stays the same.
+_LETTER_IDS: Final = UUID("6f1d7a52-5a5e-4b0e-9a6d-6b9c1b7f0d11")
+
+_MAX_ERROR_CHARS: Final = 1_000
+
+_logger = logging.getLogger(__name__)
+
+
+class DeadLetter(BaseModel):
+    """One refused event; its copies, one per time it was refused for the same reason, share an id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    letter_id: UUID
+    reason: str
+    #: A sentence that says what is wrong; it may quote the event, so secrets are masked here too.
+    error: str
+    #: The event as JSON, secrets masked; `{"excerpt": text}` of what is no event.
+    event: dict[str, JsonValue]
+    first_seen: datetime
+    last_seen: datetime
+    attempts: int
+    batch_id: str
+    sender_id: str
+    client_account_id: str
+
+    @property
+    def flow_id(self) -> str | None:
+        """Return the flow the event names, if it does."""
+        flow_id = self.event.get("flow_id")
+        return flow_id if isinstance(flow_id, str) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which dead letters are meant; what is None does not matter."""
+
+    reason: str | None = None
+    flow_id: str | None = None
+    client_account_id: str | None = None
+    letter_id: UUID | None = None
+
+    def holds(self, letter: DeadLetter) -> bool:
+        """Return whether a letter is meant."""
+        wanted = (self.reason, self.flow_id, self.client_account_id, self.letter_id)
+        actual = (letter.reason, letter.flow_id, letter.client_account_id, letter.letter_id)
+        return all(want in {None, is_} for want, is_ in zip(wanted, actual, strict=True))
+
+    def allows_replay(self, letter: DeadLetter) -> bool:
+        """Return whether a letter holds an event, and none that would be signed without anyone noticing."""
+        is_forged = letter.reason == SignatureInvalid.reason
+        return "excerpt" not in letter.event and (not is_forged or self.reason == letter.reason)
+
+
+EVERY_LETTER: Final = Selection()
+
+
+class DeadLetters:
+    """The dead letters of one broker; belongs to one thread.
+
+    Several people and workers may use them at once, and any of them may be killed: a letter is gone
+    only once it was dropped on purpose or handed to the broker again. Every method raises
+    `BrokerUnavailable` while the broker is away.
+    """
+
+    def __init__(self, connection: Connection, *, max_letters: int) -> None:
+        self._connection = connection
+        self._max_letters = max_letters
+        errors: Any = (*connection.connection_errors, *connection.channel_errors)
+        self._errors: tuple[type[Exception], ...] = (KombuError, OSError, RedisError, *errors)
+
+    def put(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep letters; return how many of the oldest had to go for them."""
+        with self._shelf() as shelf:
+            shelf.put([letter.model_dump_json() for letter in letters])
+            return shelf.trim(self._max_letters)
+
+    def read(self, selection: Selection = EVERY_LETTER, *, limit: int = 100) -> list[DeadLetter]:
+        """Return the selected letters, the latest first."""
+        with self._shelf() as shelf:
+            found = [letter for letter, _ in _found(shelf, selection)]
+        return sorted(found, key=lambda letter: letter.last_seen, reverse=True)[:limit]
+
+    def drop(self, selection: Selection) -> int:
+        """Forget the selected letters; return how many."""
+        with self._shelf() as shelf:
+            found = _found(shelf, selection)
+            for _, removes in found:
+                _remove(removes)
+        return len(found)
+
+    def replay(self, selection: Selection, *, publisher: Publisher, redis: "Redis") -> int:
+        """Send the events of the selected letters through the same door again; return how many.
+
+        What is no event stays. What bore a wrong signature is signed by this, so it is sent only if
+        the selection names that reason.
+        """
+        with self._shelf() as shelf:
+            found = [found for found in _found(shelf, selection) if selection.allows_replay(found[0])]
+            for letter, removes in found:
+                _send_again(letter, publisher=publisher, redis=redis)
+                _remove(removes)
+        return len(found)
+
+    def count(self) -> int:
+        """Return how many letters lie there, copies included."""
+        with self._shelf() as shelf:
+            return shelf.count()
+
+    @contextmanager
+    def _shelf(self) -> Iterator[Shelf]:
+        try:
+            with self._connection.channel() as channel:
+                yield shelf_on(self._connection, channel)
+        except self._errors as error:
+            self._connection.collect()
+            raise BrokerUnavailable(f"The dead letters are out of reach: {error!r:.300}.") from error
+
+
+def letter_about(refusal: Refusal, admission: Admission, attempt: Attempt) -> DeadLetter:
+    """Return the dead letter about one refusal of a message."""
+    subject = str(refusal.subject.get("event_id") or json.dumps(refusal.subject, sort_keys=True))
+    reason = refusal.error.reason
+    return DeadLetter(
+        letter_id=uuid5(_LETTER_IDS, f"{reason} {subject}"),
+        reason=reason,
+        error=safe_text(str(refusal.error), max_chars=_MAX_ERROR_CHARS),
+        event=refusal.subject,
+        first_seen=attempt.first_seen,
+        last_seen=datetime.now(UTC),
+        attempts=attempt.number,
+        batch_id=admission.batch_id,
+        sender_id=admission.sender_id,
+        client_account_id=admission.client_account_id,
+    )
+
+
+def _found(shelf: Shelf, selection: Selection) -> list[tuple[DeadLetter, list[Remove]]]:
+    """Return the selected letters, oldest first, copies as one, with what removes each copy."""
+    found: dict[UUID, tuple[list[DeadLetter], list[Remove]]] = {}
+    for text, remove in shelf.read():
+        letter = _letter(text)
+        if letter is not None and selection.holds(letter):
+            copies, removes = found.setdefault(letter.letter_id, ([], []))
+            copies.append(letter)
+            removes.append(remove)
+    return [(_as_one(copies), removes) for copies, removes in found.values()]
+
+
+def _letter(text: str) -> DeadLetter | None:
+    try:
+        return DeadLetter.model_validate_json(text)
+    except ValidationError:
+        _logger.warning("A message among the dead letters is none: %.200s", text)
+        return None
+
+
+def _as_one(copies: list[DeadLetter]) -> DeadLetter:
+    return copies[-1].model_copy(
+        update={
+            "first_seen": min(letter.first_seen for letter in copies),
+            "last_seen": max(letter.last_seen for letter in copies),
+            "attempts": max(len(copies), *(letter.attempts for letter in copies)),
+        }
+    )
+
+
+def _remove(removes: list[Remove]) -> None:
+    for remove in removes:
+        remove()
+
+
+def _send_again(letter: DeadLetter, *, publisher: Publisher, redis: "Redis") -> None:
+    batch_id = str(uuid7(time.time_ns() // 1000))
+    seed_attempt(redis, batch_id, first_seen=letter.first_seen, tries=letter.attempts)
+    publisher.publish(
+        Batch(
+            batch_id=batch_id,
+            sender_id="",
+            client_account_id=letter.client_account_id,
+            events=json.dumps([letter.event]),
+            event_count=1,
+            flow_ids=(letter.flow_id,) if letter.flow_id else (),
+        )
+    )

@@ -1,0 +1,118 @@
+"""One task per repository method, so that any process can send an event by its name alone.
+
+Each takes the method's own arguments and `flow_id`, `client_account_id`, `engagement_id`, `user_id`
+as keywords, and may take `event_id` and `occurred_at`. Without an `event_id` the task's id stands in
+for it, so a message that is delivered twice counts once.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from celery import Task
+
+from masterflow.domain.clock import parse_time
+from masterflow.domain.errors import InputInvalid, SignatureInvalid
+from masterflow.domain.events import (
+    AgentCollaborated,
+    AgentPerformanceMeasured,
+    AnyEvent,
+    ErrorOccurred,
+    FlowRetried,
+    MemoryMeasured,
+    MetadataUpdated,
+    PhaseTimed,
+    PhaseTransitioned,
+    StatusChanged,
+    new_event,
+)
+from masterflow.domain.tenant import flow_context
+from masterflow.tasks.app import app
+from masterflow.tasks.delivery.task import deliver
+from masterflow.tasks.inbox.admission import Admission, refused_message
+from masterflow.tasks.inbox.attempts import Attempt
+from masterflow.tasks.settings import SigningKeys
+
+OPERATIONS: Final[dict[str, type[AnyEvent]]] = {
+    "add_phase_transition": PhaseTransitioned,
+    "record_phase_execution_time": PhaseTimed,
+    "append_agent_collaboration": AgentCollaborated,
+    "update_memory_usage_metrics": MemoryMeasured,
+    "update_agent_performance_metrics": AgentPerformanceMeasured,
+    "add_error_entry": ErrorOccurred,
+    "increment_retry_count": FlowRetried,
+    "update_flow_metadata": MetadataUpdated,
+    "update_flow_status": StatusChanged,
+}
+
+_RENAMED: Final = {"metadata_updates": "updates"}
+_TENANT: Final = ("client_account_id", "engagement_id", "user_id")
+
+# Any UUID will do, so long as it stays the same.
+_EVENT_IDS: Final = UUID("b5d0a2a4-6f55-4a0a-8f5c-3f8f7a0d5f3e")
+
+
+def _register(name: str, kind: type[AnyEvent]) -> None:
+    def admit(kwargs: Mapping[str, Any], attempt: Attempt, keys: SigningKeys) -> Admission:
+        return admit_operation(kind, kwargs, attempt, keys=keys)
+
+    @app.task(name=f"enrichment.{name}", bind=True)
+    def operation(task: "Task[..., None]", *args: Any, **kwargs: Any) -> None:
+        deliver(task, args, kwargs, admit=admit)
+
+
+for _name, _kind in OPERATIONS.items():
+    _register(_name, _kind)
+
+
+def admit_operation(
+    kind: type[AnyEvent], kwargs: Mapping[str, Any], attempt: Attempt, *, keys: SigningKeys
+) -> Admission:
+    """Return the admission of the one event that a named task stands for; it raises nothing."""
+    content = repr(dict(kwargs))
+    if keys:
+        unsigned = SignatureInvalid(
+            "Signing keys are set, and a named task bears no signature; send a batch."
+        )
+        return refused_message(attempt.batch_id, content, unsigned)
+    try:
+        event = _event(kind, dict(kwargs), attempt)
+    except InputInvalid as error:
+        return refused_message(attempt.batch_id, content, error)
+    admission = Admission(attempt.batch_id, client_account_id=str(event.client_account_id))
+    admission.admit(event, now=datetime.now(UTC))
+    return admission
+
+
+def _event(kind: type[AnyEvent], kwargs: dict[str, Any], attempt: Attempt) -> AnyEvent:
+    context = flow_context(*(kwargs.pop(name, None) for name in _TENANT))
+    flow_id = kwargs.pop("flow_id", None)
+    event_id = kwargs.pop("event_id", None) or _event_id(attempt.batch_id)
+    occurred_at = _occurred_at(kwargs, attempt)
+    fields = {_RENAMED.get(name, name): value for name, value in kwargs.items() if value is not None}
+    return new_event(kind, context, flow_id, event_id=event_id, occurred_at=occurred_at, **fields)
+
+
+def _event_id(message_id: str) -> UUID:
+    try:
+        return UUID(message_id)
+    except ValueError:
+        return uuid5(_EVENT_IDS, message_id)
+
+
+def _occurred_at(kwargs: dict[str, Any], attempt: Attempt) -> datetime | None:
+    """Return when it happened: as told, else when the message first came, the same whenever it comes again.
+
+    Raises:
+        InputInvalid: what was told is no time.
+    """
+    told = kwargs.pop("occurred_at", None)
+    if told is None:
+        entry = kwargs.get("entry")
+        has_time = isinstance(entry, Mapping) and parse_time(entry.get("timestamp")) is not None
+        return None if has_time else attempt.first_seen
+    at = parse_time(told.isoformat() if isinstance(told, datetime) else told)
+    if at is None:
+        raise InputInvalid(f"occurred_at {told!r:.80} is no ISO-8601 time.")
+    return at

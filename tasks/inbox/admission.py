@@ -1,0 +1,126 @@
+"""Which events of a message may be applied, and why the others never can."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic_core import from_json
+
+from masterflow.domain.errors import (
+    ClockAhead,
+    InputInvalid,
+    PermanentError,
+    SignatureInvalid,
+    TenantMismatch,
+)
+from masterflow.domain.events import AnyEvent, describe, parse_event
+from masterflow.tasks.batch import Batch
+from masterflow.tasks.inbox.refusals import MessageTooLarge, MessageUnreadable, Refusal, refuse
+from masterflow.tasks.settings import SigningKeys
+from masterflow.tasks.signing import verify
+
+# Twice what a sender puts into a batch, so that a bomb is refused and no honest batch ever is.
+_MAX_EVENTS: Final = 1_000
+_MAX_EVENTS_CHARS: Final = 2_000_000
+
+#: An event further ahead of the worker's clock would win every comparison for too long.
+MAX_AHEAD: Final = timedelta(minutes=5)
+
+
+class _Fields(BaseModel):
+    """The keyword arguments of `enrichment.apply_events`."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    batch_id: UUID
+    sender_id: Annotated[str, StringConstraints(max_length=200)]
+    client_account_id: UUID
+    events: str
+    key_id: str | None = None
+    signature: str | None = None
+
+
+@dataclass(slots=True)
+class Admission:
+    """What a worker does about one message: the events it applies and the refusals it sets aside."""
+
+    batch_id: str
+    #: Whom to tell; empty if nobody waits for it.
+    sender_id: str = ""
+    client_account_id: str = ""
+    events: list[AnyEvent] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def admit(self, event: AnyEvent, *, now: datetime) -> None:
+        """Take one event in, unless its tenant or its time rules it out."""
+        if str(event.client_account_id) != self.client_account_id:
+            error: PermanentError = TenantMismatch("The event is of another client account than its batch.")
+        elif event.occurred_at > now + MAX_AHEAD:
+            error = ClockAhead(f"The event is {event.occurred_at - now} ahead of the worker's clock.")
+        else:
+            self.events.append(event)
+            return
+        self.refuse(event, error)
+
+    def refuse(self, event: AnyEvent, error: PermanentError) -> None:
+        """Set aside an event that was read."""
+        self.refusals.append(Refusal(error, event.model_dump(mode="json")))
+
+
+def admit_batch(
+    message_id: str, fields: Mapping[str, object], keys: SigningKeys, *, now: datetime
+) -> Admission:
+    """Return what may be applied of a message with these keyword arguments; nothing in it can raise."""
+    try:
+        _Fields.model_validate(fields)
+        batch = Batch(**fields)  # type: ignore[arg-type]  # just validated
+    except ValidationError as error:
+        return refused_message(message_id, str(dict(fields)), InputInvalid(describe(error)))
+    admission = Admission(batch.batch_id, batch.sender_id, str(UUID(batch.client_account_id)))
+    try:
+        items = _items(batch.events)
+    except InputInvalid as error:
+        admission.refusals.append(refuse(batch.events, error))
+        return admission
+    try:
+        verify(batch, keys)
+    except SignatureInvalid as error:
+        admission.refusals.extend(refuse(item, error) for item in items)
+        return admission
+    for item in items:
+        _admit_item(admission, item, now=now)
+    return admission
+
+
+def refused_message(message_id: str, content: str, error: PermanentError) -> Admission:
+    """Return the admission of a message that holds no batch."""
+    return Admission(message_id, refusals=[refuse(content, error)])
+
+
+def _admit_item(admission: Admission, item: object, *, now: datetime) -> None:
+    try:
+        event = parse_event(item)
+    except InputInvalid as error:
+        admission.refusals.append(refuse(item, error))
+    except Exception as error:  # noqa: BLE001  # a mistake in one validator must not take the batch along
+        finding = InputInvalid(f"The event cannot be read: {error!r:.200}.")
+        admission.refusals.append(refuse(item, finding))
+    else:
+        admission.admit(event, now=now)
+
+
+def _items(text: str) -> list[object]:
+    if len(text) > _MAX_EVENTS_CHARS:
+        raise MessageTooLarge(f"The batch has {len(text)} characters; at most {_MAX_EVENTS_CHARS} are read.")
+    try:
+        items = from_json(text)
+    except ValueError as error:
+        raise MessageUnreadable(f"The batch is no JSON: {error}.") from error
+    if not isinstance(items, list):
+        raise MessageUnreadable("The batch is no JSON array.")
+    if len(items) > _MAX_EVENTS:
+        raise MessageTooLarge(f"The batch holds {len(items)} events; at most {_MAX_EVENTS} are read.")
+    return items

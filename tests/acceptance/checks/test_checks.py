@@ -1,0 +1,131 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from masterflow.scripts import checks
+
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
+ROOMS = ("domain", "repository", "scripts", "status", "tasks", "tracker")
+
+# Check, source of domain/wrong.py, and a word of what the check says about it.
+VIOLATIONS = {
+    "a bare except": ("Lint", "try:\n    X = 1\nexcept:\n    X = 2\n", "bare-except"),
+    "a swallowed error": ("Lint", "try:\n    X = 1\nexcept Exception:\n    X = 2\n", "blind-except"),
+    "a print outside scripts": ("Lint", "print(1)\n", "print"),
+    "a naive time": (
+        "Lint",
+        "from datetime import datetime\n\nX = datetime.now()\n",
+        "call-datetime-now-without-tzinfo",
+    ),
+    "an import in a function": (
+        "Lint",
+        "def _x() -> None:\n    import os\n\n    os.sync()\n",
+        "import-outside-top-level",
+    ),
+    "a public function without a docstring": (
+        "Lint",
+        "def x() -> None:\n    return\n",
+        "undocumented-public-function",
+    ),
+    "a line out of shape": ("Format", "X = [1,2]\n", "wrong.py"),
+    "a function without types": ("Types", "def _x(y):\n    return y\n", "no-untyped-def"),
+    "a value of another type": ("Types", 'X: int = "one"\n', "assignment"),
+}
+
+# Importer, imported, and a word of the contract that forbids it.
+FORBIDDEN_IMPORTS = {
+    "up the house": ("repository.a", "masterflow.tasks.app", "never up"),
+    "in a circle": ("masterflow.tasks.enqueue", "masterflow.tasks.app", "never imports back"),
+    "the database by the orchestrator": ("tracker.a", "sqlalchemy", "never loads the database"),
+    "the database by what the orchestrator imports": (
+        "masterflow.tasks.enqueue",
+        "psycopg",
+        "never loads the database",
+    ),
+    "crewai by the orchestrator": ("tracker.a", "crewai", "never loads the database"),
+    "the queue by the repository": ("repository.a", "celery", "knows no queue"),
+    "the web by the repository": ("repository.a", "fastapi", "knows no queue"),
+    "the app by the tracker": ("tracker.a", "masterflow.tasks.app", "know nothing else of the tasks"),
+    "the app by the status": ("status.a", "masterflow.tasks.app", "know nothing else of the tasks"),
+    "the tracker by the status": ("status.a", "tracker.a", "not from a tracker"),
+}
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A small house under our rules: empty rooms, and between tasks and tracker what is allowed."""
+    shutil.copy(PYPROJECT, tmp_path)
+    for room in ROOMS:
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text('"""A room."""\n')
+        (tmp_path / room / "a.py").write_text('"""A thing in it."""\n')
+    (tmp_path / "tasks" / "enqueue.py").write_text('"""What others may import."""\n')
+    (tmp_path / "tasks" / "app.py").write_text(
+        '"""What they may not."""\n\nimport masterflow.tasks.enqueue  # noqa: F401\n'
+    )
+    (tmp_path / "tracker" / "a.py").write_text(
+        '"""One of them."""\n\nimport masterflow.tasks.enqueue  # noqa: F401\n'
+    )
+    return tmp_path
+
+
+def check(name, house):
+    program, *arguments = checks.LINTERS[name]
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(house)}
+    done = subprocess.run(command, cwd=house, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", checks.LINTERS)
+def test_a_house_in_order_passes(name, house):
+    code, output = check(name, house)
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_a_violation_is_found(violation, house):
+    name, source, word = VIOLATIONS[violation]
+    (house / "domain" / "wrong.py").write_text(f'"""Wrong."""\n\n{source}')
+    code, output = check(name, house)
+    assert code != 0
+    assert word in output
+
+
+@pytest.mark.parametrize("what", FORBIDDEN_IMPORTS)
+def test_a_forbidden_import_is_found(what, house):
+    importer, imported, word = FORBIDDEN_IMPORTS[what]
+    with (house / f"{importer.replace('.', '/')}.py").open("a") as source:
+        source.write(f"\nimport {imported}\n")
+    code, output = check("Import contracts", house)
+    assert code != 0
+    broken = [line for line in output.splitlines() if "BROKEN" in line]
+    assert any(word in line for line in broken), output
+
+
+def run_checks(*arguments):
+    command = [sys.executable, "-m", "masterflow.scripts.checks", *arguments]
+    done = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_soak_is_of_the_faults_alone_and_on_both_brokers():
+    code, output = run_checks("--soak", "30m", "--collect-only", "-q")
+    collected = [line for line in output.splitlines() if "::" in line]
+    assert code == 0, output
+    assert {line.split("/test_")[0] for line in collected} == {"tests/faults"}
+    for name in ("round0-redis", "round0-rabbitmq", "round6-redis"):
+        assert any(
+            f"test_killed_workers_lose_nothing_and_count_nothing_twice[{name}]" in line for line in collected
+        )
+
+
+def test_a_soak_for_no_time_is_refused_in_a_sentence():
+    code, output = run_checks("--soak", "soon")
+    assert code != 0
+    assert "--soak takes a time such as 90s, 30m or 2h." in output
+    assert "Traceback" not in output

@@ -1,0 +1,201 @@
+import asyncio
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from masterflow.domain import DatabaseUnavailable
+from masterflow.repository.database import DatabaseSettings, make_engine, session_factory, translated_errors
+from masterflow.repository.tables import create_tables
+from tests.support.servers.databases import temporary_database
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS_QUERY = text(
+    "select current_setting('lock_timeout'), current_setting('statement_timeout'),"
+    " current_setting('idle_in_transaction_session_timeout'), current_setting('timezone')"
+)
+
+
+@pytest.fixture
+async def limited(database_url: str):
+    """An engine that waits 0.2 s for a lock, 0.5 s for a statement, and has two connections."""
+    settings = DatabaseSettings(
+        database_url=database_url, lock_timeout_s=0.2, statement_timeout_s=0.5, connect_timeout_s=1
+    )
+    engine = make_engine(settings, pool_size=2)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_every_transaction_has_time_limits_and_utc(database_url: str, pgbouncer: bool) -> None:
+    engine = make_engine(
+        DatabaseSettings(database_url=database_url, lock_timeout_s=1.5, pgbouncer=pgbouncer),
+        application_name="checked",
+    )
+    for _ in range(2):
+        async with engine.begin() as connection:
+            await connection.execute(text("set local timezone = 'Asia/Tokyo'"))
+        async with engine.begin() as connection:
+            found = (await connection.execute(SETTINGS_QUERY)).one()
+            assert found == ("1500ms", "30s", "1min", "UTC")
+            assert await connection.scalar(text("select current_setting('application_name')")) == "checked"
+    await engine.dispose()
+
+
+async def test_behind_pgbouncer_nothing_outlives_its_transaction(database_url: str) -> None:
+    engine = make_engine(DatabaseSettings(database_url=database_url, pgbouncer=True))
+    async with engine.connect() as connection:
+        for _ in range(10):
+            await connection.execute(text("select 1"))
+        prepared = await connection.scalar(text("select count(*) from pg_prepared_statements"))
+        await connection.commit()
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        await raw.set_autocommit(True)
+        left = await (await raw.execute("select current_setting('lock_timeout')")).fetchone()
+        await raw.set_autocommit(False)
+    await engine.dispose()
+    assert prepared == 0
+    assert left == ("0",)
+
+
+async def test_big_values_are_compressed_with_lz4_where_the_server_can(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        offered = await connection.scalar(
+            text("select 'lz4' = any (enumvals) from pg_settings where name = 'default_toast_compression'")
+        )
+        used = await connection.scalar(text("select current_setting('default_toast_compression')"))
+    assert used == ("lz4" if offered else "pglz")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://localhost:1/nowhere", "postgresql+psycopg://no.such.host.invalid/nowhere"]
+)
+async def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
+    engine = make_engine(DatabaseSettings(database_url=url, connect_timeout_s=2))
+    with pytest.raises(DatabaseUnavailable, match="try again later"):
+        async with translated_errors(), engine.connect():
+            pass
+    await engine.dispose()
+
+
+async def test_a_lock_that_is_not_granted_in_time_is_unavailable(limited: AsyncEngine) -> None:
+    async with limited.begin() as holder, limited.connect() as waiting:
+        await holder.execute(text("select pg_advisory_xact_lock(1)"))
+        with pytest.raises(DatabaseUnavailable, match="LockNotAvailable"):
+            async with translated_errors():
+                await waiting.execute(text("select pg_advisory_xact_lock(1)"))
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(limited: AsyncEngine) -> None:
+    async with limited.connect() as connection:
+        with pytest.raises(DatabaseUnavailable, match="QueryCanceled"):
+            async with translated_errors():
+                await connection.execute(text("select pg_sleep(10)"))
+
+
+async def test_a_pool_without_a_free_connection_is_unavailable(limited: AsyncEngine) -> None:
+    async with limited.connect() as one, limited.connect() as two:
+        await asyncio.gather(one.execute(text("select 1")), two.execute(text("select 1")))
+        with pytest.raises(DatabaseUnavailable, match="pool"):
+            async with translated_errors(), limited.connect():
+                pass
+
+
+async def test_a_killed_connection_is_unavailable_and_the_next_one_works(limited: AsyncEngine) -> None:
+    async with limited.connect() as victim, limited.connect() as killer:
+        pid = await victim.scalar(text("select pg_backend_pid()"))
+        await killer.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with pytest.raises(DatabaseUnavailable):
+            async with translated_errors():
+                await victim.execute(text("select 1"))
+    async with translated_errors(), limited.connect() as connection:
+        assert await connection.scalar(text("select 1")) == 1
+
+
+async def test_a_connection_that_died_in_the_pool_is_not_handed_out(limited: AsyncEngine) -> None:
+    async with limited.connect() as idle:
+        pid = await idle.scalar(text("select pg_backend_pid()"))
+    url = limited.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as killer:
+        await killer.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+    async with translated_errors(), limited.connect() as connection:
+        assert await connection.scalar(text("select 1")) == 1
+
+
+async def test_a_deadlock_is_unavailable_for_one_of_the_two(database_url: str) -> None:
+    engine = make_engine(DatabaseSettings(database_url=database_url))
+
+    async def lock_both(first: int, second: int) -> None:
+        async with translated_errors(), engine.begin() as connection:
+            await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": first})
+            await both_hold_one.wait()
+            await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": second})
+
+    both_hold_one = asyncio.Barrier(2)
+    results = await asyncio.gather(lock_both(1, 2), lock_both(2, 1), return_exceptions=True)
+    await engine.dispose()
+    assert [str(result) for result in results if isinstance(result, DatabaseUnavailable)] == [
+        "Postgres is not available for now (DeadlockDetected); try again later."
+    ]
+    assert None in results
+
+
+async def test_a_server_that_takes_no_writes_is_unavailable(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("set transaction read only"))
+        with pytest.raises(DatabaseUnavailable, match="ReadOnlySqlTransaction"):
+            async with translated_errors():
+                await connection.execute(text("create table written (id int)"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("select * from no_such_table", ProgrammingError),
+        ("insert into migration.discovery_flows (id) values (null)", IntegrityError),
+    ],
+)
+async def test_an_error_that_stays_passes_as_it_is(
+    engine: AsyncEngine, statement: str, error: type[Exception]
+) -> None:
+    async with engine.connect() as connection:
+        with pytest.raises(error):
+            async with translated_errors():
+                await connection.execute(text(statement))
+
+
+async def test_an_error_does_not_quote_what_was_to_be_stored(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        with pytest.raises(ProgrammingError) as caught:
+            await connection.execute(text("select no_such_function(:value)"), {"value": "pass-phrase"})
+    assert "pass-phrase" not in str(caught.value)
+
+
+async def test_rows_stay_readable_after_a_commit(engine: AsyncEngine) -> None:
+    from masterflow.repository.tables import DiscoveryFlow
+
+    async with session_factory(engine)() as db:
+        row = DiscoveryFlow(
+            flow_id=uuid4(), client_account_id=uuid4(), engagement_id=uuid4(), user_id="ana", flow_name="f"
+        )
+        db.add(row)
+        await db.commit()
+        assert row.flow_name == "f"
+
+
+async def test_a_database_without_an_encoding_gives_text_too(postgres_server: str) -> None:
+    with temporary_database(postgres_server, encoding="SQL_ASCII") as url:
+        engine = make_engine(DatabaseSettings(database_url=url))
+        await create_tables(engine)
+        async with engine.connect() as connection:
+            said = (
+                await connection.execute(text("select current_setting('server_encoding'), 'München'"))
+            ).one()
+        await engine.dispose()
+    assert said == ("SQL_ASCII", "München")

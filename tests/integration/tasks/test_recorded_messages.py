@@ -1,0 +1,68 @@
+import base64
+import json
+import zlib
+from pathlib import Path
+from typing import Any, get_args
+from uuid import UUID
+
+import pytest
+
+from masterflow.domain.events import SCHEMA_VERSION, AnyEvent
+from masterflow.domain.tenant import flow_context
+from masterflow.tasks.dead_letters.letters import Selection
+from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from tests.support.eventually import eventually
+from tests.support.processes.workplace import Workplace
+
+RECORDED = Path(__file__).parents[2] / "recorded"
+SENDER_ID = "an-orchestrator"
+NEW_EACH_TIME = {"id", "created_at", "updated_at"}
+
+
+def recorded(version: int) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+    """Return a message as it lay on Redis, the events in it, and the row that they make."""
+    message = (RECORDED / f"schema-{version}.message.json").read_text()
+    body = json.loads(zlib.decompress(base64.b64decode(json.loads(message)["body"])))
+    row: dict[str, Any] = json.loads((RECORDED / f"schema-{version}.row.json").read_text())
+    return message, json.loads(body[1]["events"]), row
+
+
+def as_json(row: dict[str, Any]) -> Any:
+    kept = {name: value for name, value in row.items() if name not in NEW_EACH_TIME}
+    return json.loads(json.dumps(kept, default=str, sort_keys=True))
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_a_message_of_every_version_so_far_makes_the_row_that_it_always_made(
+    workplace: Workplace, version: int
+) -> None:
+    message, events, expected = recorded(version)
+    first = events[0]
+    context = flow_context(first["client_account_id"], first["engagement_id"], first["user_id"])
+    flow_id = workplace.new_flow(context, UUID(first["flow_id"]))
+    workplace.redis.lpush(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}", message)
+    [confirmed] = eventually(lambda: workplace.confirmations(SENDER_ID))
+    assert (confirmed["applied"], confirmed["dead"]) == (len(events), 0)
+    assert as_json(workplace.row(flow_id)) == expected
+
+
+def test_every_kind_of_event_is_in_a_recorded_message() -> None:
+    union, *_ = get_args(AnyEvent)
+    kinds = {kind.model_fields["kind"].default for kind in get_args(union)}
+    _, events, _ = recorded(SCHEMA_VERSION)
+    assert {event["kind"] for event in events} == kinds
+    assert {event["schema_version"] for event in events} == {SCHEMA_VERSION}
+
+
+def test_an_event_of_a_later_version_is_kept_until_the_workers_know_it(workplace: Workplace) -> None:
+    _, [first, *_], _ = recorded(SCHEMA_VERSION)
+    event = first | {"schema_version": SCHEMA_VERSION + 1, "what_came_later": True}
+    context = flow_context(first["client_account_id"], first["engagement_id"], first["user_id"])
+    batch_id = workplace.publish([json.dumps(event)], context)
+    [letter] = eventually(lambda: [each for each in workplace.letters() if each.batch_id == batch_id])
+    assert (letter.reason, letter.event) == ("invalid", event)
+    assert "schema_version" in letter.error
+    with workplace.dead_letters() as letters:
+        assert workplace.replay(letters, Selection(reason="invalid", letter_id=letter.letter_id)) == 1
+    [again] = eventually(lambda: workplace.letters(Selection(letter_id=letter.letter_id)))
+    assert (again.event, again.attempts) == (event, 2)

@@ -1,0 +1,88 @@
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.tasks.delivery.parking import MAX_PARKED, PARKED_KEY, park, release_due
+from masterflow.tasks.enqueue import BrokerUnavailable
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+def message(number: int) -> dict[str, Any]:
+    return {"task": "enrichment.apply_events", "message_id": str(number), "kwargs": {"events": "[]"}}
+
+
+def released(redis: Redis, *, after_s: float) -> list[str]:
+    sent: list[str] = []
+    release_due(redis, lambda one: sent.append(one["message_id"]), now=NOW + timedelta(seconds=after_s))
+    return sent
+
+
+def test_a_parked_message_is_released_when_it_is_due_and_once(redis: Redis) -> None:
+    assert park(redis, message(1), now=NOW, waited_s=0)
+    assert released(redis, after_s=0.4) == []
+    assert released(redis, after_s=0.6) == ["1"]
+    assert released(redis, after_s=99) == []
+    assert redis.exists(PARKED_KEY) == 0
+
+
+@pytest.mark.parametrize(("waited_s", "delay_s"), [(0, 0.5), (1, 0.5), (8, 4), (60, 10)])
+def test_the_longer_a_message_has_waited_the_longer_it_waits(
+    redis: Redis, waited_s: float, delay_s: float
+) -> None:
+    park(redis, message(1), now=NOW, waited_s=waited_s)
+    assert released(redis, after_s=delay_s - 0.1) == []
+    assert released(redis, after_s=delay_s) == ["1"]
+
+
+def test_the_same_message_is_parked_once(redis: Redis) -> None:
+    for _ in range(3):
+        park(redis, message(1), now=NOW, waited_s=0)
+    assert released(redis, after_s=1) == ["1"]
+
+
+def test_a_message_stays_until_it_is_sent(redis: Redis) -> None:
+    park(redis, message(1), now=NOW, waited_s=0)
+
+    def fail(_: object) -> None:
+        raise OSError("The broker is away.")
+
+    with pytest.raises(OSError, match="away"):
+        release_due(redis, fail, now=NOW + timedelta(seconds=1))
+    assert redis.zcard(PARKED_KEY) == 1
+
+
+def test_one_worker_at_a_time_releases(redis: Redis) -> None:
+    for number in range(3):
+        park(redis, message(number), now=NOW, waited_s=0)
+    inner: list[str] = []
+    outer: list[str] = []
+
+    def send(one: dict[str, Any]) -> None:
+        outer.append(one["message_id"])
+        inner.extend(released(redis, after_s=1))
+
+    release_due(redis, send, now=NOW + timedelta(seconds=1))
+    assert (sorted(outer), inner) == (["0", "1", "2"], [])
+
+
+def test_there_is_room_for_so_many_and_no_more(redis: Redis) -> None:
+    redis.zadd(PARKED_KEY, {json.dumps(message(number)): 0 for number in range(MAX_PARKED)})
+    assert not park(redis, message(-1), now=NOW, waited_s=0)
+
+
+def test_without_redis_nothing_is_parked(own_redis: EmbeddedRedis) -> None:
+    own_redis.stop()
+    with Redis.from_url(own_redis.url) as redis, pytest.raises(BrokerUnavailable):
+        park(redis, message(1), now=NOW, waited_s=0)

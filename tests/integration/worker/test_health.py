@@ -1,0 +1,167 @@
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+from celery import Celery
+
+from masterflow.domain import FlowContext
+from masterflow.domain.events import FlowRetried, new_event
+from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.tasks.heartbeats import heartbeat_age_s, write_heartbeat
+from masterflow.tasks.queues import KEY_PREFIX, transport_options
+from masterflow.tasks.signs import SIGNS_KEY
+from tests.support.eventually import eventually
+from tests.support.processes.workplace import Workplace
+
+PROBE = """
+import json, sys
+from masterflow.tasks.health import beat_health, worker_health
+for line in sys.stdin:
+    what, *name = line.split()
+    findings = worker_health(*name) if what == "worker" else beat_health()
+    print(json.dumps({finding.name: finding.problem for finding in findings}), flush=True)
+"""
+
+
+class Probe:
+    """A process that asks for the health of others, as a monitor does."""
+
+    def __init__(self, place: Workplace) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROBE],
+            env=place.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(timeout=10)
+
+    def problems(self, what: str) -> dict[str, str]:
+        """Return what is wrong, by the name of what was looked at."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        found = json.loads(self.process.stdout.readline())
+        return {name: problem for name, problem in found.items() if problem is not None}
+
+
+def test_the_health_of_workers_is_what_a_probe_would_want_to_know(
+    make_workplace: Callable[..., Workplace], own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis
+) -> None:
+    place = make_workplace(own_postgres.url)
+    with place.worker(name="one") as worker, Probe(place) as probe:
+        assert probe.problems("worker one@test") == {}
+        assert probe.problems("worker two@test").keys() == {"heartbeat", "answer"}
+        own_postgres.pause()
+        assert probe.problems("worker one@test").keys() == {"database"}
+        own_postgres.resume()
+        own_postgres.stop()
+        assert probe.problems("worker one@test").keys() == {"database"}
+        own_redis.stop()
+        assert probe.problems("worker one@test").keys() == {"broker", "database", "heartbeat", "answer"}
+        own_redis.start()
+        own_postgres.start()
+        eventually(lambda: probe.problems("worker one@test") == {}, timeout_s=30)
+        worker.pause()
+        place.redis.set(f"{KEY_PREFIX}heartbeat:one@test", "1000000000")
+        found = probe.problems("worker one@test")
+        worker.resume()
+    assert found.keys() == {"heartbeat", "answer"}
+    assert "restart it" in found["heartbeat"]
+
+
+def test_a_worker_that_lives_and_takes_no_messages_is_stuck(
+    make_workplace: Callable[..., Workplace], context: FlowContext
+) -> None:
+    place = make_workplace()
+    flow_id = place.new_flow(context)
+    with (
+        place.worker("--include", "tests.support.processes.stuck_consumer", name="one"),
+        Probe(place) as probe,
+    ):
+        broadcast(place, "get_stuck")
+        # The first one still comes, because the worker has asked Redis for it already.
+        for _ in range(2):
+            place.publish([new_event(FlowRetried, context, flow_id)], context)
+        found = eventually(lambda: probe.problems("worker one@test"), timeout_s=30)
+        assert "takes none of the messages that wait" in found["answer"]
+        broadcast(place, "get_unstuck")
+        eventually(lambda: place.row(flow_id)["retry_count"] == 2)
+        assert probe.problems("worker one@test") == {}
+
+
+def test_a_worker_whose_hands_are_full_is_not_stuck(
+    make_workplace: Callable[..., Workplace], context: FlowContext
+) -> None:
+    place = make_workplace()
+    flow_id = place.new_flow(context)
+    with place.worker(name="one"), Probe(place) as probe:
+        with place.database() as database, database.transaction():
+            database.execute("select from migration.crewai_flow_state_extensions for update")
+            for _ in range(3):
+                place.publish([new_event(FlowRetried, context, flow_id)], context)
+            eventually(lambda: place.redis.hlen(f"{KEY_PREFIX}unacked") == 1)
+            assert probe.problems("worker one@test") == {}
+        eventually(lambda: place.row(flow_id)["retry_count"] == 3)
+
+
+def broadcast(place: Workplace, command: str) -> None:
+    """Give the workers a command of `tests.support.processes.stuck_consumer`."""
+    stranger = Celery("stranger", broker=place.settings.broker_url, set_as_current=False)
+    stranger.conf.broker_transport_options = transport_options(place.settings)
+    assert stranger.control.broadcast(command, reply=True, limit=1, timeout=10)
+    stranger.close()
+
+
+def test_beat_shows_that_it_lives_and_leaves_no_file(make_workplace: Callable[..., Workplace]) -> None:
+    place = make_workplace()
+    with Probe(place) as probe:
+        assert probe.problems("beat").keys() == {"heartbeat"}
+        with place.celery("beat", "--loglevel", "INFO"):
+            eventually(lambda: probe.problems("beat") == {}, timeout_s=30)
+        assert [path.name for path in place.folder.iterdir()] == ["celery.log"]
+        place.redis.set(f"{KEY_PREFIX}heartbeat:beat", "1000000000")
+        assert "restart it" in probe.problems("beat")["heartbeat"]
+
+
+def test_a_heartbeat_tells_its_age(make_workplace: Callable[..., Workplace]) -> None:
+    place = make_workplace()
+    assert heartbeat_age_s(place.redis, "one@test") is None
+    write_heartbeat(place.redis, "one@test")
+    age_s = heartbeat_age_s(place.redis, "one@test")
+    assert age_s is not None
+    assert 0 <= age_s < 5
+
+
+def test_the_names_of_processes_long_gone_do_not_pile_up_in_redis(
+    make_workplace: Callable[..., Workplace],
+) -> None:
+    place = make_workplace()
+    place.redis.zadd(SIGNS_KEY, {"heartbeat:long-gone@test": time.time() - 3_700})
+    place.redis.zadd(SIGNS_KEY, {"heartbeat:silent@test": time.time() - 3_500})
+    write_heartbeat(place.redis, "one@test")
+    names: Any = place.redis.zrange(SIGNS_KEY, 0, -1)
+    assert names == ["heartbeat:silent@test", "heartbeat:one@test"]
+    left_s: Any = place.redis.ttl(SIGNS_KEY)
+    assert 0 < left_s <= 3_600
+
+
+def test_a_worker_that_ends_says_goodbye_and_a_killed_one_leaves_its_heartbeat(
+    make_workplace: Callable[..., Workplace],
+) -> None:
+    place = make_workplace()
+    with place.worker(name="ended"):
+        pass
+    assert heartbeat_age_s(place.redis, "ended@test") is None
+    with place.worker(name="killed") as worker:
+        worker.kill()
+    assert heartbeat_age_s(place.redis, "killed@test") is not None

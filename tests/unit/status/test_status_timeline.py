@@ -1,0 +1,129 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masterflow.status.page.gantt import gantt_of
+from masterflow.status.timeline import bars_of, phase_states
+from masterflow.status.views import bar_views, phase_views, status_of
+
+_BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+
+
+def told(second: float, phase: str, status: str, **metadata: Any) -> dict[str, Any]:
+    at = (_BEGIN + timedelta(seconds=second)).isoformat()
+    return {"phase": phase, "status": status, "timestamp": at, "metadata": metadata}
+
+
+def shape(transitions: list[Any], *, is_over: bool = False) -> list[tuple[Any, ...]]:
+    bars = bars_of(transitions, is_over=is_over, over_at=_BEGIN + timedelta(seconds=99))
+    return [
+        (
+            bar.phase,
+            bar.attempt,
+            bar.status,
+            (bar.started_at - _BEGIN).total_seconds(),
+            bar.ended_at and (bar.ended_at - _BEGIN).total_seconds(),
+        )
+        for bar in bars
+    ]
+
+
+def test_a_start_and_an_end_make_a_bar() -> None:
+    assert shape([told(1, "a", "processing"), told(5, "a", "completed")]) == [("a", 1, "completed", 1, 5)]
+
+
+def test_a_second_start_is_a_second_attempt() -> None:
+    transitions = [
+        told(1, "a", "processing"),
+        told(2, "a", "failed"),
+        told(3, "a", "processing"),
+        told(4, "a", "completed"),
+    ]
+    assert shape(transitions) == [("a", 1, "failed", 1, 2), ("a", 2, "completed", 3, 4)]
+
+
+def test_a_pause_is_a_wait_inside_one_bar() -> None:
+    transitions = [
+        told(1, "a", "processing"),
+        told(2, "a", "paused", awaiting_approval=True),
+        told(7, "a", "processing", is_resumed=True),
+        told(9, "a", "completed"),
+    ]
+    (bar,) = bars_of(transitions, is_over=True)
+    (wait,) = bar.waits
+    assert (bar.attempt, bar.status, wait.for_approval) == (1, "completed", True)
+    assert wait.ended_at is not None
+    assert (wait.ended_at - wait.started_at).total_seconds() == 5
+
+
+def test_what_is_open_when_the_flow_ended_has_ended_too() -> None:
+    assert shape([told(1, "a", "processing")], is_over=True) == [("a", 1, "unfinished", 1, 99)]
+    assert shape([told(1, "a", "processing")]) == [("a", 1, "processing", 1, None)]
+
+
+def test_an_end_without_a_start_begins_as_long_before_as_it_took() -> None:
+    assert shape([told(10, "a", "completed", execution_time_ms=4000)]) == [("a", 1, "completed", 6, 10)]
+
+
+def test_the_newest_status_of_each_phase_is_read_from_the_compact_index() -> None:
+    index = ["a:processing", "with: colon:failed", "a:completed", 7, "no colon"]
+    assert phase_states(index) == {"a": "completed", "with: colon": "failed"}
+
+
+def test_times_of_older_writers_are_understood() -> None:
+    times = {"data_import": 5, "mapping": {"execution_time_ms": 2.5, "recorded_at": "2025-08-14T20:33:53"}}
+    phases = {view.phase: view for view in phase_views(times, {})}
+    assert phases["data_import"].execution_time_ms is None
+    assert phases["mapping"].execution_time_ms == 2.5
+    assert phases["mapping"].completed_at == "2025-08-14T20:33:53"
+
+
+_junk = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=12,
+)
+_odd_entry = st.fixed_dictionaries(
+    {},
+    optional={
+        "phase": _junk,
+        "status": st.sampled_from(["processing", "paused", "completed", "failed"]) | _junk,
+        "timestamp": st.sampled_from(
+            ["2026-11-02T09:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z"]
+        )
+        | _junk,
+        "metadata": st.fixed_dictionaries({}, optional={"execution_time_ms": _junk, "message": _junk})
+        | _junk,
+        "error": _junk,
+    },
+)
+
+
+@given(st.lists(_odd_entry, max_size=12) | _junk, _junk, _junk)
+def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot: Any) -> None:
+    views = bar_views(bars_of(entries, is_over=True, over_at=_BEGIN))
+    errors = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    chart = gantt_of(views, errors, phase_views(times, phase_states(entries)))
+    for row in chart.rows:
+        for span in (*row.bars, *row.waits, *row.errors):
+            assert 0 <= span.x <= 100
+            assert span.x + span.width <= 100.001
+    columns: dict[str, Any] = {
+        **dict.fromkeys(("flow_id", "engagement_id"), "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11"),
+        **dict.fromkeys(("created_at", "updated_at", "flow_name"), None),
+        **dict.fromkeys(("retry_count", "transition_count", "error_count", "collaboration_count"), 0),
+        **{"flow_status": "failed", "flow_type": "discovery", "user_id": "ann", "current_phase": None},
+        **{"snapshot": snapshot, "transitions": entries, "times": times, "status_stamps": times},
+    }
+    assert status_of(columns, None).status == "failed"
+
+
+@pytest.mark.parametrize("seconds", [0, 0.004, 7, 3_000, 90_000, 40_000_000])
+def test_the_axis_has_a_few_marks_whatever_the_length(seconds: float) -> None:
+    bars = bar_views(bars_of([told(0, "a", "processing"), told(seconds, "a", "completed")], is_over=True))
+    chart = gantt_of(bars, [], [])
+    assert 1 <= len(chart.ticks) <= 8
+    assert chart.ticks[0].label == "0"

@@ -1,0 +1,69 @@
+import time
+
+import pytest
+
+from masterflow.domain import DatabaseUnavailable, InputInvalid
+from masterflow.tasks.delivery import shutdown
+from masterflow.tasks.delivery.retry import Patience, rest
+
+
+class Server:
+    """Answers from the given attempt on."""
+
+    def __init__(self, *, available_at: int) -> None:
+        self.attempts = 0
+        self._available_at = available_at
+
+    def ask(self) -> str:
+        self.attempts += 1
+        if self.attempts < self._available_at:
+            raise DatabaseUnavailable("Postgres is away.")
+        return "answer"
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "_flag", bytearray(b"\1"))
+
+
+def test_what_works_is_tried_once() -> None:
+    server = Server(available_at=1)
+    assert Patience().outlast(server.ask) == "answer"
+    assert server.attempts == 1
+
+
+def test_what_is_away_is_tried_until_it_is_back() -> None:
+    server = Server(available_at=4)
+    assert Patience().outlast(server.ask) == "answer"
+    assert server.attempts == 4
+
+
+def test_patience_ends() -> None:
+    started = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        Patience(0.5).outlast(Server(available_at=1_000).ask)
+    assert time.monotonic() - started < 0.5
+
+
+def test_all_waiting_of_one_task_shares_its_patience() -> None:
+    patience = Patience(0.5)
+    assert patience.outlast(Server(available_at=3).ask) == "answer"
+    with pytest.raises(DatabaseUnavailable):
+        patience.outlast(Server(available_at=3).ask)
+
+
+def test_what_will_never_work_is_not_repeated() -> None:
+    def fail() -> None:
+        raise InputInvalid("No.")
+
+    with pytest.raises(InputInvalid):
+        Patience().outlast(fail)
+
+
+@pytest.mark.usefixtures("stop")
+def test_a_worker_that_stops_waits_for_nothing() -> None:
+    server, started = Server(available_at=2), time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        Patience().outlast(server.ask)
+    rest(10)
+    assert (server.attempts, time.monotonic() - started < 1) == (1, True)

@@ -1,0 +1,66 @@
+"""An outbox with the threads that serve it, from its first event to the end of its process."""
+
+import threading
+import time
+from typing import Final
+
+from masterflow.tracker.outbox.losses import Losses
+from masterflow.tracker.outbox.outbox import Outbox
+from masterflow.tracker.outbox.segments import Lane
+from masterflow.tracker.outbox.sender import Sender
+from masterflow.tracker.outbox.settings import OutboxSettings
+from masterflow.tracker.outbox.syncer import Syncer
+
+_SHORTEST_JOIN_S: Final = 0.1
+
+
+class Delivery:
+    """An outbox and the two threads that serve it."""
+
+    def __init__(self, settings: OutboxSettings, losses: Losses) -> None:
+        """Open the outbox, or fail with OSError; the threads start with its first event."""
+        self.outbox = Outbox(settings, losses)
+        self.sender = Sender(self.outbox, losses, confirm_timeout_s=settings.confirm_timeout_s)
+        self._syncer = Syncer(self.outbox)
+        self._log = losses.log
+        self._starting = threading.Lock()
+        self._is_running = False
+
+    def append(self, lane: Lane, event: bytes) -> None:
+        """Keep an event and let it be sent; fails as `Outbox.append` does."""
+        self.outbox.append(lane, event)
+        self.sender.notice()
+        self._syncer.notice()
+        if not self._is_running:
+            self.start()
+
+    def start(self) -> None:
+        """Start the threads; where none can start now, the events wait and the next one tries again."""
+        with self._starting:
+            try:
+                for thread in (self._syncer.thread, self.sender.thread):
+                    if thread.ident is None:
+                        thread.start()
+            except RuntimeError as error:
+                self._log.warning("threads", "The outbox keeps events but cannot send them: %s", error)
+            else:
+                self._is_running = True
+
+    def flush(self, timeout_s: float) -> bool:
+        """Return whether all that was appended before this call is confirmed, within the time."""
+        deadline = time.monotonic() + timeout_s
+        segments = self.outbox.close_segments()
+        self.sender.hasten(deadline)
+        try:
+            return self.outbox.wait_until_confirmed(segments, deadline)
+        finally:
+            self.sender.hasten(0.0)
+
+    def close(self, deadline: float) -> None:
+        """Stop the threads and close the files; what is not confirmed stays for the next process."""
+        self.sender.halt()
+        self._syncer.halt()
+        for thread in (self.sender.thread, self._syncer.thread):
+            if thread.ident is not None:
+                thread.join(max(_SHORTEST_JOIN_S, deadline - time.monotonic()))
+        self.outbox.close()

@@ -1,0 +1,208 @@
+"""The thread that sends what is in the outbox, until workers have confirmed all of it."""
+
+import logging
+import threading
+import time
+from typing import Final
+
+from masterflow.tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
+from masterflow.tracker.outbox.adoption import adopt_orphans
+from masterflow.tracker.outbox.backlog import Backlog
+from masterflow.tracker.outbox.backoff import Backoff
+from masterflow.tracker.outbox.losses import Losses
+from masterflow.tracker.outbox.outbox import Outbox
+from masterflow.tracker.outbox.window import Window
+
+logger = logging.getLogger(__name__)
+
+#: The first event after a quiet moment leaves at once, and what comes within so many seconds travels
+#: together: each message keeps the interpreter from the hooks for about a millisecond.
+_PACE_S: Final = 0.25
+_HURRIED_PACE_S: Final = 0.02
+_TIDY_INTERVAL_S: Final = 1.0
+_ADOPT_INTERVAL_S: Final = 5.0
+
+_FORK_PATIENCE_S: Final = 1.0
+
+
+class Sender:
+    """Sends an outbox's events and sends them again until they are confirmed; never gives up, never hangs.
+
+    It reads from the files: what waits costs no memory, however long the broker is away.
+    """
+
+    def __init__(self, outbox: Outbox, losses: Losses, *, confirm_timeout_s: float) -> None:
+        self._outbox = outbox
+        self._window = Window(losses, confirm_timeout_s=confirm_timeout_s)
+        self._backlog = Backlog(outbox, self._window, losses)
+        self._log = losses.log
+        self._wake = threading.Event()
+        self._nudge = threading.Event()
+        self._at_work = threading.Lock()
+        self._is_halted = False
+        self._is_held = False
+        self._is_interrupted = False
+        self._broker = Backoff()
+        self._redis = Backoff()
+        self._sent_at = self._hurried_until = 0.0
+        self._tidy_at = self._adopt_at = 0.0
+        self.thread = threading.Thread(target=self._run, name="enrichment-outbox-sender", daemon=True)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Return whether the broker or Redis failed at the last attempt."""
+        return self._broker.is_failing or self._redis.is_failing
+
+    @property
+    def batches_under_way(self) -> int:
+        """Return how many batches were sent, or are about to be, and not confirmed."""
+        return len(self._window)
+
+    def notice(self) -> None:
+        """Say that something was appended."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def hasten(self, until: float) -> None:
+        """Cut short what pauses the thread makes until a time of the monotonic clock."""
+        self._hurried_until = until
+        self._wake.set()
+        self._nudge.set()
+
+    def halt(self) -> None:
+        """Let the thread end."""
+        self._is_halted = self._is_interrupted = True
+        self.hasten(0.0)
+
+    def hold(self) -> None:
+        """Wait, at most a second, until the thread rests: what it locks at a fork stays locked in the child.
+
+        Module imports and name lookups hold such locks.
+        """
+        self._is_interrupted = True
+        self._is_held = self._at_work.acquire(timeout=_FORK_PATIENCE_S)
+
+    def release(self) -> None:
+        """Let the thread go on after `hold`."""
+        self._is_interrupted = self._is_halted
+        if self._is_held:
+            self._is_held = False
+            self._at_work.release()
+
+    def _run(self) -> None:
+        with self._at_work:
+            while not self._is_halted:
+                try:
+                    self._serve()
+                except Exception as error:
+                    self._log.warning(
+                        "sender", "The outbox cannot send now: %s: %s", type(error).__name__, error
+                    )
+                    logger.debug("The sender failed and starts again.", exc_info=True)
+                    self._wait(self._nudge, _TIDY_INTERVAL_S)
+
+    def _wait(self, event: threading.Event, timeout_s: float) -> None:
+        if self._is_halted:
+            return
+        self._at_work.release()
+        try:
+            event.wait(max(0.0, timeout_s))
+        finally:
+            self._at_work.acquire()
+
+    def _serve(self) -> None:
+        settings, sender_id = QueueSettings(), self._outbox.sender_id
+        publisher, inbox = Publisher(settings), ConfirmationInbox(settings, sender_id)
+        try:
+            while not self._is_halted and self._outbox.sender_id == sender_id:
+                # Cleared before the work, so that what is appended during it is not overlooked.
+                self._wake.clear()
+                self._nudge.clear()
+                self._receive(inbox)
+                self._send(publisher)
+                if not self._is_interrupted:
+                    self._tidy(time.monotonic())
+                    self._tell(inbox)
+                self._rest()
+        finally:
+            publisher.close()
+            inbox.close()
+
+    def _receive(self, inbox: ConfirmationInbox) -> None:
+        if not self._window or time.monotonic() < self._redis.retry_at:
+            return
+        try:
+            batch_ids = inbox.receive()
+        except BrokerUnavailable as error:
+            self._note_failure(self._redis, error)
+            return
+        self._note_success(self._redis)
+        if self._window.confirm(batch_ids, time.monotonic()):
+            self._outbox.settle()
+
+    def _send(self, publisher: Publisher) -> None:
+        if time.monotonic() < self._broker.retry_at:
+            return
+        unread = self._outbox.unread()
+        while self._publish_due(publisher) and unread and not self._window.is_full:
+            self._window.take(unread)
+            unread = [(segment, size) for segment, size in unread if segment.read_to < size]
+
+    def _publish_due(self, publisher: Publisher) -> bool:
+        for parcel in self._window.due(time.monotonic()):
+            if self._is_interrupted:
+                return False
+            batch = self._window.batch(parcel, self._outbox.sender_id)
+            if batch is None:
+                continue
+            try:
+                publisher.publish(batch)
+            except BrokerUnavailable as error:
+                self._note_failure(self._broker, error)
+                return False
+            self._sent_at = time.monotonic()
+            self._window.note_sent(parcel, self._sent_at)
+            self._note_success(self._broker)
+        return True
+
+    def _tidy(self, now: float) -> None:
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_INTERVAL_S
+            self._outbox.close_segments(only_settled=True)
+            self._outbox.settle()
+        if now >= self._adopt_at:
+            self._adopt_at = now + _ADOPT_INTERVAL_S
+            if adopt_orphans(self._outbox):
+                self._wake.set()
+
+    def _tell(self, inbox: ConfirmationInbox) -> None:
+        if time.monotonic() < self._redis.retry_at:
+            return
+        try:
+            self._backlog.tell(inbox, time.monotonic())
+        except BrokerUnavailable as error:
+            self._note_failure(self._redis, error)
+
+    def _rest(self) -> None:
+        is_deaf = self._broker.is_failing or self._window.is_full
+        self._wait(self._nudge if is_deaf else self._wake, self._rest_s())
+        self._wait(self._nudge, self._sent_at + self._pace_s() - time.monotonic())
+
+    def _rest_s(self) -> float:
+        now, rest_s = time.monotonic(), _TIDY_INTERVAL_S
+        if self._broker.is_failing:
+            rest_s = min(rest_s, self._broker.retry_at - now)
+        if self._window:
+            rest_s = min(rest_s, max(self._pace_s(), self._redis.retry_at - now))
+        return rest_s
+
+    def _pace_s(self) -> float:
+        return _HURRIED_PACE_S if time.monotonic() < self._hurried_until else _PACE_S
+
+    def _note_failure(self, service: Backoff, error: Exception) -> None:
+        service.note_failure()
+        self._log.warning("cut off", "The outbox waits for its broker; nothing is lost: %s", error)
+
+    def _note_success(self, service: Backoff) -> None:
+        if service.note_success():
+            self._window.probe(time.monotonic())
