@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from masterflow.tasks.findings import Finding
 
-_DISTRIBUTION: Final = "master-flow-enrichment"
+_DISTRIBUTION: Final = "masterflow"
 _LOOKED_AT: Final = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "pydantic", "cryptography")
 _EXTRAS: Final = ("database", "cli", "worker", "status")
 _LEAST_PYTHON: Final = (3, 11)

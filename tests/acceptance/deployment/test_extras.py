@@ -9,7 +9,7 @@ import pytest
 from tests.support.servers.image import leave_out_without
 
 ROOT = Path(__file__).parents[3]
-SOURCES = ("domain", "repository", "scripts", "status", "tasks", "tracker")
+SOURCES = ("masterflow", "domain", "repository", "scripts", "status", "tasks", "tracker")
 
 UV = shutil.which("uv")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
@@ -70,8 +70,10 @@ def wheel(tmp_path_factory):
     leave_out_without("a package index")
     source = tmp_path_factory.mktemp("source")
     for name in (*SOURCES, "celeryconfig.py", "pyproject.toml", "README.md", "LICENSE"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, source / name)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, symlinks=True)
+        else:
+            shutil.copy(ROOT / name, source / name)
     build = [UV, "build", "--quiet", "--wheel", "--out-dir"] if UV else [*PIP, "wheel", "--no-deps", "-w"]
     run(*build, source / "built", source, folder=source)
     [wheel] = (source / "built").glob("*.whl")
