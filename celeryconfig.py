@@ -3,8 +3,7 @@
 from typing import Any
 
 from masterflow.tasks import queues
-from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.worker_settings import WorkerSettings
+from masterflow.tasks.settings import QueueSettings, WorkerSettings
 
 _queue = QueueSettings()
 _worker = WorkerSettings()

@@ -87,8 +87,8 @@ async def translated_errors() -> AsyncIterator[None]:
         raise DatabaseUnavailable(_advice(type(error.orig).__name__)) from error
 
 
-def _advice(finding: str) -> str:
-    return f"Postgres is not available for now ({finding}); try again later."
+def _advice(cause: str) -> str:
+    return f"Postgres is not available for now ({cause}); try again later."
 
 
 def _is_transient(error: DBAPIError) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from masterflow.domain import InputInvalid
-from masterflow.tasks.findings import Finding
+from masterflow.tasks.check_result import CheckResult
 
 _ANSWER_TIMEOUT_S: Final = 3
 _MOST_BYTES: Final = 10_000
@@ -35,7 +35,7 @@ class _Answer(NamedTuple):
 _ask_directly: Final = build_opener(ProxyHandler({}), _NoRedirect()).open
 
 
-def api_health(url: str, *, probe_token: str = "", asks_ready: bool = True) -> list[Finding]:
+def api_health(url: str, *, probe_token: str = "", asks_ready: bool = True) -> list[CheckResult]:
     """Return whether the API at this address lives, and whether it can work: Postgres and Redis answer it.
 
     Raises:
@@ -47,37 +47,39 @@ def api_health(url: str, *, probe_token: str = "", asks_ready: bool = True) -> l
         raise InputInvalid(
             "Set ENRICHMENT_STATUS_PROBE_TOKEN as the API has it, to ask whether it is ready, or pass --live."
         )
-    findings = [_alive(url)]
-    if asks_ready and findings[0].level == "well":
-        findings.append(_ready(url, probe_token))
-    return findings
+    results = [_alive(url)]
+    if asks_ready and results[0].level == "well":
+        results.append(_ready(url, probe_token))
+    return results
 
 
-def _alive(url: str) -> Finding:
+def _alive(url: str) -> CheckResult:
     answer = _get(f"{url.rstrip('/')}/health/live")
-    if isinstance(answer, Finding):
+    if isinstance(answer, CheckResult):
         return answer
     if answer != _Answer(_OK, "alive\n"):
         found = f"What answers at {url} ({answer.status}) is no status API"
-        return Finding("alive", "problem", found, "name its address with --url or --port")
-    return Finding("alive")
+        return CheckResult("alive", "problem", found, "name its address with --url or --port")
+    return CheckResult("alive")
 
 
-def _ready(url: str, probe_token: str) -> Finding:
+def _ready(url: str, probe_token: str) -> CheckResult:
     answer = _get(f"{url.rstrip('/')}/health/ready", f"Bearer {probe_token}")
-    if isinstance(answer, Finding):
+    if isinstance(answer, CheckResult):
         return answer
     if answer.status in _NO_TOKEN:
         advice = "pass ENRICHMENT_STATUS_PROBE_TOKEN as the API has it"
-        return Finding("ready", "problem", "The API does not know the probe token", advice)
+        return CheckResult("ready", "problem", "The API does not know the probe token", advice)
     if answer.status == _NOT_READY:
-        return Finding("ready", "away", _detail(answer.text))
+        return CheckResult("ready", "away", _detail(answer.text))
     if answer.status != _OK:
-        return Finding("ready", "problem", f"The API answers with status {answer.status}", "look at its log")
-    return Finding("ready")
+        return CheckResult(
+            "ready", "problem", f"The API answers with status {answer.status}", "look at its log"
+        )
+    return CheckResult("ready")
 
 
-def _get(url: str, authorization: str = "") -> _Answer | Finding:
+def _get(url: str, authorization: str = "") -> _Answer | CheckResult:
     """Return what the server says, or what it means that it says nothing."""
     headers = {"Authorization": authorization} if authorization else {}
     try:
@@ -90,7 +92,7 @@ def _get(url: str, authorization: str = "") -> _Answer | Finding:
         cause = error.reason if isinstance(error, URLError) else error
         name = "ready" if authorization else "alive"
         found = f"The status API does not answer at {url} ({cause!s:.200})"
-        return Finding(
+        return CheckResult(
             name, "away", found, "start it (`python -m masterflow.status`), or name another address"
         )
 

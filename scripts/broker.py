@@ -8,8 +8,7 @@ from kombu import Connection
 
 from masterflow.tasks.dead_letters.letters import DeadLetters
 from masterflow.tasks.queues import speaks_amqp, transport_options, transport_tls
-from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.worker_settings import WorkerSettings
+from masterflow.tasks.settings import QueueSettings, WorkerSettings
 
 _ANSWER_TIMEOUT_S: Final = 5
 _WAITS_ON_REDIS: Final = ("socket_timeout", "socket_connect_timeout")

@@ -43,8 +43,8 @@ def require_free(address: str, port: int) -> None:
         with socket.create_server((address, port)):
             return
     except OSError as error:
-        finding = str(error.strerror).partition(" (")[0]
-        raise InputInvalid(f"Nothing can listen on {address}:{port} ({finding}); name another.") from error
+        cause = str(error.strerror).partition(" (")[0]
+        raise InputInvalid(f"Nothing can listen on {address}:{port} ({cause}); name another.") from error
 
 
 def _celery(*arguments: str, app: str = "masterflow.tasks.app") -> list[str]:

@@ -1,6 +1,13 @@
-"""The message that carries events from an outbox to a worker."""
+"""The message that carries events from an outbox to a worker, and the proof of who may send it."""
 
-from dataclasses import dataclass
+import hmac
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from masterflow.domain import SignatureInvalid
+from masterflow.tasks.settings import SigningKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +37,40 @@ class Batch:
             "key_id": self.key_id,
             "signature": self.signature,
         }
+
+
+def sign(batch: Batch, keys: SigningKeys) -> Batch:
+    """Return the batch signed with the newest key of its client account, or as it is if there is none."""
+    own_keys = keys.get(UUID(batch.client_account_id))
+    if not own_keys:
+        return batch
+    key_id, secret = next(iter(own_keys.items()))
+    return replace(batch, key_id=key_id, signature=_signature(batch, secret))
+
+
+def verify(batch: Batch, keys: SigningKeys) -> None:
+    """Accept a batch that its client account signed; without any keys configured, accept every batch.
+
+    Raises:
+        SignatureInvalid: the batch is unsigned, its key is unknown or another account's, or it was changed.
+    """
+    if not keys:
+        return
+    try:
+        secret = keys.get(UUID(batch.client_account_id), {}).get(batch.key_id or "")
+    except ValueError as error:
+        raise SignatureInvalid("The batch names no client account.") from error
+    if secret is None:
+        raise SignatureInvalid("The batch is not signed with a key of its client account.")
+    if not hmac.compare_digest(_bytes(_signature(batch, secret)), _bytes(batch.signature or "")):
+        raise SignatureInvalid("The signature does not fit the batch.")
+
+
+def _signature(batch: Batch, secret: SecretStr) -> str:
+    parts = (batch.batch_id, batch.sender_id, batch.client_account_id, batch.events)
+    return hmac.digest(_bytes(secret.get_secret_value()), _bytes("\n".join(parts)), "sha256").hex()
+
+
+def _bytes(text: str) -> bytes:
+    # A forged message may hold lone surrogates, which plain UTF-8 refuses.
+    return text.encode("utf-8", "surrogatepass")

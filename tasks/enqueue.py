@@ -14,8 +14,8 @@ from redis.sentinel import Sentinel
 
 from masterflow.domain.errors import TransientError
 from masterflow.domain.sentinels import SentinelAddress
-from masterflow.tasks.batch import Batch
-from masterflow.tasks.queue_lengths import waiting
+from masterflow.tasks.batch import Batch, sign
+from masterflow.tasks.heartbeats import leave_note
 from masterflow.tasks.queues import (
     APPLY_EVENTS,
     ENRICHMENT_QUEUE,
@@ -26,11 +26,10 @@ from masterflow.tasks.queues import (
     speaks_amqp,
     transport_options,
     transport_tls,
+    waiting,
 )
 from masterflow.tasks.settings import QueueSettings
 from masterflow.tasks.shown_arguments import shown_batch
-from masterflow.tasks.signing import sign
-from masterflow.tasks.signs import leave_sign
 
 __all__ = [
     "Batch",
@@ -152,7 +151,7 @@ class ConfirmationInbox:
             BrokerUnavailable: Redis did not answer.
         """
         try:
-            leave_sign(self._redis, self._backlog_name, json.dumps(backlog), kept_s=_BACKLOG_KEPT_S)
+            leave_note(self._redis, self._backlog_name, json.dumps(backlog), kept_s=_BACKLOG_KEPT_S)
         except redis.RedisError as error:
             raise BrokerUnavailable(f"Redis took no note ({_cause(error)}).") from error
 

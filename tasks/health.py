@@ -13,8 +13,8 @@ from masterflow.repository.database import make_engine, translated_errors
 from masterflow.repository.settings import DatabaseSettings
 from masterflow.tasks.app import app
 from masterflow.tasks.celery.idleness import takes_nothing
+from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import QueueSettings, redis_client
-from masterflow.tasks.findings import Finding
 from masterflow.tasks.heartbeats import BEAT, heartbeat_age_s
 
 _ANSWER_TIMEOUT_S: Final = 3
@@ -23,62 +23,62 @@ _ANSWER_TIMEOUT_S: Final = 3
 STALE_AFTER_S: Final = 30.0
 
 
-def worker_health(hostname: str) -> list[Finding]:
+def worker_health(hostname: str) -> list[CheckResult]:
     """Return what was found about one worker, by its `name@host`, and about all it needs."""
     return [_broker(), _database(), _heartbeat(hostname), _answer(hostname)]
 
 
-def beat_health() -> list[Finding]:
+def beat_health() -> list[CheckResult]:
     """Return what was found about beat and about all it needs."""
     return [_broker(), _heartbeat(BEAT)]
 
 
-def life_of(name: str, age_s: float | None) -> Finding:
+def life_of(name: str, age_s: float | None) -> CheckResult:
     """Return whether a process lives, by the age of its last sign of life."""
     silence = f"{name} has shown no sign of life for"
     if age_s is None:
-        return Finding(
+        return CheckResult(
             "heartbeat", "problem", f"{name} has ended, or shown no sign of life for an hour", "start it"
         )
     if age_s > STALE_AFTER_S:
-        return Finding("heartbeat", "problem", f"{silence} {age_s:.0f} s", "restart it")
-    return Finding("heartbeat")
+        return CheckResult("heartbeat", "problem", f"{silence} {age_s:.0f} s", "restart it")
+    return CheckResult("heartbeat")
 
 
-def _broker() -> Finding:
+def _broker() -> CheckResult:
     try:
         with app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=_ANSWER_TIMEOUT_S)
     except (KombuError, OSError, RedisError) as error:
-        return Finding("broker", "away", f"The broker does not answer: {error!s:.200}")
-    return Finding("broker")
+        return CheckResult("broker", "away", f"The broker does not answer: {error!s:.200}")
+    return CheckResult("broker")
 
 
-def _heartbeat(name: str) -> Finding:
+def _heartbeat(name: str) -> CheckResult:
     try:
         with redis_client(QueueSettings()) as redis:
             age_s = heartbeat_age_s(redis, name)
     except RedisError as error:
-        return Finding("heartbeat", "away", f"Redis does not answer: {error!s:.200}")
+        return CheckResult("heartbeat", "away", f"Redis does not answer: {error!s:.200}")
     return life_of(name, age_s)
 
 
-def _answer(hostname: str) -> Finding:
+def _answer(hostname: str) -> CheckResult:
     try:
         if not app.control.ping(destination=[hostname], timeout=_ANSWER_TIMEOUT_S):
             return _stuck(f"{hostname} did not answer within {_ANSWER_TIMEOUT_S} s")
         if takes_nothing(hostname):
             return _stuck(f"{hostname} takes none of the messages that wait for it")
     except (KombuError, OSError, RedisError) as error:
-        return Finding("answer", "away", f"The worker cannot be asked: {error!s:.200}")
-    return Finding("answer")
+        return CheckResult("answer", "away", f"The worker cannot be asked: {error!s:.200}")
+    return CheckResult("answer")
 
 
-def _stuck(found: str) -> Finding:
-    return Finding("answer", "problem", found, "restart it")
+def _stuck(found: str) -> CheckResult:
+    return CheckResult("answer", "problem", found, "restart it")
 
 
-def _database() -> Finding:
+def _database() -> CheckResult:
     async def ask() -> None:
         engine = make_engine(DatabaseSettings(), pool_size=1, application_name="enrichment-health")
         try:
@@ -94,7 +94,7 @@ def _database() -> Finding:
     try:
         asyncio.run(ask())
     except TimeoutError:
-        return Finding("database", "away", f"The database does not answer within {_ANSWER_TIMEOUT_S} s")
+        return CheckResult("database", "away", f"The database does not answer within {_ANSWER_TIMEOUT_S} s")
     except (DatabaseUnavailable, SQLAlchemyError) as error:
-        return Finding("database", "away", f"The database does not answer: {error!s:.200}")
-    return Finding("database")
+        return CheckResult("database", "away", f"The database does not answer: {error!s:.200}")
+    return CheckResult("database")

@@ -1,4 +1,7 @@
-"""The signs of life that workers and beat leave in Redis."""
+"""What processes write into Redis about themselves: that they live, and what waits in their outbox.
+
+The names are listed, so that nobody has to search all keys for them.
+"""
 
 import time
 from typing import Any, Final
@@ -6,7 +9,12 @@ from typing import Any, Final
 from redis import Redis
 
 from masterflow.tasks.queues import KEY_PREFIX
-from masterflow.tasks.signs import LONGEST_S, leave_sign
+
+#: A sorted set: the names of all notes, each with the time at which it was last written.
+NOTES_KEY: Final = f"{KEY_PREFIX}signs"
+
+#: No note is kept for longer, nor its name, or the names of all processes there ever were would pile up.
+LONGEST_S: Final = 3_600
 
 BEAT: Final = "beat"
 
@@ -14,9 +22,20 @@ BEAT: Final = "beat"
 INTERVAL_S: Final = 5.0
 
 
+def leave_note(redis: "Redis", name: str, value: str, *, kept_s: int) -> None:
+    """Write a value under a name for `kept_s` seconds, an hour at most; a `RedisError` passes."""
+    now = time.time()
+    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline.set(f"{KEY_PREFIX}{name}", value, ex=kept_s)
+    pipeline.zadd(NOTES_KEY, {name: now})
+    pipeline.zremrangebyscore(NOTES_KEY, "-inf", now - LONGEST_S)
+    pipeline.expire(NOTES_KEY, LONGEST_S)
+    pipeline.execute()
+
+
 def write_heartbeat(redis: "Redis", name: str) -> None:
     """Note that the process of this name lives; a worker's is its `name@host`; a `RedisError` passes."""
-    leave_sign(redis, f"heartbeat:{name}", f"{time.time():.3f}", kept_s=LONGEST_S)
+    leave_note(redis, f"heartbeat:{name}", f"{time.time():.3f}", kept_s=LONGEST_S)
 
 
 def heartbeat_age_s(redis: "Redis", name: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What a process must know to reach the queue: the broker, Redis and the signing keys."""
+"""What senders, workers and beat must know: broker, Redis, signing keys, and how long workers wait."""
 
 import json
 from typing import Annotated, Any, Final
@@ -73,3 +73,42 @@ class QueueSettings(Settings):
             values.get("redis_url") or values.get("REDIS_URL") or cls.model_fields["redis_url"].default
         )
         return {**values, "broker_url": redis_url}
+
+
+class WorkerSettings(Settings):
+    """How patient a worker is, and how much it keeps."""
+
+    #: How long the events of a flow without a row wait for it.
+    flow_grace_s: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        validation_alias="ENRICHMENT_FLOW_GRACE_S",
+        description="seconds, at most 86400",
+    )
+    #: How many dead letters are kept; of more, the oldest are dropped and counted.
+    max_dead_letters: int = Field(
+        10_000,
+        ge=1,
+        validation_alias="ENRICHMENT_MAX_DEAD_LETTERS",
+        description="a whole number above 0",
+    )
+    backfill_interval_s: float = Field(
+        300,
+        gt=0,
+        validation_alias="ENRICHMENT_BACKFILL_INTERVAL_S",
+        description="seconds above 0",
+    )
+
+
+class BackfillSettings(Settings):
+    """Which flows the periodic backfill looks at."""
+
+    #: Older flows are for scripts/maintenance/backfill_master_state_from_child.py.
+    window_days: float = Field(
+        7,
+        gt=0,
+        le=36_500,
+        validation_alias="ENRICHMENT_BACKFILL_WINDOW_DAYS",
+        description="days above 0",
+    )

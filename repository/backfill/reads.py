@@ -70,7 +70,7 @@ class Pair:
     child: ChildFlow
 
 
-async def take_turn(session: AsyncSession) -> bool:
+async def lock_backfill(session: AsyncSession) -> bool:
     """Return whether no other backfill run is going on; none begins before the session's transaction ends."""
     async with translated_errors():
         return bool(await session.scalar(statement("lock_backfill"), {"lock": _LOCK}))

@@ -18,7 +18,7 @@ _MOST_SIGNS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class OutboxBacklog:
     """What one outbox has not seen confirmed, and what it lost since its process started."""
 
     events: int
@@ -48,7 +48,7 @@ class WorkerGauges:
     #: Seconds since each worker, or beat, has shown that it lives.
     heartbeats: dict[str, float]
     #: Of the outboxes that had anything to tell within the last minute.
-    backlogs: list[Backlog]
+    backlogs: list[OutboxBacklog]
 
 
 async def read_gauges(link: RedisLink) -> WorkerGauges:
@@ -82,12 +82,12 @@ async def _ask_numbers(redis: Redis) -> list[Any]:
 async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
     if not names:
         return {}
-    # Names stay for a while after what they stand for: see `tasks/signs.py`.
+    # Names stay for a while after what they stand for: see `tasks/heartbeats.py`.
     values: list[Any] = await link.ask(lambda redis: redis.mget([f"{_PREFIX}{name}" for name in names]))
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
-def _backlog(note: bytes, now: float) -> Backlog:
+def _backlog(note: bytes, now: float) -> OutboxBacklog:
     told: Mapping[str, Any] = json.loads(note)
     age_s = max(0.0, now - (told["oldest_at"] or now))
-    return Backlog(told["events"], told["bytes"], told["lost"], oldest_age_s=age_s)
+    return OutboxBacklog(told["events"], told["bytes"], told["lost"], oldest_age_s=age_s)

@@ -27,7 +27,7 @@ from masterflow.repository.sql import statement
 from masterflow.scripts.bench.backfill_flows import Flows
 from masterflow.scripts.celery_commands import worker
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
 from masterflow.tasks.delivery.loop import spare_collector
 from masterflow.tasks.enqueue import Batch, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
@@ -153,7 +153,9 @@ async def compare_latency(flows: Flows, stack: ExitStack, folder: Path) -> None:
     from masterflow.tasks.backfill.task import Chunk, chunks_of  # noqa: PLC0415
 
     command = worker("--concurrency=2", "--loglevel=WARNING", "--prefetch-multiplier=1")
-    stack.enter_context(Leashed(command, env=dict(os.environ), folder=Path.cwd(), log=folder / "worker.log"))
+    stack.enter_context(
+        SupervisedProcess(command, env=dict(os.environ), folder=Path.cwd(), log=folder / "worker.log")
+    )
     live = await flows.live_flows(100)
     settings = QueueSettings()
     await asyncio.to_thread(LiveLoad(settings, live).run, 3)

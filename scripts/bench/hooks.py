@@ -38,7 +38,7 @@ from masterflow.repository import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.database import DatabaseSettings, make_engine, session_factory
 from masterflow.repository.tables import create_tables
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONTEXT = flow_context(uuid4(), uuid4(), "bench")
@@ -222,7 +222,7 @@ def servers(folder: Path) -> Iterator[tuple[str, str]]:
         if not database_url:
             database_url = stack.enter_context(EmbeddedPostgres(folder / "postgres")).url
         confirmer = [sys.executable, "-m", "masterflow.scripts.bench.confirmer", redis_url]
-        stack.enter_context(Leashed(confirmer, folder=_ROOT))
+        stack.enter_context(SupervisedProcess(confirmer, folder=_ROOT))
         os.environ |= {"REDIS_URL": redis_url, "ENRICHMENT_SPOOL_DIR": str(folder / "spool")}
         stack.callback(tracker.shutdown, 10)
         yield redis_url, database_url

@@ -25,7 +25,7 @@ from masterflow.repository.tables import create_tables
 from masterflow.scripts.bench.http_load import Connections, percentile, streams
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.status.access.tokens import issue_token
 from masterflow.status.settings import StatusSettings
 from masterflow.tasks.counters import COUNTERS_KEY
@@ -92,8 +92,8 @@ def _servers(folder: Path) -> Iterator[dict[str, str]]:
         }
 
 
-def _process(arguments: Sequence[str], environment: dict[str, str]) -> Leashed:
-    return Leashed([sys.executable, "-m", *arguments], env=environment, folder=_ROOT)
+def _process(arguments: Sequence[str], environment: dict[str, str]) -> SupervisedProcess:
+    return SupervisedProcess([sys.executable, "-m", *arguments], env=environment, folder=_ROOT)
 
 
 async def _fill(url: str, flows: int) -> None:
@@ -162,7 +162,7 @@ async def _measure(
     rate: int,
     seconds: int,
     clients: int,
-    site: Leashed,
+    site: SupervisedProcess,
 ) -> None:
     settings = StatusSettings.model_validate({"ENRICHMENT_JWT_KEY": _KEY})
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STARTED = time.monotonic()
@@ -40,7 +40,7 @@ def run(name: str, command: Sequence[str]) -> bool:
     _say(f"{name} (after {time.monotonic() - _STARTED:.0f} s)")
     program, *arguments = command
     path = Path(sys.executable).with_name(program)
-    with Leashed([path, *arguments], folder=_ROOT, stop_signal=signal.SIGINT) as process:
+    with SupervisedProcess([path, *arguments], folder=_ROOT, stop_signal=signal.SIGINT) as process:
         passed = process.wait() == 0
     if not passed:
         _say(f"{name}: failed", colour=31)

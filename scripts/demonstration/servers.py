@@ -1,4 +1,4 @@
-"""The servers of the demo and the processes that work on them, all on a leash."""
+"""The servers of the demo and the processes that work on them, each under a supervisor."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ from masterflow.domain import EnrichmentError, FlowContext
 from masterflow.scripts import celery_commands
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.status.access.tokens import issue_token
 from masterflow.status.settings import StatusSettings
 
@@ -47,7 +47,7 @@ class Crew:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._processes: dict[str, Leashed] = {}
+        self._processes: dict[str, SupervisedProcess] = {}
         self._ports: list[int] = []
         #: Where people can look, by name.
         self.places: dict[str, str] = {}
@@ -59,7 +59,7 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with ThreadPoolExecutor() as pool:
-            list(pool.map(Leashed.stop, self._processes.values()))
+            list(pool.map(SupervisedProcess.stop, self._processes.values()))
 
     def start_celery(self) -> None:
         """Start worker, beat and Flower; none of them is ready yet."""
@@ -120,7 +120,9 @@ class Crew:
         log = self._log(name)
         log.unlink(missing_ok=True)
         environment = os.environ | (settings or {})
-        self._processes[name] = Leashed(command, env=environment, folder=celery_commands.ROOT, log=log)
+        self._processes[name] = SupervisedProcess(
+            command, env=environment, folder=celery_commands.ROOT, log=log
+        )
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"

@@ -1,25 +1,25 @@
 """What `flowctl doctor` looks at: settings, packages, servers, tables, processes and the outbox."""
 
-from masterflow.scripts.doctor.broker import look_at_broker
-from masterflow.scripts.doctor.database import look_at_database
-from masterflow.scripts.doctor.outbox import look_at_outbox
-from masterflow.scripts.doctor.packages import look_at_packages
-from masterflow.scripts.doctor.processes import look_at_processes
-from masterflow.scripts.doctor.redis_server import look_at_redis
-from masterflow.scripts.doctor.settings import look_at_settings, unreadable_settings
-from masterflow.tasks.findings import Finding
+from masterflow.scripts.doctor.broker import check_broker
+from masterflow.scripts.doctor.database import check_database
+from masterflow.scripts.doctor.outbox import check_outbox
+from masterflow.scripts.doctor.packages import check_packages
+from masterflow.scripts.doctor.processes import check_processes
+from masterflow.scripts.doctor.redis_server import check_redis
+from masterflow.scripts.doctor.settings import check_settings, unreadable_settings
+from masterflow.tasks.check_result import CheckResult
 
 __all__ = ["examine"]
 
 
-def examine() -> list[Finding]:
+def examine() -> list[CheckResult]:
     """Return what was found about all of it; what a broken setting hides is not looked at."""
     unreadable = unreadable_settings()
-    findings = [*look_at_settings(), *look_at_packages()]
+    results = [*check_settings(), *check_packages()]
     if "DatabaseSettings" not in unreadable:
-        findings += look_at_database()
+        results += check_database()
     if not unreadable & {"QueueSettings", "RedisSettings", "WorkerSettings"}:
-        findings += [*look_at_redis(), *look_at_broker(), *look_at_processes()]
+        results += [*check_redis(), *check_broker(), *check_processes()]
     if "OutboxSettings" not in unreadable:
-        findings += look_at_outbox()
-    return findings
+        results += check_outbox()
+    return results

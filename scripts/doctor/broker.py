@@ -10,8 +10,8 @@ from redis import RedisError
 
 from masterflow.scripts.broker import broker_connection
 from masterflow.tasks.app import app
+from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import redis_client
-from masterflow.tasks.findings import Finding
 from masterflow.tasks.queues import KEY_PREFIX, all_queues, speaks_amqp
 from masterflow.tasks.settings import QueueSettings
 
@@ -23,38 +23,38 @@ _MOST_KEYS: Final = 1_000
 _OF_CELERY: Final = ("amq.direct", "celeryev", "celery.pidbox", "reply.celery.pidbox")
 
 
-def look_at_broker() -> list[Finding]:
+def check_broker() -> list[CheckResult]:
     """Return what was found about the broker of CELERY_BROKER_URL."""
     settings = QueueSettings()
     try:
         with broker_connection() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
             if speaks_amqp(settings.broker_url):
-                return [Finding("broker"), *_quorum(connection, settings.broker_url)]
-        found = sharing_findings(_kombu_keys(settings))
+                return [CheckResult("broker"), *_quorum(connection, settings.broker_url)]
+        found = sharing_results(_kombu_keys(settings))
     except (AMQPError, KombuError, OSError, RedisError) as error:
         said = f"The broker does not answer ({error!s:.200})"
-        return [Finding("broker", "away", said, "start it, or correct CELERY_BROKER_URL")]
+        return [CheckResult("broker", "away", said, "start it, or correct CELERY_BROKER_URL")]
     return [
-        Finding("broker"),
-        visibility_finding(_visibility_s(), int(app.conf.task_time_limit or 0)),
+        CheckResult("broker"),
+        visibility_result(_visibility_s(), int(app.conf.task_time_limit or 0)),
         *found,
     ]
 
 
-def visibility_finding(visibility_s: float, time_limit_s: float) -> Finding:
+def visibility_result(visibility_s: float, time_limit_s: float) -> CheckResult:
     """Return whether a message is given to nobody else while a task may still work on it."""
     if time_limit_s and visibility_s > time_limit_s:
-        return Finding("visibility timeout")
+        return CheckResult("visibility timeout")
     found = (
         f"The visibility timeout is {visibility_s:.0f} s and a task may take {time_limit_s:.0f} s,"
         " so a slow batch is given to a second worker"
     )
     advice = "let visibility_timeout be twice task_time_limit in celeryconfig.py"
-    return Finding("visibility timeout", "problem", found, advice)
+    return CheckResult("visibility timeout", "problem", found, advice)
 
 
-def sharing_findings(keys: Iterable[str]) -> list[Finding]:
+def sharing_results(keys: Iterable[str]) -> list[CheckResult]:
     """Return what kombu's keys in our Redis database tell about other applications there."""
     names = sorted(keys)
     ours = [key.removeprefix(KEY_PREFIX) for key in names if key.startswith(KEY_PREFIX)]
@@ -66,12 +66,12 @@ def sharing_findings(keys: Iterable[str]) -> list[Finding]:
             " and the shortest visibility timeout of all counts for our messages too"
         )
         advice = "give it another global_keyprefix or another database"
-        return [Finding("sharing", "problem", found, advice)]
+        return [CheckResult("sharing", "problem", found, advice)]
     if others:
         found = f"Another Celery application uses this Redis database ({', '.join(others[:3])})"
         advice = "give it another database, so that a FLUSHDB or its backlog spares ours"
-        return [Finding("sharing", "note", found, advice)]
-    return [Finding("sharing")]
+        return [CheckResult("sharing", "note", found, advice)]
+    return [CheckResult("sharing")]
 
 
 def _known() -> set[str]:
@@ -102,20 +102,20 @@ def _kombu_keys(settings: QueueSettings) -> set[str]:
     return found
 
 
-def _quorum(connection: Connection, url: str) -> list[Finding]:
+def _quorum(connection: Connection, url: str) -> list[CheckResult]:
     """Return whether RabbitMQ's queues are quorum queues; one that is missing is not made."""
-    findings = []
+    results = []
     for queue in all_queues(url):
         try:
             _declare(connection, queue)
         except NotFound:
             found = f"The queue {queue.name} is not there yet"
-            findings.append(Finding("queues", "note", found, "start a worker, which makes it"))
+            results.append(CheckResult("queues", "note", found, "start a worker, which makes it"))
         except PreconditionFailed:
             found = f"The queue {queue.name} is no quorum queue, so it can lose messages with its node"
             advice = "empty and delete it, then start a worker, which makes it again"
-            findings.append(Finding("queues", "problem", found, advice))
-    return findings or [Finding("queues")]
+            results.append(CheckResult("queues", "problem", found, advice))
+    return results or [CheckResult("queues")]
 
 
 def _declare(connection: Connection, queue: Any) -> None:

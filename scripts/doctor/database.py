@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from masterflow.domain.errors import DatabaseUnavailable
 from masterflow.repository.sql import statement
 from masterflow.scripts.database import with_engine
-from masterflow.scripts.doctor.clocks import clock_finding
-from masterflow.scripts.doctor.tables import table_findings
+from masterflow.scripts.doctor.clocks import clock_result
+from masterflow.scripts.doctor.tables import table_results
 from masterflow.scripts.terminal.failures import cause_of
-from masterflow.tasks.findings import Finding
+from masterflow.tasks.check_result import CheckResult
 
 #: What the statements need, and the oldest version that the tests run on.
 LEAST_VERSION: Final = 13
@@ -27,25 +27,27 @@ _UTC: Final = frozenset({"UTC", "Etc/UTC", "GMT", "Zulu", "Etc/GMT", "Etc/UCT", 
 class _Answer:
     server: RowMapping
     here_s: float
-    tables: list[Finding]
+    tables: list[CheckResult]
 
 
-def look_at_database() -> list[Finding]:
+def check_database() -> list[CheckResult]:
     """Return what was found about the server and its tables."""
     try:
         answer = with_engine(_ask)
     except DatabaseUnavailable as error:
         found = f"Postgres does not answer ({cause_of(error)})"
-        return [Finding("postgres", "away", found, "start it, or correct DATABASE_URL")]
+        return [CheckResult("postgres", "away", found, "start it, or correct DATABASE_URL")]
     except DBAPIError as error:
-        return [Finding("postgres", "problem", f"Postgres refuses: {cause_of(error)}", "grant what it names")]
+        return [
+            CheckResult("postgres", "problem", f"Postgres refuses: {cause_of(error)}", "grant what it names")
+        ]
     server = answer.server
     return [
-        version_finding(server["version"] // 10_000),
+        version_result(server["version"] // 10_000),
         _standby(is_standby=server["is_standby"]),
-        clock_finding("postgres", there_s=server["epoch_s"], here_s=answer.here_s),
-        time_zone_finding(server["time_zone"]),
-        lz4_finding(has_lz4=server["has_lz4"]),
+        clock_result("postgres", there_s=server["epoch_s"], here_s=answer.here_s),
+        time_zone_result(server["time_zone"]),
+        lz4_result(has_lz4=server["has_lz4"]),
         *answer.tables,
     ]
 
@@ -55,41 +57,41 @@ async def _ask(engine: AsyncEngine) -> _Answer:
         before_s = time.time()
         server = (await connection.execute(statement("describe_server"))).mappings().one()
         here_s = (before_s + time.time()) / 2
-        return _Answer(server, here_s, await connection.run_sync(table_findings))
+        return _Answer(server, here_s, await connection.run_sync(table_results))
 
 
-def version_finding(version: int) -> Finding:
+def version_result(version: int) -> CheckResult:
     """Return whether a server of this major version is new enough."""
     if version < LEAST_VERSION:
         found = f"Postgres is version {version}, and the merges need {LEAST_VERSION}"
-        return Finding("postgres version", "problem", found, f"upgrade it to {TESTED_VERSION} or newer")
+        return CheckResult("postgres version", "problem", found, f"upgrade it to {TESTED_VERSION} or newer")
     if version < TESTED_VERSION:
         found = f"Postgres is version {version}, and the oldest one tested is {TESTED_VERSION}"
-        return Finding("postgres version", "note", found, "upgrade it when you can")
-    return Finding("postgres version")
+        return CheckResult("postgres version", "note", found, "upgrade it when you can")
+    return CheckResult("postgres version")
 
 
-def time_zone_finding(time_zone: str) -> Finding:
+def time_zone_result(time_zone: str) -> CheckResult:
     """Return whether what other programs write has our time zone too; our own sessions set UTC."""
     if time_zone in _UTC:
-        return Finding("time zone")
+        return CheckResult("time zone")
     found = f"The database's time zone is {time_zone}; our sessions set UTC, those of other programs do not"
-    return Finding(
+    return CheckResult(
         "time zone", "note", found, "write times with their zone there, or set the database to UTC"
     )
 
 
-def lz4_finding(*, has_lz4: bool) -> Finding:
+def lz4_result(*, has_lz4: bool) -> CheckResult:
     """Return whether big values can be compressed the faster way."""
     if has_lz4:
-        return Finding("lz4")
+        return CheckResult("lz4")
     found = "This Postgres cannot compress with lz4, so merges into big rows take longer"
-    return Finding("lz4", "note", found, "use version 14 or newer, built with lz4, if that matters")
+    return CheckResult("lz4", "note", found, "use version 14 or newer, built with lz4, if that matters")
 
 
-def _standby(*, is_standby: bool) -> Finding:
+def _standby(*, is_standby: bool) -> CheckResult:
     if is_standby:
-        return Finding(
+        return CheckResult(
             "postgres", "problem", "This Postgres is a standby", "let DATABASE_URL name the primary"
         )
-    return Finding("postgres")
+    return CheckResult("postgres")

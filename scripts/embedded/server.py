@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from masterflow.domain.errors import EnrichmentError
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 _LOG_TAIL_LINES = 3
 
@@ -24,7 +24,7 @@ class ServerNotReady(EnrichmentError):
 
 
 class EmbeddedServer(ABC):
-    """A server on a leash; its folder keeps its data and its log, and belongs to one server at a time."""
+    """A supervised server; its folder keeps its data and its log, and belongs to one server at a time."""
 
     name: ClassVar[str]
     start_timeout_s: ClassVar[float] = 30.0
@@ -32,7 +32,7 @@ class EmbeddedServer(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.log = self.folder / "server.log"
-        self._process: Leashed | None = None
+        self._process: SupervisedProcess | None = None
 
     @property
     @abstractmethod
@@ -40,7 +40,7 @@ class EmbeddedServer(ABC):
         """Where clients find it."""
 
     @abstractmethod
-    def _launch(self, lock: int) -> Leashed:
+    def _launch(self, lock: int) -> SupervisedProcess:
         """Start the server in its folder; it inherits the lock."""
 
     @abstractmethod
@@ -103,7 +103,7 @@ class EmbeddedServer(ABC):
         self._running.resume()
 
     @property
-    def _running(self) -> Leashed:
+    def _running(self) -> SupervisedProcess:
         if self._process is None:
             raise ServerNotReady(f"{self.name} was not started.")
         return self._process

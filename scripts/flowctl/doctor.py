@@ -13,7 +13,7 @@ from masterflow.scripts.flowctl.options import AsJson
 from masterflow.scripts.flowctl.output import print_json, print_table
 from masterflow.scripts.terminal.failures import exit_code_of
 from masterflow.scripts.terminal.text import terminal_text
-from masterflow.tasks.findings import Finding
+from masterflow.tasks.check_result import CheckResult
 
 _MARKS: Final = {"note": ("•", "yellow"), "problem": ("✘", "red"), "away": ("✘", "red")}
 
@@ -25,23 +25,23 @@ def doctor(*, as_json: AsJson = False) -> None:
     """
     # Celery looks for its configuration where we stand, and a user's folder may hold another one.
     os.chdir(ROOT)
-    findings = examine()
+    results = examine()
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json([asdict(result) for result in results])
     else:
         print_table(
-            ("what", "finding"), ((it.name, _said(it)) for it in findings), empty="Nothing was looked at."
+            ("what", "result"), ((it.name, _said(it)) for it in results), empty="Nothing was looked at."
         )
-    _exit(findings)
+    _exit(results)
 
 
-def _exit(findings: list[Finding]) -> None:
-    if code := exit_code_of(findings):
+def _exit(results: list[CheckResult]) -> None:
+    if code := exit_code_of(results):
         raise typer.Exit(code)
 
 
-def _said(finding: Finding) -> Text:
-    if finding.level == "well":
+def _said(result: CheckResult) -> Text:
+    if result.level == "well":
         return Text("✔ well", "green")
-    mark, colour = _MARKS[finding.level]
-    return terminal_text(f"{mark} {finding.sentence}", colour)
+    mark, colour = _MARKS[result.level]
+    return terminal_text(f"{mark} {result.sentence}", colour)

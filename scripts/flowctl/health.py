@@ -14,7 +14,7 @@ from masterflow.scripts.flowctl.options import AsJson
 from masterflow.scripts.flowctl.output import print_json, print_table
 from masterflow.scripts.terminal.failures import exit_code_of
 from masterflow.scripts.terminal.text import terminal_text
-from masterflow.tasks.findings import Finding
+from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.health import beat_health, worker_health
 
 group = typer.Typer(
@@ -61,18 +61,18 @@ def api(
     _report(lambda: api_health(address, probe_token=probe_token, asks_ready=not live), as_json=as_json)
 
 
-def _report(look: Callable[[], list[Finding]], *, as_json: bool) -> None:
+def _report(look: Callable[[], list[CheckResult]], *, as_json: bool) -> None:
     # Celery looks for its configuration where we stand, and a user's folder may hold another one.
     os.chdir(ROOT)
-    findings = look()
+    results = look()
     if as_json:
-        print_json({finding.name: finding.problem or "ok" for finding in findings})
+        print_json({result.name: result.problem or "ok" for result in results})
     else:
-        rows = ((finding.name, _mark(finding)) for finding in findings)
-        print_table(("what", "finding"), rows, empty="Nothing was looked at.")
-    if code := exit_code_of(findings):
+        rows = ((result.name, _mark(result)) for result in results)
+        print_table(("what", "result"), rows, empty="Nothing was looked at.")
+    if code := exit_code_of(results):
         raise typer.Exit(code)
 
 
-def _mark(finding: Finding) -> Text:
-    return terminal_text(f"✘ {finding.problem}", "red") if finding.problem else Text("✔ well", "green")
+def _mark(result: CheckResult) -> Text:
+    return terminal_text(f"✘ {result.problem}", "red") if result.problem else Text("✔ well", "green")

@@ -9,8 +9,7 @@ import typer
 
 from masterflow.repository.settings import DatabaseSettings
 from masterflow.scripts import celery_commands
-from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.worker_settings import WorkerSettings
+from masterflow.tasks.settings import QueueSettings, WorkerSettings
 
 #: Options that are not ours go to Celery.
 PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -110,8 +110,8 @@ async def _run(order: _Order, outcome: Outcome, *, shows_progress: bool) -> None
         sessions = session_factory(engine)
         search = Search(sessions, order.scope)
         if not order.flow_ids:
-            outcome.findings = await search.survey()
-        total = len(order.flow_ids) or outcome.findings.behind
+            outcome.survey = await search.survey()
+        total = len(order.flow_ids) or outcome.survey.behind
         bar = stack.enter_context(_bar(shows_progress=shows_progress))
         task = bar.add_task("Backfill", total=total)
         pages = _one_page(order.flow_ids) if order.flow_ids else search.behind()

@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from masterflow.scripts.maintenance.backfill_search import Findings
+from masterflow.scripts.maintenance.backfill_search import Survey
 from masterflow.tasks.backfill.catch_up import Report
 from masterflow.tasks.backfill.task import SWITCHED_OFF
 
@@ -16,7 +16,7 @@ _MOST_NAMED: Final = 20
 class Outcome:
     """What a run found and did, also when it was interrupted."""
 
-    findings: Findings = field(default_factory=Findings)
+    survey: Survey = field(default_factory=Survey)
     report: Report = field(default_factory=Report)
     seconds: float = 0.0
     is_complete: bool = False
@@ -32,7 +32,7 @@ class Outcome:
         return {
             **own,
             "looked_at": self.report.looked_at,
-            **asdict(self.findings),
+            **asdict(self.survey),
             **self.report.model_dump(),
         }
 
@@ -41,21 +41,21 @@ class Outcome:
         if as_json:
             print(json.dumps(self.document(), indent=2))
             return
-        report, findings = self.report, self.findings
+        report, survey = self.report, self.survey
         for flow_id, words in report.would_add.items():
             print(f"{flow_id} would get {', '.join(words)}")
         print(
-            f"{findings.scanned} masters scanned, {report.looked_at} looked at: {report.changed} changed,"
+            f"{survey.scanned} masters scanned, {report.looked_at} looked at: {report.changed} changed,"
             f" {report.would_change} would change, {report.unchanged} lacked nothing,"
             f" {len(report.skipped)} skipped, {len(report.failed)} failed, in {self.seconds:.1f} s."
         )
         if report.added:
             print("Added: " + ", ".join(f"{count} {kind}" for kind, count in sorted(report.added.items())))
-        _name("Masters with several children", findings.several_children)
-        _name("Masters with a child of another tenant", findings.foreign_child)
+        _name("Masters with several children", survey.several_children)
+        _name("Masters with a child of another tenant", survey.foreign_child)
         _name(
             "Children without a master",
-            [f"{child} -> {master}" for child, master in findings.without_master.items()],
+            [f"{child} -> {master}" for child, master in survey.without_master.items()],
         )
         _name("Skipped", [f"{flow_id}: {reason}" for flow_id, reason in report.skipped.items()])
         for flow_id, reason in report.failed.items():

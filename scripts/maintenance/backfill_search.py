@@ -17,7 +17,7 @@ _RETRY_INTERVAL_S: Final = 1.0
 
 
 @dataclass(slots=True)
-class Findings:
+class Survey:
     """What nobody can catch up: it is counted and named, and never guessed."""
 
     scanned: int = 0
@@ -35,18 +35,18 @@ class Search:
         self._sessions = sessions
         self._scope = scope
 
-    async def survey(self) -> Findings:
+    async def survey(self) -> Survey:
         """Count what is behind, and list what cannot be caught up."""
-        findings = Findings()
+        survey = Survey()
         async for page in self._pages():
-            findings.scanned += page.scanned
-            findings.behind += len(page.behind)
-            findings.several_children += map(str, page.several)
-            findings.foreign_child += map(str, page.foreign)
+            survey.scanned += page.scanned
+            survey.behind += len(page.behind)
+            survey.several_children += map(str, page.several)
+            survey.foreign_child += map(str, page.foreign)
         async with translated_errors(), self._sessions() as session:
             orphans = await find_orphans(session, self._scope)
-        findings.without_master = {str(child): str(master) for child, master in orphans.items()}
-        return findings
+        survey.without_master = {str(child): str(master) for child, master in orphans.items()}
+        return survey
 
     async def behind(self) -> AsyncIterator[list[UUID]]:
         """Yield the masters that are behind, a page at a time."""

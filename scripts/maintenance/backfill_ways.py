@@ -18,7 +18,7 @@ from masterflow.tasks.delivery.loop import spare_collector
 from masterflow.tasks.enqueue import BrokerUnavailable
 
 #: How long to wait for a Postgres that restarts, or for workers that report nothing.
-PATIENCE_S: Final = 60.0
+SILENCE_S: Final = 60.0
 
 _RETRY_INTERVAL_S: Final = 0.5
 _LOOK_INTERVAL_S: Final = 0.2
@@ -57,7 +57,7 @@ class Direct:
 
     async def _patiently(self, flow_ids: Sequence[UUID]) -> Report:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_S
+        deadline = loop.time() + SILENCE_S
         while True:
             try:
                 return await catch_up(self._sessions, flow_ids, self._scope, self._manner)
@@ -112,8 +112,8 @@ class ThroughQueue:
                 yield report
             if self._sent - self._reported <= most_under_way:
                 return
-            if loop.time() - heard_at > PATIENCE_S:
-                silence = f"No worker has reported for {PATIENCE_S:.0f} s; is one running?"
+            if loop.time() - heard_at > SILENCE_S:
+                silence = f"No worker has reported for {SILENCE_S:.0f} s; is one running?"
                 raise BrokerUnavailable(silence)
             await asyncio.sleep(_LOOK_INTERVAL_S)
 

@@ -12,14 +12,14 @@ from typing import Self
 
 from masterflow.scripts.supervise.supervisor import descendants, send
 
-_LEASH = Path(__file__).with_name("supervisor.py")
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _AFTER_GRACE_S = 10.0
 
 
-class Leashed:
+class SupervisedProcess:
     """A running command that ends, with all it started, when it is stopped or this process is gone.
 
-    `pid` is the command's own, not the leash's. `user` is a numeric (uid, gid) to run as. Output
+    `pid` is the command's own, not the supervisor's. `user` is a numeric (uid, gid) to run as. Output
     goes to the end of `log`, or where this process's own goes. `keep_open` names descriptors the
     command inherits.
     """
@@ -42,8 +42,8 @@ class Leashed:
         self._grace_s = grace_s
         self._held, far_end = socket.socketpair()
         with far_end, log.open("ab") if log is not None else contextlib.nullcontext() as output:
-            self._leash: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, "-I", "-S", _LEASH, *options, *command],
+            self._supervisor: subprocess.Popen[bytes] = subprocess.Popen(
+                [sys.executable, "-I", "-S", _SUPERVISOR, *options, *command],
                 stdin=far_end.fileno(),
                 stdout=output,
                 stderr=None if output is None else subprocess.STDOUT,
@@ -66,11 +66,11 @@ class Leashed:
     @property
     def is_running(self) -> bool:
         """Whether the command, or something it left behind, still is there."""
-        return self._leash.poll() is None
+        return self._supervisor.poll() is None
 
     def wait(self, timeout_s: float | None = None) -> int:
         """Wait until nothing is left of the command; return its exit code, 128 + n if signal n ended it."""
-        exit_code = self._leash.wait(timeout_s)
+        exit_code = self._supervisor.wait(timeout_s)
         self._held.close()
         return exit_code
 
@@ -88,7 +88,7 @@ class Leashed:
     def signal_all(self, signal_number: int) -> None:
         """Signal the command and all that it started, if something still is there."""
         if self.is_running:
-            send(descendants(self._leash.pid), signal_number)
+            send(descendants(self._supervisor.pid), signal_number)
 
     def kill(self) -> None:
         """Kill the command and all that it started at once, as a lack of memory would."""

@@ -1,8 +1,8 @@
-"""Run a command on a leash: it, and all it started, end when the leash's standard input closes.
+"""Supervise a command: it, and all it started, end when the supervisor's standard input closes.
 
-    leash.py [--user UID:GID] [--stop-signal NUMBER] [--grace-s SECONDS] COMMAND [ARGUMENT...]
+    supervisor.py [--user UID:GID] [--stop-signal NUMBER] [--grace-s SECONDS] COMMAND [ARGUMENT...]
 
-Whoever starts a leash holds the other end of its standard input, so the command cannot outlive
+Whoever starts a supervisor holds the other end of its standard input, so the command cannot outlive
 its holder, not even one that was killed. A holder that passes a socket reads the command's pid
 from it. Standard library only, and little of it: everything waits for this to start (20 ms).
 """
@@ -49,8 +49,8 @@ def send(pids: list[int], signal_number: int) -> None:
             os.kill(pid, signal_number)
 
 
-class Leash:
-    """A running command in a session of its own; the orphans it leaves become the leash's children."""
+class Supervisor:
+    """A running command in a session of its own; the orphans it leaves become the supervisor's children."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
@@ -58,10 +58,10 @@ class Leash:
         self._exit_code: int | None = None
         _prctl(_CHILD_SUBREAPER, 1)
         signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
-        leash = os.getpid()
+        supervisor = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            _become(options, leash)
+            _become(options, supervisor)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _CAUGHT)
         _announce(self._pid)
 
@@ -102,7 +102,7 @@ class Leash:
                 return
 
     def _handle_signals(self) -> bool:
-        """Reap, pass an interrupt on, and tell whether the leash itself was asked to end."""
+        """Reap, pass an interrupt on, and tell whether the supervisor itself was asked to end."""
         numbers = os.read(self._signals, 4096)
         if signal.SIGINT in numbers and not self._has_ended():
             self._ask(signal.SIGINT)
@@ -142,8 +142,8 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _become(options: argparse.Namespace, leash: int) -> None:
-    """Turn this forked process into the command; it dies with the leash, should that be killed."""
+def _become(options: argparse.Namespace, supervisor: int) -> None:
+    """Turn this forked process into the command; it dies with the supervisor, should that be killed."""
     try:
         os.setsid()
         for number in (*_CAUGHT, signal.SIGPIPE):
@@ -156,7 +156,7 @@ def _become(options: argparse.Namespace, leash: int) -> None:
             os.setgid(gid)
             os.setuid(uid)
         _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != leash:
+        if os.getppid() != supervisor:
             os._exit(128 + signal.SIGKILL)
         os.execvp(options.command[0], options.command)
     except OSError as error:
@@ -175,7 +175,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.command:
         parser.error("a command is missing")
-    return Leash(options).hold()
+    return Supervisor(options).hold()
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from masterflow.domain import (
     TransientError,
 )
 from masterflow.repository.redis.client import RedisUnavailable
+from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import BrokerUnavailable
-from masterflow.tasks.findings import Finding
 
 #: Exit codes: something is not as it should be; the command was given nonsense; a server is away.
 FAILED: Final = 1
@@ -61,9 +61,9 @@ def fail(sentence: str, exit_code: int = FAILED) -> NoReturn:
     sys.exit(exit_code)
 
 
-def exit_code_of(findings: Iterable[Finding]) -> int:
-    """Return the exit code of the worst finding: 0 if there is nothing but notes."""
-    levels = {finding.level for finding in findings}
+def exit_code_of(results: Iterable[CheckResult]) -> int:
+    """Return the exit code of the worst result: 0 if there is nothing but notes."""
+    levels = {result.level for result in results}
     if "away" in levels:
         return UNAVAILABLE
     return FAILED if "problem" in levels else 0

@@ -5,19 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import psycopg
 from pydantic import BaseModel
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.children.evidence import weigh
 from masterflow.domain.children.synthesis import Plan, plan_backfill
 from masterflow.repository.backfill.reads import Pair, Scope, note_plans, read_pairs
 from masterflow.repository.database import translated_errors
 from masterflow.repository.merge.merges import apply_events
+from masterflow.tasks.delivery.merging import Sessions, apply_in_halves
 
 #: Flows of one transaction: so many that its statements cost little each, and few enough to lock their rows
 #: for some milliseconds only.
@@ -26,8 +24,6 @@ SLICE: Final = 100
 _MAX_LISTED: Final = 1_000
 
 _logger = logging.getLogger(__name__)
-
-Sessions = async_sessionmaker[AsyncSession]
 
 
 class Report(BaseModel):
@@ -52,7 +48,7 @@ class Report(BaseModel):
         counted = self.changed + self.unchanged + self.would_change
         return counted + len(self.skipped) + len(self.failed)
 
-    def __add__(self, other: "Report") -> "Report":
+    def __add__(self, other: "Report", /) -> "Report":
         return Report(
             changed=self.changed + other.changed,
             unchanged=self.unchanged + other.unchanged,
@@ -85,20 +81,21 @@ async def catch_up(sessions: Sessions, flow_ids: Sequence[UUID], scope: Scope, m
     If Postgres refuses something, only the flow at fault fails. After DatabaseUnavailable nothing is
     certain; the same call may be repeated.
     """
-    try:
+
+    async def apply(part: Sequence[UUID]) -> Report:
         async with translated_errors(), sessions.begin() as session:
-            plans = _plan(flow_ids, await read_pairs(session, flow_ids, scope), manner)
+            plans = _plan(part, await read_pairs(session, part, scope), manner)
             if plans.ready and not manner.is_dry:
                 # The notes lock all rows in the order of the merge, which may touch only some of them.
                 await note_plans(session, plans.ready)
                 await apply_events(session, [event for plan in plans.ready for event in plan.events])
-    except (DBAPIError, ValueError) as error:
-        if len(flow_ids) == 1:
-            return _failure(flow_ids[0], error)
-        half = len(flow_ids) // 2
-        first = await catch_up(sessions, flow_ids[:half], scope, manner)
-        return first + await catch_up(sessions, flow_ids[half:], scope, manner)
-    return _report(plans, is_dry=manner.is_dry)
+        return _report(plans, is_dry=manner.is_dry)
+
+    def refuse(flow_id: UUID, cause: str) -> Report:
+        _logger.error("Flow %s cannot be backfilled: %s", flow_id, cause)
+        return Report(failed={str(flow_id): cause})
+
+    return await apply_in_halves(flow_ids, apply, refuse)
 
 
 def _plan(flow_ids: Sequence[UUID], pairs: dict[UUID, list[Pair]], manner: Manner) -> _Plans:
@@ -131,11 +128,3 @@ def _report(plans: _Plans, *, is_dry: bool) -> Report:
         skipped=plans.skipped,
         failed=plans.failed,
     )
-
-
-def _failure(flow_id: UUID, error: DBAPIError | ValueError) -> Report:
-    cause: Any = error.orig if isinstance(error, DBAPIError) else error
-    said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else str(cause)
-    reason = f"{type(cause).__name__}: {said!s:.200}"
-    _logger.error("Flow %s cannot be backfilled: %s", flow_id, reason)
-    return Report(failed={str(flow_id): reason})

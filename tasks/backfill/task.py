@@ -15,16 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.errors import TransientError
 from masterflow.domain.events import describe
-from masterflow.repository.backfill.reads import Page, Scope, find_behind, take_turn
+from masterflow.repository.backfill.reads import Page, Scope, find_behind, lock_backfill
 from masterflow.repository.database import translated_errors
 from masterflow.tasks.app import app
 from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
-from masterflow.tasks.backfill.settings import BackfillSettings
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
-from masterflow.tasks.delivery.retry import Patience
-from masterflow.tasks.delivery.shutdown import is_stopping
-from masterflow.tasks.queue_lengths import waiting
-from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.delivery.retry import Retries, is_stopping
+from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX, waiting
+from masterflow.tasks.settings import BackfillSettings
 from masterflow.tasks.shown_arguments import shown_chunk
 
 RUN: Final = "backfill.run"
@@ -122,7 +120,7 @@ async def _send_chunks(sessions: async_sessionmaker[AsyncSession], scope: Scope)
     sent, place, started = 0, None, time.monotonic()
     # The lock lasts as long as the transaction, which reads each page with a snapshot of its own.
     async with translated_errors(), sessions.begin() as session:
-        if not await take_turn(session):
+        if not await lock_backfill(session):
             return 0
         while True:
             page = await find_behind(session, scope, after=place)
@@ -135,12 +133,12 @@ async def _send_chunks(sessions: async_sessionmaker[AsyncSession], scope: Scope)
 
 
 def _warn(page: Page) -> None:
-    for flow_ids, finding in (
+    for flow_ids, cause in (
         (page.several, "several children"),
         (page.foreign, "a child of another tenant"),
     ):
         if flow_ids:
-            _logger.warning("%s masters have %s, %s for one", len(flow_ids), finding, flow_ids[0])
+            _logger.warning("%s masters have %s, %s for one", len(flow_ids), cause, flow_ids[0])
 
 
 def _is_busy() -> bool:
@@ -157,7 +155,7 @@ def _work_off(loop: WorkerLoop, chunk: Chunk) -> Report:
     """Catch up slice after slice, until live events wait; then the rest goes back to the end of the queue."""
     scope = Scope(client_account_id=chunk.client_account_id, engagement_id=chunk.engagement_id)
     manner = Manner(repair_status=chunk.repair_status)
-    report, patience = Report(), Patience()
+    report, retries = Report(), Retries()
     with app.connection_for_read() as connection:
         for start in range(0, len(chunk.flow_ids), SLICE):
             flow_ids = chunk.flow_ids[start : start + SLICE]
@@ -170,7 +168,7 @@ def _work_off(loop: WorkerLoop, chunk: Chunk) -> Report:
                 return loop.run(lambda sessions: catch_up(sessions, part, scope, manner))
 
             try:
-                report += patience.outlast(attempt)
+                report += retries.run(attempt)
             except TransientError as error:
                 report += Report(failed=dict.fromkeys(map(str, chunk.flow_ids[start:]), str(error)))
                 break

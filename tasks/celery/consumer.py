@@ -11,15 +11,14 @@ from vine import promise
 
 from masterflow.domain.errors import InputInvalid, PermanentError
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
-from masterflow.tasks.celery.fairness import Turns
+from masterflow.tasks.celery.fairness import Fairness
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters, letter_about
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
-from masterflow.tasks.inbox.admission import refused_message
+from masterflow.tasks.inbox.admission import MessageUnreadable, TaskUnknown, refused_message
 from masterflow.tasks.inbox.attempts import Attempt
 from masterflow.tasks.inbox.envelope import check_envelope, excerpt, limit_unpacking
-from masterflow.tasks.inbox.refusals import MessageUnreadable, TaskUnknown
-from masterflow.tasks.worker_settings import WorkerSettings
+from masterflow.tasks.settings import WorkerSettings
 
 # What Celery raises over headers that no Celery writes.
 _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
@@ -46,7 +45,7 @@ class Consumer(CeleryConsumer):
         DatabaseSettings()
         RedisSettings()
         limit_unpacking()
-        self.turns = Turns()
+        self.fairness = Fairness()
         super().__init__(*args, **options)
         self._connection_errors: tuple[type[Exception], ...] = self.connection_errors  # type: ignore[attr-defined]
         self._counters = Counters()
@@ -63,7 +62,7 @@ class Consumer(CeleryConsumer):
             try:
                 check_envelope(message)
                 receive(message)
-                self.turns.note(self, message.headers["task"])
+                self.fairness.note(self, message.headers["task"])
             except PermanentError as error:
                 self._refuse(message, error)
             except _MALFORMED as error:

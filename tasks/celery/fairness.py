@@ -11,7 +11,7 @@ from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE
 _LIVELY_S: Final = 2.0
 
 
-class Turns:
+class Fairness:
     """Whether a worker takes chunks of a backfill now; belongs to its consumer's thread.
 
     A chunk keeps a child for a tenth of a second, in which live messages would wait. So while those come,

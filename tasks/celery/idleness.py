@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from masterflow.tasks.app import app
-from masterflow.tasks.queue_lengths import waiting
+from masterflow.tasks.queues import waiting
 
 _ANSWER_TIMEOUT_S: Final = 3
 
 # A worker takes its next message within milliseconds, and within a second on a very busy host.
-_PATIENCE_S: Final = 3.0
+_GRACE_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def takes_nothing(hostname: str) -> bool:
     first = _look(hostname)
     if first is None or not first.is_suspicious:
         return False
-    time.sleep(_PATIENCE_S)
+    time.sleep(_GRACE_S)
     second = _look(hostname)
     return second is not None and second.is_suspicious and second.taken == first.taken
 

@@ -11,7 +11,7 @@ from kombu.exceptions import KombuError
 from redis import RedisError
 
 from masterflow.tasks.delivery.parking import release_due
-from masterflow.tasks.delivery.shutdown import is_stopping
+from masterflow.tasks.delivery.retry import is_stopping
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 from masterflow.tasks.heartbeats import INTERVAL_S, forget_heartbeat, write_heartbeat
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
@@ -44,7 +44,7 @@ class Upkeep(StartStopStep):
         self._entries = [
             repeat(INTERVAL_S, self._show_life, (consumer,)),
             repeat(_RELEASE_INTERVAL_S, self._release, (consumer,)),
-            repeat(_BALANCE_INTERVAL_S, consumer.turns.balance, (consumer,)),
+            repeat(_BALANCE_INTERVAL_S, consumer.fairness.balance, (consumer,)),
         ]
         self._show_life(consumer)
 

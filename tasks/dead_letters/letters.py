@@ -19,11 +19,10 @@ from masterflow.domain.clock import uuid7
 from masterflow.domain.errors import SignatureInvalid
 from masterflow.domain.payload.safe import safe_text
 from masterflow.tasks.batch import Batch
-from masterflow.tasks.dead_letters.stores import Remove, Shelf, shelf_on
+from masterflow.tasks.dead_letters.stores import LetterStore, Remove, letter_store
 from masterflow.tasks.enqueue import BrokerUnavailable, Publisher
-from masterflow.tasks.inbox.admission import Admission
+from masterflow.tasks.inbox.admission import Admission, Refusal
 from masterflow.tasks.inbox.attempts import Attempt, seed_attempt
-from masterflow.tasks.inbox.refusals import Refusal
 
 # Any UUID will do, so long as it stays the same.
 _LETTER_IDS: Final = UUID("6f1d7a52-5a5e-4b0e-9a6d-6b9c1b7f0d11")
@@ -98,20 +97,20 @@ class DeadLetters:
 
     def put(self, letters: Sequence[DeadLetter]) -> int:
         """Keep letters; return how many of the oldest had to go for them."""
-        with self._shelf() as shelf:
-            shelf.put([letter.model_dump_json() for letter in letters])
-            return shelf.trim(self._max_letters)
+        with self._store() as store:
+            store.put([letter.model_dump_json() for letter in letters])
+            return store.trim(self._max_letters)
 
     def read(self, selection: Selection = EVERY_LETTER, *, limit: int = 100) -> list[DeadLetter]:
         """Return the selected letters, the latest first."""
-        with self._shelf() as shelf:
-            found = [letter for letter, _ in _found(shelf, selection)]
+        with self._store() as store:
+            found = [letter for letter, _ in _found(store, selection)]
         return sorted(found, key=lambda letter: letter.last_seen, reverse=True)[:limit]
 
     def drop(self, selection: Selection) -> int:
         """Forget the selected letters; return how many."""
-        with self._shelf() as shelf:
-            found = _found(shelf, selection)
+        with self._store() as store:
+            found = _found(store, selection)
             for _, removes in found:
                 _remove(removes)
         return len(found)
@@ -122,8 +121,8 @@ class DeadLetters:
         What is no event stays. What bore a wrong signature is signed by this, so it is sent only if
         the selection names that reason.
         """
-        with self._shelf() as shelf:
-            found = [found for found in _found(shelf, selection) if selection.allows_replay(found[0])]
+        with self._store() as store:
+            found = [found for found in _found(store, selection) if selection.allows_replay(found[0])]
             for letter, removes in found:
                 _send_again(letter, publisher=publisher, redis=redis)
                 _remove(removes)
@@ -131,14 +130,14 @@ class DeadLetters:
 
     def count(self) -> int:
         """Return how many letters lie there, copies included."""
-        with self._shelf() as shelf:
-            return shelf.count()
+        with self._store() as store:
+            return store.count()
 
     @contextmanager
-    def _shelf(self) -> Iterator[Shelf]:
+    def _store(self) -> Iterator[LetterStore]:
         try:
             with self._connection.channel() as channel:
-                yield shelf_on(self._connection, channel)
+                yield letter_store(self._connection, channel)
         except self._errors as error:
             self._connection.collect()
             raise BrokerUnavailable(f"The dead letters are out of reach: {error!r:.300}.") from error
@@ -162,10 +161,10 @@ def letter_about(refusal: Refusal, admission: Admission, attempt: Attempt) -> De
     )
 
 
-def _found(shelf: Shelf, selection: Selection) -> list[tuple[DeadLetter, list[Remove]]]:
+def _found(store: LetterStore, selection: Selection) -> list[tuple[DeadLetter, list[Remove]]]:
     """Return the selected letters, oldest first, copies as one, with what removes each copy."""
     found: dict[UUID, tuple[list[DeadLetter], list[Remove]]] = {}
-    for text, remove in shelf.read():
+    for text, remove in store.read():
         letter = _letter(text)
         if letter is not None and selection.holds(letter):
             copies, removes = found.setdefault(letter.letter_id, ([], []))

@@ -20,11 +20,11 @@ _MOST_HELD: Final = 65_535
 # Letters that another process took first were counted, but do not come.
 _SILENCE_S: Final = 1.0
 
-#: Takes the letter it came with off the shelf.
+#: Takes the letter it came with off the store.
 Remove = Callable[[], object]
 
 
-class Shelf(ABC):
+class LetterStore(ABC):
     """The letters of one broker, seen through one open channel."""
 
     def __init__(self, connection: Connection, channel: Any) -> None:
@@ -60,7 +60,7 @@ class Shelf(ABC):
         """Drop the oldest letters until at most so many are left; return how many were dropped."""
 
 
-class RedisShelf(Shelf):
+class RedisLetterStore(LetterStore):
     """A list, read in place, because what is popped is lost with the process that popped it."""
 
     def __init__(self, connection: Connection, channel: Any) -> None:
@@ -95,7 +95,7 @@ class RedisShelf(Shelf):
         return lambda: self._redis.lrem(self._key, -1, value)
 
 
-class AmqpShelf(Shelf):
+class AmqpLetterStore(LetterStore):
     """A queue; what is read is held unacknowledged, and goes back to it when the channel closes.
 
     While one process reads, others do not see the letters it holds.
@@ -128,9 +128,9 @@ class AmqpShelf(Shelf):
         return dropped
 
 
-def shelf_on(connection: Connection, channel: Any) -> Shelf:
-    """Return the shelf of a connection's broker."""
-    kind = AmqpShelf if speaks_amqp(connection.as_uri()) else RedisShelf
+def letter_store(connection: Connection, channel: Any) -> LetterStore:
+    """Return the store of a connection's broker."""
+    kind = AmqpLetterStore if speaks_amqp(connection.as_uri()) else RedisLetterStore
     return kind(connection, channel)
 
 

@@ -4,24 +4,22 @@ import asyncio
 import gc
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from celery import signals
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.errors import DatabaseUnavailable
-from masterflow.domain.events import AnyEvent
 from masterflow.repository.database import make_engine, session_factory
 from masterflow.repository.feature_flag import FeatureFlag
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.tasks.app import app
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters
-from masterflow.tasks.delivery.merging import Merged, merge
 from masterflow.tasks.delivery.retry import ATTEMPT_TIMEOUT_S
 from masterflow.tasks.enqueue import QueueSettings, redis_client
-from masterflow.tasks.worker_settings import WorkerSettings
+from masterflow.tasks.settings import WorkerSettings
 
 Result = TypeVar("Result")
 
@@ -49,13 +47,6 @@ class WorkerLoop:
     def is_enabled(self) -> bool:
         """Return the feature flag."""
         return self._runner.run(self._flag.is_enabled())
-
-    def merge(self, events: Sequence[AnyEvent]) -> Merged:
-        """Merge events and commit, on a new connection if the last one was lost.
-
-        After `DatabaseUnavailable` nothing is certain; merge all of them again later.
-        """
-        return self.run(lambda sessions: merge(sessions, events))
 
     def run(self, work: Work[Result], *, timeout_s: float = ATTEMPT_TIMEOUT_S) -> Result:
         """Do work with the database, on a new connection if the last one was lost.

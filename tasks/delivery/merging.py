@@ -1,9 +1,9 @@
-"""A batch in one transaction; if Postgres refuses a value in it, only the event at fault is set aside."""
+"""Merge a batch in one transaction; if Postgres refuses a value in it, only the item at fault is left out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol, Self, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -14,12 +14,22 @@ from masterflow.domain.errors import DatabaseUnavailable
 from masterflow.domain.events import AnyEvent
 from masterflow.repository.database import translated_errors
 from masterflow.repository.merge.merges import apply_events
-from masterflow.tasks.inbox.refusals import DataRefused
+from masterflow.tasks.inbox.admission import DataRefused
+
+Sessions = async_sessionmaker[AsyncSession]
 
 # SQLSTATE classes that blame a value: data exception, broken constraint, program limit exceeded.
 _BLAMES_DATA: Final = ("22", "23", "54")
 
 _logger = logging.getLogger(__name__)
+
+
+class _Sum(Protocol):
+    def __add__(self, other: Self, /) -> Self: ...
+
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome", bound=_Sum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +42,47 @@ class Merged:
     foreign: frozenset[UUID] = frozenset()
     refused: dict[UUID, DataRefused] = field(default_factory=dict)
 
-    def __or__(self, other: "Merged") -> "Merged":
+    def __add__(self, other: "Merged", /) -> "Merged":
         missing, foreign = self.missing | other.missing, self.foreign | other.foreign
         return Merged(missing, foreign, self.refused | other.refused)
 
 
-async def merge(sessions: async_sessionmaker[AsyncSession], events: Sequence[AnyEvent]) -> Merged:
+async def merge(sessions: Sessions, events: Sequence[AnyEvent]) -> Merged:
     """Merge events into their rows and commit; after `DatabaseUnavailable`, merge all of them again."""
-    try:
+
+    async def apply(part: Sequence[AnyEvent]) -> Merged:
         async with translated_errors(), sessions.begin() as session:
-            outcome = await apply_events(session, events)
+            outcome = await apply_events(session, part)
+        return Merged(outcome.missing, outcome.foreign)
+
+    def refuse(event: AnyEvent, cause: str) -> Merged:
+        _logger.warning("Postgres refuses event %s: %s", event.event_id, cause)
+        return Merged(refused={event.event_id: DataRefused(f"Postgres refuses the event: {cause}.")})
+
+    return await apply_in_halves(events, apply, refuse)
+
+
+async def apply_in_halves(
+    items: Sequence[Item],
+    apply: Callable[[Sequence[Item]], Awaitable[Outcome]],
+    refuse: Callable[[Item, str], Outcome],
+) -> Outcome:
+    """Apply items together, or each half of them where a value is refused, down to the item at fault.
+
+    Where it is not the data, DatabaseUnavailable; then nothing is certain, and all may be applied again.
+    """
+    try:
+        return await apply(items)
     except (DBAPIError, ValueError) as error:
-        return await _merge_without_culprit(sessions, events, _finding(error))
-    return Merged(outcome.missing, outcome.foreign)
+        cause = _blamed_value(error)
+    if len(items) == 1:
+        return refuse(items[0], cause)
+    half = len(items) // 2
+    first = await apply_in_halves(items[:half], apply, refuse)
+    return first + await apply_in_halves(items[half:], apply, refuse)
 
 
-async def _merge_without_culprit(
-    sessions: async_sessionmaker[AsyncSession], events: Sequence[AnyEvent], finding: str
-) -> Merged:
-    if len(events) == 1:
-        _logger.warning("Postgres refuses event %s: %s", events[0].event_id, finding)
-        return Merged(refused={events[0].event_id: DataRefused(f"Postgres refuses the event: {finding}.")})
-    half = len(events) // 2
-    return await merge(sessions, events[:half]) | await merge(sessions, events[half:])
-
-
-def _finding(error: DBAPIError | ValueError) -> str:
+def _blamed_value(error: DBAPIError | ValueError) -> str:
     """Return what Postgres says about the data.
 
     Raises:
@@ -65,9 +90,9 @@ def _finding(error: DBAPIError | ValueError) -> str:
     """
     if isinstance(error, ValueError):
         return f"{type(error).__name__}: {error!s:.200}"
-    cause = error.orig
-    diagnosis = cause.diag.message_primary if isinstance(cause, psycopg.Error) else str(cause)
-    finding = f"{type(cause).__name__}: {diagnosis!s:.200}"
-    if not (getattr(cause, "sqlstate", None) or "").startswith(_BLAMES_DATA):
-        raise DatabaseUnavailable(f"Postgres cannot merge ({finding}); is the database set up?") from error
-    return finding
+    refusal = error.orig
+    message = refusal.diag.message_primary if isinstance(refusal, psycopg.Error) else str(refusal)
+    cause = f"{type(refusal).__name__}: {message!s:.200}"
+    if not (getattr(refusal, "sqlstate", None) or "").startswith(_BLAMES_DATA):
+        raise DatabaseUnavailable(f"Postgres cannot merge ({cause}); is the database set up?") from error
+    return cause

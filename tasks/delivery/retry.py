@@ -1,15 +1,19 @@
-"""How long a task waits for what is away before it gives its message back."""
+"""How long a task retries what is away before it gives its message back; it ends when the worker stops."""
 
 import logging
+import mmap
+import os
+import signal
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from celery import platforms, signals
 
 from masterflow.domain.errors import TransientError
-from masterflow.tasks.delivery.shutdown import is_stopping
 
 #: With one more attempt of at most ATTEMPT_TIMEOUT_S, below the hard time limit of a task.
-PATIENCE_S: Final = 20.0
+RETRY_FOR_S: Final = 20.0
 
 #: The longest that one attempt may take.
 ATTEMPT_TIMEOUT_S: Final = 15.0
@@ -23,13 +27,37 @@ _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Patience:
+# One byte shared by the worker and the children it forks. It needs no lock, so a child that is
+# killed while it looks cannot leave one behind.
+_flag = mmap.mmap(-1, 1)
+
+
+def is_stopping() -> bool:
+    """Return whether the worker was told to finish what it holds and end."""
+    return _flag[0] == 1
+
+
+@signals.worker_shutting_down.connect
+def _raise_flag(**_: Any) -> None:
+    _flag[0] = 1
+
+
+@signals.worker_ready.connect
+def _quit_as_gently_as_terminate(**_: Any) -> None:
+    # Celery does its soft shutdown inside the signal's handler: it sleeps for all of its timeout, and if
+    # the signal came while a task was being handed to a child, that child waits for the rest for ever
+    # (once in 60 stops under load). As no task of ours waits for long, the warm shutdown of SIGTERM is
+    # soft enough for SIGQUIT too. The children have handlers of their own.
+    platforms.signals["SIGQUIT"] = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Retries:
     """The time one task has for all its waiting; it ends at once when the worker stops."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._deadline = time.monotonic() + patience_s
+    def __init__(self, retry_for_s: float = RETRY_FOR_S) -> None:
+        self._deadline = time.monotonic() + retry_for_s
 
-    def outlast(self, attempt: Callable[[], T]) -> T:
+    def run(self, attempt: Callable[[], T]) -> T:
         """Repeat an attempt, at growing intervals of up to 2 s, until it works.
 
         Raises:

@@ -1,25 +1,41 @@
-"""The task that takes a batch of events, and how every task here gives back what it cannot finish."""
+"""What a worker does about one message: admit, merge and commit, keep what is refused, confirm, count."""
 
 import gc
+import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Task
 from celery.exceptions import Reject
+from redis import RedisError
 
-from masterflow.domain.errors import InputInvalid, TransientError
+from masterflow.domain.errors import (
+    FlowNotFound,
+    InputInvalid,
+    PermanentError,
+    TenantMismatch,
+    TransientError,
+)
+from masterflow.domain.events import AnyEvent
 from masterflow.tasks.app import app
-from masterflow.tasks.delivery.delivery import Delivery, Message
-from masterflow.tasks.delivery.loop import worker_loop
-from masterflow.tasks.delivery.retry import rest
-from masterflow.tasks.inbox.admission import Admission, admit_batch, refused_message
-from masterflow.tasks.inbox.attempts import Attempt, begin_attempt
-from masterflow.tasks.queues import APPLY_EVENTS
+from masterflow.tasks.dead_letters.letters import letter_about
+from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
+from masterflow.tasks.delivery.merging import Merged, merge
+from masterflow.tasks.delivery.parking import park
+from masterflow.tasks.delivery.retry import Retries, rest
+from masterflow.tasks.inbox.admission import Admission, WorkerLost, admit_batch, refused_message
+from masterflow.tasks.inbox.attempts import MAX_LOST, Attempt, begin_attempt, end_attempt
+from masterflow.tasks.queues import APPLY_EVENTS, KEY_PREFIX
 from masterflow.tasks.settings import SigningKeys
 from masterflow.tasks.shown_arguments import NOTHING
+
+# A sender that has not fetched them for an hour is gone; who adopts its outbox sends the batch again.
+_CONFIRMATIONS_KEPT_S: Final = 3600
 
 _AFTER_SURPRISE_S: Final = 1.0
 
@@ -50,7 +66,7 @@ def deliver(task: "Task[..., None]", args: tuple[Any, ...], kwargs: dict[str, An
             admission = refused_message(message.message_id, repr(args), error)
         else:
             admission = admit(kwargs, attempt, loop.signing_keys)
-        Delivery(loop, message, attempt, admission).run()
+        MessageMerge(loop, message, attempt, admission).run()
 
 
 def _admit(fields: Mapping[str, Any], attempt: Attempt, keys: SigningKeys) -> Admission:
@@ -71,3 +87,154 @@ def _given_back_on_failure() -> Iterator[None]:
         _logger.exception("A message goes back to the broker")
         rest(_AFTER_SURPRISE_S)
         raise Reject(repr(error), requeue=True) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it came, so that it can come again."""
+
+    task: str
+    message_id: str
+    kwargs: Mapping[str, Any]
+    #: What people may see of it.
+    shown: str = NOTHING
+
+
+class MessageMerge:
+    """One message on its way into the rows: merged and committed, then confirmed, never before."""
+
+    def __init__(self, loop: WorkerLoop, message: Message, attempt: Attempt, admission: Admission) -> None:
+        self._loop = loop
+        self._message = message
+        self._attempt = attempt
+        self._admission = admission
+        self._events = admission.events
+        self._retries = Retries()
+
+    def run(self) -> None:
+        """Apply what was admitted and set aside the rest; then the message may be acknowledged.
+
+        Raises:
+            TransientError: something is away for longer than a task may wait; the message must go back.
+        """
+        try:
+            is_done = self._settle()
+        except TransientError:
+            self._confirm_and_count(is_done=False)
+            raise
+        self._confirm_and_count(is_done=is_done)
+
+    def _settle(self) -> bool:
+        """Return whether each event is in its row or among the dead letters; else the message is parked."""
+        if self._attempt.lost >= MAX_LOST:
+            self._refuse_all()
+        skipped = self._leave_out_analytics()
+        merged = self._retries.run(self._merge)
+        if merged.missing and self._is_early() and self._retries.run(self._park):
+            return False
+        self._sort_out(merged)
+        self._retries.run(self._keep_refused)
+        self._count_events(skipped)
+        return True
+
+    def _refuse_all(self) -> None:
+        lost = WorkerLost(f"The worker ended {self._attempt.lost} times in a row while it applied this.")
+        for event in self._events:
+            self._admission.refuse(event, lost)
+        self._events = []
+
+    def _leave_out_analytics(self) -> int:
+        """Leave out all but status and progress while enrichment is off; return how many events that were."""
+        admitted = self._events
+        if any(event.is_enrichment for event in admitted) and not self._loop.is_enabled():
+            self._events = [event for event in admitted if not event.is_enrichment]
+        return len(admitted) - len(self._events)
+
+    def _merge(self) -> Merged:
+        if not self._events:
+            return Merged()
+        started = time.perf_counter()
+        merged = self._loop.run(lambda sessions: merge(sessions, self._events))
+        self._loop.counters.observe("merge_seconds", time.perf_counter() - started)
+        self._loop.counters.observe("batch_size", len(self._events))
+        return merged
+
+    def _is_early(self) -> bool:
+        return self._waited_s() < self._loop.settings.flow_grace_s
+
+    def _waited_s(self) -> float:
+        return (datetime.now(UTC) - self._attempt.first_seen).total_seconds()
+
+    def _park(self) -> bool:
+        # The number keeps one parking from being taken for the one before it.
+        message = asdict(self._message) | {"number": self._attempt.number}
+        is_parked = park(self._loop.redis, message, now=datetime.now(UTC), waited_s=self._waited_s())
+        self._loop.counters.add("parked", int(is_parked))
+        return is_parked
+
+    def _sort_out(self, merged: Merged) -> None:
+        """Keep the events that were applied, and refuse the others."""
+        admitted, self._events = self._events, []
+        for event in admitted:
+            if (error := _verdict(event, merged)) is None:
+                self._events.append(event)
+            else:
+                self._admission.refuse(event, error)
+
+    def _keep_refused(self) -> None:
+        refusals = self._admission.refusals
+        if refusals:
+            letters = [letter_about(refusal, self._admission, self._attempt) for refusal in refusals]
+            self._loop.counters.add("dead_dropped", self._loop.dead_letters.put(letters))
+
+    def _count_events(self, skipped: int) -> None:
+        counters, now = self._loop.counters, datetime.now(UTC)
+        counters.add("repeated" if self._attempt.was_committed else "applied", len(self._events))
+        counters.add("skipped", skipped)
+        for refusal in self._admission.refusals:
+            counters.add(f"dead:{refusal.error.reason}")
+        for event in self._events:
+            counters.observe("lag_seconds", max(0.0, (now - event.occurred_at).total_seconds()))
+
+    def _confirm_and_count(self, *, is_done: bool) -> None:
+        """Confirm the batch if it is done; a failure costs a repetition, never data."""
+        counters, pipeline = self._loop.counters, self._loop.redis.pipeline(transaction=False)
+        end_attempt(pipeline, self._attempt.batch_id, is_committed=is_done)
+        is_awaited = is_done and self._admission.sender_id != ""
+        if is_awaited:
+            self._confirm(pipeline)
+        counters.write(pipeline)
+        try:
+            pipeline.execute()
+        except RedisError as error:
+            _logger.warning("Batch %s is not confirmed yet: %s", self._admission.batch_id, error)
+            counters.add("unconfirmed", int(is_awaited))
+        else:
+            counters.written()
+
+    def _confirm(self, pipeline: Any) -> None:
+        """Let the outbox that sent the batch know that it is committed."""
+        applied, was_committed = len(self._events), self._attempt.was_committed
+        counts = {
+            "applied": 0 if was_committed else applied,
+            "repeated": applied if was_committed else 0,
+            "dead": len(self._admission.refusals),
+        }
+        write_confirmation(pipeline, self._admission.sender_id, self._admission.batch_id, counts=counts)
+
+
+def write_confirmation(pipeline: Any, sender_id: str, batch_id: str, *, counts: dict[str, int]) -> None:
+    """Confirm a batch along with a pipeline; `counts` is {"applied", "repeated", "dead"}, in events."""
+    key = f"{KEY_PREFIX}confirmed:{sender_id}"
+    pipeline.rpush(key, json.dumps({"batch_id": batch_id} | counts))
+    pipeline.expire(key, _CONFIRMATIONS_KEPT_S)
+
+
+def _verdict(event: AnyEvent, merged: Merged) -> PermanentError | None:
+    if event.event_id in merged.refused:
+        return merged.refused[event.event_id]
+    if event.flow_id in merged.missing:
+        return FlowNotFound("No flow has this id; create its master row, then replay the event.")
+    if event.flow_id in merged.foreign:
+        return TenantMismatch("The flow belongs to another client account or engagement.")
+    return None

@@ -1,12 +1,12 @@
-"""Which events of a message may be applied, and why the others never can."""
+"""Which events of a message may be applied, and what is refused, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, ValidationError
 from pydantic_core import from_json
 
 from masterflow.domain.errors import (
@@ -17,10 +17,9 @@ from masterflow.domain.errors import (
     TenantMismatch,
 )
 from masterflow.domain.events import AnyEvent, describe, parse_event
-from masterflow.tasks.batch import Batch
-from masterflow.tasks.inbox.refusals import MessageTooLarge, MessageUnreadable, Refusal, refuse
+from masterflow.domain.payload.safe import safe_object, safe_text
+from masterflow.tasks.batch import Batch, verify
 from masterflow.tasks.settings import SigningKeys
-from masterflow.tasks.signing import verify
 
 # Twice what a sender puts into a batch, so that a bomb is refused and no honest batch ever is.
 _MAX_EVENTS: Final = 1_000
@@ -28,6 +27,60 @@ _MAX_EVENTS_CHARS: Final = 2_000_000
 
 #: An event further ahead of the worker's clock would win every comparison for too long.
 MAX_AHEAD: Final = timedelta(minutes=5)
+
+_EXCERPT_CHARS: Final = 2_000
+_MAX_EVENT_BYTES: Final = 64_000
+
+
+class MessageTooLarge(InputInvalid):
+    """A message is larger than any sender of ours makes it."""
+
+    reason = "too_large"
+
+
+class MessageUnreadable(InputInvalid):
+    """A message is not the JSON it must be."""
+
+    reason = "unreadable"
+
+
+class TaskUnknown(PermanentError):
+    """No task has this name."""
+
+    reason = "unknown_task"
+
+
+class WorkerLost(PermanentError):
+    """The worker ended each time it tried."""
+
+    reason = "worker_lost"
+
+
+class DataRefused(PermanentError):
+    """Postgres refuses the values of an event."""
+
+    reason = "data_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An event, or something that is none, and the reason it is set aside."""
+
+    error: PermanentError
+    #: The event's JSON object, or `{"excerpt": text}` of what is no event.
+    subject: dict[str, JsonValue]
+
+    @property
+    def is_event(self) -> bool:
+        """Return whether the subject is whole, so that it can be tried again."""
+        return "excerpt" not in self.subject
+
+    @classmethod
+    def of(cls, subject: object, error: PermanentError) -> Self:
+        """Return a refusal that holds an event whole if it is not too large, with secrets masked."""
+        if isinstance(subject, dict):
+            return cls(error, safe_object(subject, max_bytes=_MAX_EVENT_BYTES))
+        return cls(error, {"excerpt": safe_text(subject, max_chars=_EXCERPT_CHARS)})
 
 
 class _Fields(BaseModel):
@@ -83,12 +136,12 @@ def admit_batch(
     try:
         items = _items(batch.events)
     except InputInvalid as error:
-        admission.refusals.append(refuse(batch.events, error))
+        admission.refusals.append(Refusal.of(batch.events, error))
         return admission
     try:
         verify(batch, keys)
     except SignatureInvalid as error:
-        admission.refusals.extend(refuse(item, error) for item in items)
+        admission.refusals.extend(Refusal.of(item, error) for item in items)
         return admission
     for item in items:
         _admit_item(admission, item, now=now)
@@ -97,17 +150,17 @@ def admit_batch(
 
 def refused_message(message_id: str, content: str, error: PermanentError) -> Admission:
     """Return the admission of a message that holds no batch."""
-    return Admission(message_id, refusals=[refuse(content, error)])
+    return Admission(message_id, refusals=[Refusal.of(content, error)])
 
 
 def _admit_item(admission: Admission, item: object, *, now: datetime) -> None:
     try:
         event = parse_event(item)
     except InputInvalid as error:
-        admission.refusals.append(refuse(item, error))
+        admission.refusals.append(Refusal.of(item, error))
     except Exception as error:  # noqa: BLE001  # a mistake in one validator must not take the batch along
-        finding = InputInvalid(f"The event cannot be read: {error!r:.200}.")
-        admission.refusals.append(refuse(item, finding))
+        cause = InputInvalid(f"The event cannot be read: {error!r:.200}.")
+        admission.refusals.append(Refusal.of(item, cause))
     else:
         admission.admit(event, now=now)
 

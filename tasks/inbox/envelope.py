@@ -7,7 +7,7 @@ from kombu import Message, compression
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from masterflow.domain.errors import InputInvalid
-from masterflow.tasks.inbox.refusals import MessageTooLarge, MessageUnreadable
+from masterflow.tasks.inbox.admission import MessageTooLarge, MessageUnreadable
 
 # The text of a batch may have 2,000,000 characters, and JSON writes most of them as one or two bytes.
 _MAX_BODY_BYTES: Final = 4_000_000

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.faults.harness.findings import Findings, table
+from tests.faults.harness.measurements import Measurements, table
 from tests.faults.harness.run import Run
 from tests.faults.harness.scale import Scale
 from tests.support.processes.workplace import Workplace
@@ -24,7 +24,7 @@ _TIMEOUT_S, _SOAK_TIMEOUT_S = 300, 1800
 # Without --soak, a test that does not say otherwise runs on Redis only.
 _BROKERS = ("redis", "rabbitmq")
 
-_findings = pytest.StashKey[list[Findings]]()
+_measurements = pytest.StashKey[list[Measurements]]()
 _first_seed = pytest.StashKey[int]()
 _soak_until = pytest.StashKey[float]()
 _left_out = pytest.StashKey[int]()
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     seed = config.getoption("--seed")
     config.stash[_first_seed] = secrets.randbelow(10**6) if seed is None else seed
     config.stash[_soak_until] = time.monotonic() + _soak_s(config)
-    config.stash[_findings] = []
+    config.stash[_measurements] = []
     config.stash[_left_out] = 0
 
 
@@ -63,11 +63,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if findings := config.stash[_findings]:
+    if measurements := config.stash[_measurements]:
         terminalreporter.section("faults")
-        for line in table(findings):
+        for line in table(measurements):
             terminalreporter.write_line(line)
-        terminalreporter.write_line(f"To choose the same faults again: --seed {findings[0].seed}")
+        terminalreporter.write_line(f"To choose the same faults again: --seed {measurements[0].seed}")
     if left_out := config.stash[_left_out]:
         terminalreporter.write_line(f"For {left_out} more runs there was no time.")
 
@@ -142,9 +142,9 @@ def start_run(
             )
             stack.callback(place.remove)
             title = request.node.originalname.removeprefix("test_").replace("_", " ")
-            findings = Findings(title, scale.seed)
-            request.config.stash[_findings].append(findings)
-            run = stack.enter_context(closing(Run(place, scale, findings, orchestrator_settings)))
+            measurements = Measurements(title, scale.seed)
+            request.config.stash[_measurements].append(measurements)
+            run = stack.enter_context(closing(Run(place, scale, measurements, orchestrator_settings)))
             run.begin()
             return run
 

@@ -4,14 +4,14 @@ from functools import partial
 from pathlib import Path
 
 from masterflow.scripts.celery_commands import beat
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from tests.faults.harness.checker import AS_IT_SHOULD_BE, read_notes
 from tests.faults.harness.run import Run
 from tests.support.eventually import eventually
 
 
-def start_beat(run: Run, log: Path) -> Leashed:
-    return Leashed(beat(), env=run.place.environment, folder=run.place.folder, log=log)
+def start_beat(run: Run, log: Path) -> SupervisedProcess:
+    return SupervisedProcess(beat(), env=run.place.environment, folder=run.place.folder, log=log)
 
 
 def is_sending(log: Path) -> bool:

@@ -85,5 +85,5 @@ def test_the_flag_stops_and_starts_analytics_within_5_seconds_and_never_status(r
     assert started
     counts = listed(run)
     lost = len(started - counts.keys()) + len(stale_flows(run, run.notes().accepted))
-    run.findings.verdict = Verdict(lost, twice=sum(counts.values()) - len(counts), differing_rows=0)
-    assert run.findings.verdict == AS_IT_SHOULD_BE
+    run.measurements.verdict = Verdict(lost, twice=sum(counts.values()) - len(counts), differing_rows=0)
+    assert run.measurements.verdict == AS_IT_SHOULD_BE

@@ -8,7 +8,7 @@ import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from tests.support.events.flows import new_context
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.databases import temporary_database
@@ -17,7 +17,7 @@ from tests.support.servers.databases import temporary_database
 @pytest.fixture(scope="module")
 def manned_workplace(
     postgres_server: str, database_template: str, server_folder: Path
-) -> Iterator[tuple[Workplace, Leashed]]:
+) -> Iterator[tuple[Workplace, SupervisedProcess]]:
     """A database and a Redis of this file's own, with a worker; tests keep apart by their flows."""
     folder = server_folder / f"workplace-{uuid.uuid4().hex}"
     with (
@@ -34,12 +34,12 @@ def manned_workplace(
 
 
 @pytest.fixture
-def workplace(manned_workplace: tuple[Workplace, Leashed]) -> Workplace:
+def workplace(manned_workplace: tuple[Workplace, SupervisedProcess]) -> Workplace:
     return manned_workplace[0]
 
 
 @pytest.fixture
-def worker(manned_workplace: tuple[Workplace, Leashed]) -> Leashed:
+def worker(manned_workplace: tuple[Workplace, SupervisedProcess]) -> SupervisedProcess:
     return manned_workplace[1]
 
 

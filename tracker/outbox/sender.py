@@ -22,7 +22,7 @@ _HURRIED_PACE_S: Final = 0.02
 _TIDY_INTERVAL_S: Final = 1.0
 _ADOPT_INTERVAL_S: Final = 5.0
 
-_FORK_PATIENCE_S: Final = 1.0
+_FORK_WAIT_S: Final = 1.0
 
 
 class Sender:
@@ -80,7 +80,7 @@ class Sender:
         Module imports and name lookups hold such locks.
         """
         self._is_interrupted = True
-        self._is_held = self._at_work.acquire(timeout=_FORK_PATIENCE_S)
+        self._is_held = self._at_work.acquire(timeout=_FORK_WAIT_S)
 
     def release(self) -> None:
         """Let the thread go on after `hold`."""

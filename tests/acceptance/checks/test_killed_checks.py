@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[3]
 HANGING_TEST = """
 from pathlib import Path
 from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 def test_that_hangs(tmp_path):
-    with EmbeddedRedis(tmp_path), Leashed(["bash", "-c", "setsid sleep 1000 & wait"]) as process:
+    with EmbeddedRedis(tmp_path), SupervisedProcess(["bash", "-c", "setsid sleep 1000 & wait"]) as process:
         Path(__file__).with_name("ready").touch()
         process.wait()
 """

@@ -11,15 +11,14 @@ from redis import Redis
 from sqlalchemy import make_url
 
 from masterflow.scripts.doctor import database, redis_server
-from masterflow.scripts.doctor.outbox import room_finding
-from masterflow.scripts.doctor.packages import package_findings, python_finding
+from masterflow.scripts.doctor.outbox import room_result
+from masterflow.scripts.doctor.packages import package_results, python_result
 from masterflow.tasks.app import app
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.enqueue import Publisher
-from masterflow.tasks.heartbeats import write_heartbeat
+from masterflow.tasks.heartbeats import leave_note, write_heartbeat
 from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX, all_queues
 from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.signs import leave_sign
 from masterflow.tracker.outbox.segments import Segment, encode_record
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
@@ -69,21 +68,21 @@ def examined(flowctl, healthy):
         code, said, complaint = flowctl("doctor")
         assert "Traceback" not in complaint
         as_json, written, _ = flowctl("doctor", "--json")
-        findings = json.loads(written)
+        results = json.loads(written)
         assert as_json == code
         words = without_numbers(said)
-        for finding in findings:
-            assert finding["level"] == "well" or finding["advice"]
-            assert without_numbers(finding["found"]) in words
-        return code, [finding for finding in findings if finding["level"] != "well"]
+        for result in results:
+            assert result["level"] == "well" or result["advice"]
+            assert without_numbers(result["found"]) in words
+        return code, [result for result in results if result["level"] != "well"]
 
     return run
 
 
 def check(examined, level, name, *words):
-    """Assert that a finding of this level and name holds these words, and that the exit code says so."""
-    code, findings = examined()
-    [found] = [it for it in findings if it["level"] == level and it["name"] == name]
+    """Assert that a result of this level and name holds these words, and that the exit code says so."""
+    code, results = examined()
+    [found] = [it for it in results if it["level"] == level and it["name"] == name]
     said = f"{found['found']}; {found['advice']}"
     assert code == {"note": 0, "problem": 1, "away": 3}[level]
     assert not [word for word in words if word not in said], said
@@ -93,10 +92,10 @@ def check(examined, level, name, *words):
 
 
 def test_a_healthy_system_has_only_notes(examined):
-    code, findings = examined()
+    code, results = examined()
     assert code == 0
-    assert {finding["level"] for finding in findings} == {"note"}
-    assert {finding["name"] for finding in findings} <= {
+    assert {result["level"] for result in results} == {"note"}
+    assert {result["name"] for result in results} <= {
         "signing keys", "cache keys", "jwt key", "redis memory", "lz4", "time zone"
     }  # fmt: skip
 
@@ -109,7 +108,7 @@ def test_keys_that_are_there_need_no_note(examined, flowctl, monkeypatch):
         "ENRICHMENT_JWT_KEY": "k" * 32,
     }.items():
         monkeypatch.setenv(name, value)
-    assert not {finding["name"] for finding in examined()[1]} & {"signing keys", "cache keys", "jwt key"}
+    assert not {result["name"] for result in examined()[1]} & {"signing keys", "cache keys", "jwt key"}
 
 
 # -- settings and packages
@@ -126,10 +125,10 @@ def test_a_missing_setting_is_named(examined, monkeypatch):
 
 
 def test_an_old_package_and_an_old_python_are_named():
-    [found] = package_findings([Requirement("celery>=5.7,<6")], {"celery": "5.6.2"})
+    [found] = package_results([Requirement("celery>=5.7,<6")], {"celery": "5.6.2"})
     assert (found.level, "celery is 5.6.2" in found.sentence) == ("problem", True)
-    assert package_findings([Requirement("celery>=5.7,<6")], {"celery": "5.7.0"})[0].level == "well"
-    assert python_finding((3, 10)).level == "problem"
+    assert package_results([Requirement("celery>=5.7,<6")], {"celery": "5.7.0"})[0].level == "well"
+    assert python_result((3, 10)).level == "problem"
 
 
 # -- Postgres
@@ -233,7 +232,7 @@ def test_our_own_messages_are_no_other_application(examined, own_redis):
         Batch(batch_id=str(uuid4()), sender_id="s", client_account_id=str(uuid4()), events="[]")
     )
     publisher.close()
-    assert "sharing" not in {finding["name"] for finding in examined()[1]}
+    assert "sharing" not in {result["name"] for result in examined()[1]}
 
 
 def test_our_own_live_worker_and_beat_are_no_other_application(examined, own_redis, database_url, tmp_path):
@@ -244,7 +243,7 @@ def test_our_own_live_worker_and_beat_are_no_other_application(examined, own_red
     with place.celery("worker", *options), place.celery("beat", ENRICHMENT_BACKFILL_INTERVAL_S="1"):
         eventually(lambda: place.is_ready("busy@test") and place.is_ready("beat"), timeout_s=60)
         assert place.redis.exists(f"{KEY_PREFIX}_kombu.binding.enrichment")
-        assert "sharing" not in {finding["name"] for finding in examined()[1]}
+        assert "sharing" not in {result["name"] for result in examined()[1]}
     place.remove()
 
 
@@ -316,7 +315,7 @@ def test_a_dead_beat_and_a_dead_worker_are_named(examined, redis):
 
 
 def test_a_worker_that_went_silent_beside_others_is_a_note(examined, redis):
-    leave_sign(redis, "heartbeat:celery@there", str(time.time() - 600), kept_s=3_600)
+    leave_note(redis, "heartbeat:celery@there", str(time.time() - 600), kept_s=3_600)
     check(examined, "note", "workers", "celery@there")
 
 
@@ -352,8 +351,8 @@ def test_an_outbox_folder_that_cannot_be_used_is_named(examined, tmp_path):
 def test_a_full_disk_is_named(examined, monkeypatch):
     monkeypatch.setenv("ENRICHMENT_OUTBOX_MAX_BYTES", "1000000000000000")
     check(examined, "problem", "outbox room", "make room")
-    assert room_finding(0, most_bytes=1).level == "problem"
-    assert room_finding(2, most_bytes=1).level == "well"
+    assert room_result(0, most_bytes=1).level == "problem"
+    assert room_result(2, most_bytes=1).level == "well"
 
 
 def test_what_dead_processes_left_is_named(examined, tmp_path):

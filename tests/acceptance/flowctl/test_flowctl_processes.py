@@ -16,7 +16,7 @@ import redis
 
 from masterflow.domain.events import ErrorOccurred, new_event
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.queues import KEY_PREFIX
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
@@ -45,7 +45,7 @@ def place(tmp_path_factory, postgres_server, database_template, redis_server):
         for name in options:
             log = folder / f"{name}.log"
             stack.enter_context(
-                Leashed([FLOWCTL, name, *options[name]], env=settings, folder=folder, log=log)
+                SupervisedProcess([FLOWCTL, name, *options[name]], env=settings, folder=folder, log=log)
             )
         yield settings, port, folder
 
@@ -147,7 +147,9 @@ def test_flower_takes_the_password_it_is_given_and_remembers_so_many_tasks(place
     settings, _, _ = place
     port, log, login = free_port(), tmp_path / "flower.log", "ann:a password of hers"
     settings = settings | {"FLOWER_BASIC_AUTH": login}
-    with Leashed([FLOWCTL, "flower", f"--port={port}"], env=settings, folder=tmp_path, log=log) as flower:
+    with SupervisedProcess(
+        [FLOWCTL, "flower", f"--port={port}"], env=settings, folder=tmp_path, log=log
+    ) as flower:
         eventually(lambda: status_of(port, "/healthcheck") == 200, timeout_s=30)
         assert status_of(port, "/", login=login) == 200
         assert status_of(port, "/", login="flower:a password of hers") == 401

@@ -24,27 +24,27 @@ def probe_token(monkeypatch):
     monkeypatch.setenv("ENRICHMENT_STATUS_PROBE_TOKEN", PROBE_TOKEN)
 
 
-def findings(flowctl, *arguments):
+def results(flowctl, *arguments):
     code, said, _ = flowctl("health", "api", *arguments, "--json")
     return code, json.loads(said)
 
 
 def test_the_api_says_what_it_needs_and_lacks(flowctl, site, own_postgres, own_redis, probe_token):
     port = site.url.rpartition(":")[2]
-    assert findings(flowctl, "--url", site.url) == (0, {"alive": "ok", "ready": "ok"})
+    assert results(flowctl, "--url", site.url) == (0, {"alive": "ok", "ready": "ok"})
     code, said, _ = flowctl("health", "api", "--port", port)
     assert (code, said.count("✔ well")) == (0, 2)
     own_postgres.stop()
-    code, found = findings(flowctl, "--port", port)
+    code, found = results(flowctl, "--port", port)
     assert (code, found["alive"]) == (3, "ok")
     assert found["ready"].startswith("Postgres is not available for now")
     own_redis.stop()
     code, said, _ = flowctl("health", "api", "--port", port)
     assert code == 3
     assert "Redis does not answer" in " ".join(said.split())
-    assert findings(flowctl, "--port", port, "--live") == (0, {"alive": "ok"})
+    assert results(flowctl, "--port", port, "--live") == (0, {"alive": "ok"})
     site.process.stop()
-    code, found = findings(flowctl, "--port", port, "--live")
+    code, found = results(flowctl, "--port", port, "--live")
     assert code == 3
     assert "does not answer at http://127.0.0.1" in found["alive"]
     assert found["alive"].endswith("or name another address.")
@@ -52,7 +52,7 @@ def test_the_api_says_what_it_needs_and_lacks(flowctl, site, own_postgres, own_r
 
 def test_a_wrong_probe_token_is_named_as_such(flowctl, site, monkeypatch):
     monkeypatch.setenv("ENRICHMENT_STATUS_PROBE_TOKEN", "another token that is long")
-    code, found = findings(flowctl, "--url", site.url)
+    code, found = results(flowctl, "--url", site.url)
     assert (code, found["alive"]) == (1, "ok")
     assert found["ready"].startswith("The API does not know the probe token; pass ENRICHMENT_STATUS_PROBE")
 
@@ -107,7 +107,7 @@ def impostor(greeting):
 
 def test_who_answers_in_its_place_is_not_taken_for_it(flowctl, probe_token):
     with impostor(b"hello") as server:
-        code, found = findings(flowctl, "--port", server.server_port)
+        code, found = results(flowctl, "--port", server.server_port)
     assert code == 1
     assert found["alive"].endswith("is no status API; name its address with --url or --port.")
 
@@ -115,7 +115,7 @@ def test_who_answers_in_its_place_is_not_taken_for_it(flowctl, probe_token):
 def test_the_probe_token_follows_no_redirect_and_no_proxy(flowctl, probe_token, monkeypatch):
     with impostor(b"alive\n") as server, impostor(b"") as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
-        code, found = findings(flowctl, "--port", server.server_port)
+        code, found = results(flowctl, "--port", server.server_port)
         assert server.asked == [("/health/live", None)]
         assert proxy.asked == []
     assert (code, found["ready"]) == (1, "The API answers with status 302; look at its log.")

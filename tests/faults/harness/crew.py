@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 
 from masterflow.scripts.celery_commands import worker as worker_command
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import children, send
 from tests.faults.harness.phrase_count import PhraseCount
 from tests.support.eventually import eventually
@@ -29,7 +29,7 @@ class Worker:
 
     def start(self) -> None:
         options = ["--hostname", f"{self._name}@test", "--concurrency", "2"]
-        self.process = Leashed(
+        self.process = SupervisedProcess(
             worker_command(*options),
             env=self._place.environment,
             folder=self._place.folder,

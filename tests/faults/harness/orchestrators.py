@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from tests.faults.harness.checker import Notes, read_notes
 from tests.faults.harness.load import ACCEPTED
 from tests.faults.harness.phrase_count import PhraseCount
@@ -23,7 +23,7 @@ _START_TIMEOUT_S: Final = 30.0
 class Orchestrator:
     """One of them, and how many of its hooks have returned."""
 
-    process: Leashed
+    process: SupervisedProcess
     accepted: PhraseCount
 
 
@@ -61,7 +61,7 @@ class Orchestrators:
             "--rate",
             str(self._rate),
         ]
-        process = Leashed(
+        process = SupervisedProcess(
             [sys.executable, "-W", "error", *command, *options],
             env={**self._place.environment, **self._settings},
             folder=_ROOT,

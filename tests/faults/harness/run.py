@@ -10,13 +10,12 @@ from typing import Any, Final, TypeVar
 
 from psycopg.rows import DictRow
 
-from masterflow.scripts.supervise.processes import Leashed
-from masterflow.tasks.queue_lengths import waiting
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.scripts.supervise.processes import SupervisedProcess
+from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, waiting
 from tests.faults.harness.checker import Notes, Verdict, create_flows, judge
 from tests.faults.harness.crew import START_TIMEOUT_S, Crew
-from tests.faults.harness.findings import Findings
 from tests.faults.harness.harms import RECOVERY_S, Harm
+from tests.faults.harness.measurements import Measurements
 from tests.faults.harness.memory import peak_memory_mb
 from tests.faults.harness.orchestrators import Orchestrators
 from tests.faults.harness.scale import Scale
@@ -35,11 +34,15 @@ class Run:
     """A workplace under load, to which faults happen; the rows are judged at the end."""
 
     def __init__(
-        self, place: Workplace, scale: Scale, findings: Findings, orchestrator_settings: Mapping[str, str]
+        self,
+        place: Workplace,
+        scale: Scale,
+        measurements: Measurements,
+        orchestrator_settings: Mapping[str, str],
     ) -> None:
         self.place = place
         self.scale = scale
-        self.findings = findings
+        self.measurements = measurements
         self.chance = Random(scale.seed)
         self.orchestrators = Orchestrators(
             place, self.chance, orchestrator_settings, rate=scale.rate / _ORCHESTRATORS
@@ -73,7 +76,7 @@ class Run:
         over, is_recovered = time.time(), self.crew.all_consume_again()
         self.place.redis.connection_pool.disconnect()  # They may be dead.
         eventually(lambda: is_recovered() and self.newest_commit() > over, timeout_s=within_s)
-        self.findings.note(name, time.time() - over, times=times)
+        self.measurements.note(name, time.time() - over, times=times)
         self._measure_memory()
 
     def newest_commit(self) -> float:
@@ -113,7 +116,7 @@ class Run:
     def notes(self) -> Notes:
         """What the orchestrators noted so far."""
         notes = self.orchestrators.notes()
-        self.findings.events = len(notes.accepted)
+        self.measurements.events = len(notes.accepted)
         return notes
 
     def rows(self) -> list[DictRow]:
@@ -121,8 +124,8 @@ class Run:
             return database.execute("select * from migration.crewai_flow_state_extensions").fetchall()
 
     def judge(self) -> Verdict:
-        self.findings.verdict = asyncio.run(judge(self.place.environment["DATABASE_URL"], self.notes()))
-        return self.findings.verdict
+        self.measurements.verdict = asyncio.run(judge(self.place.environment["DATABASE_URL"], self.notes()))
+        return self.measurements.verdict
 
     def pass_the_visibility_timeout(self) -> None:
         """Let workers find that whoever holds a message has held it for too long."""
@@ -154,11 +157,11 @@ class Run:
             return False
 
     @property
-    def processes(self) -> list[Leashed]:
+    def processes(self) -> list[SupervisedProcess]:
         """All workers and orchestrators."""
         workers, orchestrators = self.crew.workers, self.orchestrators.living
         return [*(each.process for each in workers), *(each.process for each in orchestrators)]
 
     def _measure_memory(self) -> None:
         peaks = [peak_memory_mb(process.pid) for process in self.processes]
-        self.findings.peak_memory_mb = max(self.findings.peak_memory_mb, *peaks)
+        self.measurements.peak_memory_mb = max(self.measurements.peak_memory_mb, *peaks)

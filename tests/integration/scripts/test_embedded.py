@@ -19,7 +19,7 @@ from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis, ServerN
 from masterflow.scripts.embedded import postgres as embedded_postgres
 from masterflow.scripts.embedded import redis as embedded_redis
 from masterflow.scripts.embedded.unprivileged import unprivileged_user
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from tests.support.eventually import eventually
 
 
@@ -112,7 +112,7 @@ def test_postgres_minds_no_pid_file_whose_pid_is_somebody_elses_now(make_postgre
     with server:
         data = Path(query(server, "show data_directory")[0][0])
         rest = (data / "postmaster.pid").read_text().splitlines()[1:]
-    with Leashed(["sleep", "1000"], user=unprivileged_user()) as somebody_else:
+    with SupervisedProcess(["sleep", "1000"], user=unprivileged_user()) as somebody_else:
         (data / "postmaster.pid").write_text("\n".join([str(somebody_else.pid), *rest]))
         with server:
             assert query(server, "select 1") == [(1,)]

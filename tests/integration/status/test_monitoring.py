@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
 from masterflow.scripts.outbox_metrics import outbox_metrics
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.heartbeats import write_heartbeat
 from tests.support.eventually import eventually
 from tests.support.processes.status_site import PROBE_TOKEN
@@ -132,7 +132,7 @@ def prometheus(debian_package, promtool, tmp_path, site, worker_numbers):
         except OSError as error:
             return {"error": str(error)}
 
-    with Leashed([program, *options], log=tmp_path / "prometheus.log"):
+    with SupervisedProcess([program, *options], log=tmp_path / "prometheus.log"):
         eventually(lambda: value_of(ask, "enrichment_redis_up") == "1", timeout_s=60)
         yield ask
 

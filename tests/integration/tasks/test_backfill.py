@@ -28,9 +28,9 @@ from masterflow.repository.backfill.reads import (
     Scope,
     find_behind,
     find_orphans,
+    lock_backfill,
     note_plans,
     read_pairs,
-    take_turn,
 )
 from masterflow.repository.database import session_factory as make_session_factory
 from masterflow.repository.merge.merges import apply_events
@@ -337,10 +337,10 @@ async def test_a_page_is_found_by_indexes_alone(session_factory: Sessions, mode:
 
 async def test_one_run_at_a_time(session_factory: Sessions) -> None:
     async with session_factory.begin() as one, session_factory.begin() as other:
-        assert await take_turn(one)
-        assert not await take_turn(other)
+        assert await lock_backfill(one)
+        assert not await lock_backfill(other)
     async with session_factory.begin() as next_one:
-        assert await take_turn(next_one)
+        assert await lock_backfill(next_one)
 
 
 async def test_one_flow_that_postgres_refuses_takes_no_other_along(session_factory: Sessions) -> None:

@@ -25,7 +25,7 @@ BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 class Broker:
-    """A broker with a shelf of dead letters."""
+    """A broker and its store of dead letters."""
 
     def __init__(self, server: EmbeddedServer, redis_url: str) -> None:
         self.server = server

@@ -115,7 +115,7 @@ def test_an_event_id_and_a_time_of_the_callers_own_are_kept(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "finding"),
+    ("arguments", "cause"),
     [
         ({"flow_id": "no-uuid"}, "no flow id"),
         ({"flow_id": None}, "no flow id"),
@@ -128,13 +128,13 @@ def test_an_event_id_and_a_time_of_the_callers_own_are_kept(
     ],
 )
 def test_a_call_with_bad_arguments_becomes_a_dead_letter_that_says_which(
-    workplace: Workplace, context: FlowContext, arguments: dict[str, Any], finding: str
+    workplace: Workplace, context: FlowContext, arguments: dict[str, Any], cause: str
 ) -> None:
     good = {"flow_id": str(uuid4()), "phase": "data_import", "status": "failed", **tenant(context)}
     task_id = workplace.send_task("enrichment.add_phase_transition", **(good | arguments))
     letter = letter_about(workplace, task_id)
     assert letter.reason == "invalid"
-    assert finding in letter.error
+    assert cause in letter.error
 
 
 def test_positional_arguments_become_a_dead_letter(workplace: Workplace) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import PhaseTransitioned, new_event
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import descendants
 from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
 from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
@@ -20,7 +20,7 @@ MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-def watched(workplace: Workplace, worker: Leashed, context: FlowContext) -> Iterator[Workplace]:
+def watched(workplace: Workplace, worker: SupervisedProcess, context: FlowContext) -> Iterator[Workplace]:
     """The workplace; at the end its worker must be the same one, no fatter, and at work."""
     parent, children = worker.pid, descendants(worker.pid)
     yield workplace

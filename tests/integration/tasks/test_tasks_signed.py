@@ -9,9 +9,9 @@ import pytest
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.tasks.batch import sign
 from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
 from masterflow.tasks.enqueue import Batch, Publisher, QueueSettings
-from masterflow.tasks.signing import sign
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace

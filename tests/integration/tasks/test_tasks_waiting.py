@@ -7,7 +7,7 @@ import psycopg
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import children, send
 from masterflow.tasks.dead_letters.letters import Selection
 from masterflow.tasks.inbox.attempts import MAX_LOST
@@ -55,7 +55,7 @@ def test_a_row_that_someone_else_locks_is_waited_for(workplace: Workplace, conte
 
 
 def test_a_killed_child_gives_its_message_back(
-    workplace: Workplace, worker: Leashed, context: FlowContext
+    workplace: Workplace, worker: SupervisedProcess, context: FlowContext
 ) -> None:
     flow_id = workplace.new_flow(context)
     with workplace.database() as database, database.transaction():

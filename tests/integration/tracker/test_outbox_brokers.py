@@ -15,7 +15,7 @@ from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import Batch
-from masterflow.tasks.delivery.confirmations import write_confirmation
+from masterflow.tasks.delivery.task import write_confirmation
 from masterflow.tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
 from masterflow.tasks.queues import ENRICHMENT_QUEUE, queue
 from masterflow.tracker.outbox.losses import Losses

@@ -15,9 +15,9 @@ from masterflow import tracker
 from masterflow.domain import FlowContext
 from masterflow.domain.events import AgentCollaborated, FlowRetried
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.tasks.batch import verify
 from masterflow.tasks.enqueue import Batch, Publisher
 from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.signing import verify
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.process import process_delivery
 from tests.support.eventually import eventually

@@ -10,9 +10,8 @@ from celery import Celery
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from masterflow.tasks.heartbeats import heartbeat_age_s, write_heartbeat
+from masterflow.tasks.heartbeats import NOTES_KEY, heartbeat_age_s, write_heartbeat
 from masterflow.tasks.queues import KEY_PREFIX, transport_options
-from masterflow.tasks.signs import SIGNS_KEY
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 
@@ -21,8 +20,8 @@ import json, sys
 from masterflow.tasks.health import beat_health, worker_health
 for line in sys.stdin:
     what, *name = line.split()
-    findings = worker_health(*name) if what == "worker" else beat_health()
-    print(json.dumps({finding.name: finding.problem for finding in findings}), flush=True)
+    results = worker_health(*name) if what == "worker" else beat_health()
+    print(json.dumps({result.name: result.problem for result in results}), flush=True)
 """
 
 
@@ -146,12 +145,12 @@ def test_the_names_of_processes_long_gone_do_not_pile_up_in_redis(
     make_workplace: Callable[..., Workplace],
 ) -> None:
     place = make_workplace()
-    place.redis.zadd(SIGNS_KEY, {"heartbeat:long-gone@test": time.time() - 3_700})
-    place.redis.zadd(SIGNS_KEY, {"heartbeat:silent@test": time.time() - 3_500})
+    place.redis.zadd(NOTES_KEY, {"heartbeat:long-gone@test": time.time() - 3_700})
+    place.redis.zadd(NOTES_KEY, {"heartbeat:silent@test": time.time() - 3_500})
     write_heartbeat(place.redis, "one@test")
-    names: Any = place.redis.zrange(SIGNS_KEY, 0, -1)
+    names: Any = place.redis.zrange(NOTES_KEY, 0, -1)
     assert names == ["heartbeat:silent@test", "heartbeat:one@test"]
-    left_s: Any = place.redis.ttl(SIGNS_KEY)
+    left_s: Any = place.redis.ttl(NOTES_KEY)
     assert 0 < left_s <= 3_600
 
 

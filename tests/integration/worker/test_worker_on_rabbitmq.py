@@ -13,7 +13,7 @@ from amqp.exceptions import NotFound
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import children, send
 from masterflow.tasks.enqueue import BrokerUnavailable
 from masterflow.tasks.queues import BACKFILL_QUEUE, DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE
@@ -28,7 +28,9 @@ pytestmark = pytest.mark.alone
 class Site:
     """A workplace on RabbitMQ, with its worker and both servers."""
 
-    def __init__(self, place: Workplace, worker: Leashed, rabbitmq: RabbitMQ, redis: EmbeddedRedis) -> None:
+    def __init__(
+        self, place: Workplace, worker: SupervisedProcess, rabbitmq: RabbitMQ, redis: EmbeddedRedis
+    ) -> None:
         self.place = place
         self.worker = worker
         self.rabbitmq = rabbitmq

@@ -15,7 +15,7 @@ from redis import Redis
 
 from masterflow.domain import FlowContext
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.queues import KEY_PREFIX
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
@@ -62,9 +62,9 @@ class Host:
         )
 
     @contextmanager
-    def running(self, command: str, **settings: str) -> Iterator[Leashed]:
+    def running(self, command: str, **settings: str) -> Iterator[SupervisedProcess]:
         """Let a command run that does not end by itself."""
-        with Leashed(
+        with SupervisedProcess(
             ["bash", "-c", f"exec {command}"],
             env=self.settings | settings,
             folder=self.folder,

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 _ROOT = Path(__file__).parents[3]
 
@@ -34,7 +34,7 @@ class Orchestrator:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **settings}
-        self.process = Leashed(
+        self.process = SupervisedProcess(
             [sys.executable, "-W", "error", "-c", _PROLOGUE + lines],
             env=environment,
             folder=folder,

@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 
 from masterflow.domain import FlowContext
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.status.access.tokens import issue_token
 from masterflow.status.settings import StatusSettings
 from tests.support.eventually import eventually
@@ -45,7 +45,7 @@ class StatusSite:
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "masterflow.status", "--port", "0"]
         self.log.unlink(missing_ok=True)
-        self.process = Leashed(command, env=self._environment, folder=self._folder, log=self.log)
+        self.process = SupervisedProcess(command, env=self._environment, folder=self._folder, log=self.log)
         address = eventually(lambda: re.search(r"http://[\d.:]+", self.log.read_text()), timeout_s=20)
         assert address
         self.url = address[0]

@@ -10,7 +10,7 @@ import redis
 from kombu.compression import decompress
 
 from masterflow.tasks.batch import Batch
-from masterflow.tasks.delivery.confirmations import write_confirmation
+from masterflow.tasks.delivery.task import write_confirmation
 from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
 
 

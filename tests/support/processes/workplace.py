@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import Event
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.counters import read_counters
 from masterflow.tasks.dead_letters.letters import EVERY_LETTER, DeadLetter, DeadLetters, Selection
 from masterflow.tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
@@ -58,7 +58,7 @@ class Workplace:
     # -- processes
 
     @contextmanager
-    def worker(self, *arguments: str, name: str = "", **settings: str) -> Iterator[Leashed]:
+    def worker(self, *arguments: str, name: str = "", **settings: str) -> Iterator[SupervisedProcess]:
         """Give a worker that is ready, by default with one child; `settings` are for this one alone."""
         hostname = f"{name or uuid.uuid4().hex[:8]}@test"
         self.redis.delete(f"{KEY_PREFIX}heartbeat:{hostname}")
@@ -70,9 +70,9 @@ class Workplace:
             yield process
 
     @contextmanager
-    def celery(self, *arguments: str, **settings: str) -> Iterator[Leashed]:
+    def celery(self, *arguments: str, **settings: str) -> Iterator[SupervisedProcess]:
         """Give a running Celery command."""
-        with Leashed(
+        with SupervisedProcess(
             [sys.executable, "-m", "celery", "--app", "masterflow.tasks.app", *arguments],
             env=self.environment | settings,
             folder=self.folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from tests.support.eventually import eventually
 from tests.support.servers.databases import is_answering
 from tests.support.servers.debian import installed_program
@@ -37,7 +37,7 @@ def pgbouncer_before(database_url: str, folder: Path) -> Iterator[str]:
     server = _server_of(make_url(database_url))
     configuration.write_text(_CONFIGURATION.format(server=server, port=port, user=user))
     url = f"postgresql://anyone@127.0.0.1:{port}/flows"
-    with Leashed([program, configuration], log=folder / "pgbouncer.log"):
+    with SupervisedProcess([program, configuration], log=folder / "pgbouncer.log"):
         eventually(lambda: is_answering(url))
         yield url
 

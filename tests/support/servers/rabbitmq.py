@@ -8,7 +8,7 @@ from kombu import Connection
 
 from masterflow.scripts.embedded import EmbeddedServer
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 
 # Debian's /usr/sbin/rabbitmq-server runs the system's own node and nothing else.
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -40,10 +40,10 @@ class RabbitMQ(EmbeddedServer):
             capture_output=True,
         )
 
-    def _launch(self, lock: int) -> Leashed:
+    def _launch(self, lock: int) -> SupervisedProcess:
         (self.folder / "plugins").write_text("[].")
         (self.folder / "rabbitmq.conf").touch()
-        return Leashed(
+        return SupervisedProcess(
             [PROGRAM], env=self._environment(), folder=self.folder, log=self.log, grace_s=30, keep_open=[lock]
         )
 

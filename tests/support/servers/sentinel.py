@@ -9,7 +9,7 @@ import redis
 
 from masterflow.scripts.embedded.redis import redis_program
 from masterflow.scripts.supervise.ports import free_port
-from masterflow.scripts.supervise.processes import Leashed
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from tests.support.eventually import eventually
 
 GROUP = "flows"
@@ -37,7 +37,7 @@ class Sentinel:
             f"sentinel auth-pass {GROUP} {self._master.password}\n"
         )
         command: list[str | Path] = [redis_program(), configuration, "--sentinel"]
-        self._process = Leashed(command, folder=self._folder, log=self._folder / "sentinel.log")
+        self._process = SupervisedProcess(command, folder=self._folder, log=self._folder / "sentinel.log")
         with redis.Redis(port=self._port) as client:
             eventually(lambda: _knows_master(client))
         return self

@@ -49,10 +49,10 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize(("content", "finding"), BAD_FILES.values(), ids=BAD_FILES.keys())
-def test_a_bad_file_gives_one_sentence_that_names_it_and_no_traceback(tmp_path, content, finding):
+@pytest.mark.parametrize(("content", "cause"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_bad_file_gives_one_sentence_that_names_it_and_no_traceback(tmp_path, content, cause):
     path = csv_file(tmp_path, content)
-    with pytest.raises(CsvInvalid, match=finding) as raised:
+    with pytest.raises(CsvInvalid, match=cause) as raised:
         check_csv(path)
     assert str(raised.value).startswith(str(path))
     result = CliRunner().invoke(app, ["--csv", str(path)])

@@ -65,10 +65,10 @@ def test_the_visibility_timeout_is_the_same_everywhere_and_twice_the_time_limit(
 
 
 def test_a_task_gives_its_message_back_before_its_time_limit(make_config: MakeConfig) -> None:
-    patience = importlib.import_module("masterflow.tasks.delivery.retry")
+    retries = importlib.import_module("masterflow.tasks.delivery.retry")
     config = make_config(REDIS_URL="redis://localhost/1")
     cancelling_s = 10
-    assert patience.PATIENCE_S + patience.ATTEMPT_TIMEOUT_S + cancelling_s < config.task_time_limit
+    assert retries.RETRY_FOR_S + retries.ATTEMPT_TIMEOUT_S + cancelling_s < config.task_time_limit
 
 
 def test_the_broker_is_redis_unless_told_otherwise(make_config: MakeConfig) -> None:

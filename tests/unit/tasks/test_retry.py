@@ -3,8 +3,8 @@ import time
 import pytest
 
 from masterflow.domain import DatabaseUnavailable, InputInvalid
-from masterflow.tasks.delivery import shutdown
-from masterflow.tasks.delivery.retry import Patience, rest
+from masterflow.tasks.delivery import retry
+from masterflow.tasks.delivery.retry import Retries, rest
 
 
 class Server:
@@ -23,33 +23,33 @@ class Server:
 
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutdown, "_flag", bytearray(b"\1"))
+    monkeypatch.setattr(retry, "_flag", bytearray(b"\1"))
 
 
 def test_what_works_is_tried_once() -> None:
     server = Server(available_at=1)
-    assert Patience().outlast(server.ask) == "answer"
+    assert Retries().run(server.ask) == "answer"
     assert server.attempts == 1
 
 
 def test_what_is_away_is_tried_until_it_is_back() -> None:
     server = Server(available_at=4)
-    assert Patience().outlast(server.ask) == "answer"
+    assert Retries().run(server.ask) == "answer"
     assert server.attempts == 4
 
 
-def test_patience_ends() -> None:
+def test_retrying_ends() -> None:
     started = time.monotonic()
     with pytest.raises(DatabaseUnavailable):
-        Patience(0.5).outlast(Server(available_at=1_000).ask)
+        Retries(0.5).run(Server(available_at=1_000).ask)
     assert time.monotonic() - started < 0.5
 
 
-def test_all_waiting_of_one_task_shares_its_patience() -> None:
-    patience = Patience(0.5)
-    assert patience.outlast(Server(available_at=3).ask) == "answer"
+def test_all_waiting_of_one_task_shares_one_limit() -> None:
+    retries = Retries(0.5)
+    assert retries.run(Server(available_at=3).ask) == "answer"
     with pytest.raises(DatabaseUnavailable):
-        patience.outlast(Server(available_at=3).ask)
+        retries.run(Server(available_at=3).ask)
 
 
 def test_what_will_never_work_is_not_repeated() -> None:
@@ -57,13 +57,13 @@ def test_what_will_never_work_is_not_repeated() -> None:
         raise InputInvalid("No.")
 
     with pytest.raises(InputInvalid):
-        Patience().outlast(fail)
+        Retries().run(fail)
 
 
 @pytest.mark.usefixtures("stop")
 def test_a_worker_that_stops_waits_for_nothing() -> None:
     server, started = Server(available_at=2), time.monotonic()
     with pytest.raises(DatabaseUnavailable):
-        Patience().outlast(server.ask)
+        Retries().run(server.ask)
     rest(10)
     assert (server.attempts, time.monotonic() - started < 1) == (1, True)

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masterflow.domain import SettingsInvalid, SignatureInvalid
-from masterflow.tasks.batch import Batch
+from masterflow.tasks.batch import Batch, sign, verify
 from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.signing import sign, verify
 
 OURS, THEIRS = UUID(int=1), UUID(int=2)
 KEYS = QueueSettings.model_validate(

@@ -8,7 +8,7 @@ Level = Literal["well", "note", "problem", "away"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at; `found` and `advice` are the halves of a sentence, without its stop."""
 
     name: str

@@ -18,7 +18,7 @@ class Faults:
 
 
 @dataclass(slots=True)
-class Findings:
+class Measurements:
     """What one run has found."""
 
     title: str
@@ -44,8 +44,8 @@ class Findings:
             yield _ROW.format(f"  {name} x {faults.times}", self.events, lost, twice, recovered, memory)
 
 
-def table(findings: Iterable[Findings]) -> Iterator[str]:
+def table(measurements: Iterable[Measurements]) -> Iterator[str]:
     """Return the lines of a table of all runs."""
     yield _ROW.format("", "events", "lost", "twice", "recovered", "memory")
-    for found in findings:
+    for found in measurements:
         yield from found.lines()
