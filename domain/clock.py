@@ -10,6 +10,9 @@ from uuid import UUID
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+#: What is further ahead of our clock than this is some clock's mistake, and would win every comparison.
+MAX_AHEAD = timedelta(minutes=5)
+
 # Not the module's generator, which a program may seed, and not os.urandom, a system call that lets
 # other threads take the interpreter: 38 instead of 1 microseconds while the sender is busy.
 _random = random.Random()  # noqa: S311
@@ -24,6 +27,11 @@ def to_microseconds(at: datetime) -> int:
 def from_microseconds(microseconds: int) -> datetime:
     """Return the aware UTC time of microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def stamp_of(microseconds: int, event_id: UUID) -> str:
+    """Return an event's place in time as 48 characters that sort as text: microseconds, then id."""
+    return f"{microseconds:016d}{event_id.hex}"
 
 
 def uuid7(microseconds: int) -> UUID:

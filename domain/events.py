@@ -19,8 +19,9 @@ from pydantic import (
     ValidationError,
 )
 
-from masterflow.domain.clock import clock, parse_time, to_microseconds, uuid7
+from masterflow.domain.clock import clock, parse_time, stamp_of, to_microseconds, uuid7
 from masterflow.domain.errors import InputInvalid
+from masterflow.domain.ids import parse_id
 from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
 from masterflow.domain.statuses import FlowStatus, flow_status
 from masterflow.domain.tenant import FlowContext, UserId
@@ -43,6 +44,9 @@ RESERVED_METADATA_KEYS: Final = frozenset({"_enrichment", "phase_transitions"})
 
 #: Key of `flow_metadata` that holds the newest progress snapshot.
 PROGRESS_KEY: Final = "last_progress_update"
+
+#: What an outbox that is full drops last, and what it drops before.
+Lane = Literal["vital", "detail"]
 
 # Not of JsonValue: what `domain.payload` returns is JSON, and pydantic would check each value of it.
 JsonObject = dict[str, Any]
@@ -102,6 +106,9 @@ class Event(BaseModel):
     #: False for what still is written while enrichment is switched off.
     is_enrichment: ClassVar[bool] = True
 
+    #: Each kind says its own; a class without one cannot be made.
+    lane: ClassVar[Lane]
+
     event_id: UUID
     flow_id: UUID
     client_account_id: UUID
@@ -110,10 +117,20 @@ class Event(BaseModel):
     occurred_at: UtcTime
     schema_version: Literal[1] = SCHEMA_VERSION
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Refuse a kind that says no lane.
+
+        Raises:
+            TypeError: it has none of its own.
+        """
+        if "lane" not in cls.__dict__:
+            raise TypeError(f'{cls.__name__} says no lane; give it `lane: ClassVar[Lane] = "detail"`.')
+
     @property
     def stamp(self) -> str:
         """Return the event's place in time as 48 characters that sort as text: microseconds, then id."""
-        return f"{to_microseconds(self.occurred_at):016d}{self.event_id.hex}"
+        return stamp_of(to_microseconds(self.occurred_at), self.event_id)
 
     @property
     def mark(self) -> str:
@@ -129,6 +146,8 @@ class Event(BaseModel):
 class PhaseTransitioned(Event):
     """A phase entered a status; `processing` means that it started."""
 
+    lane: ClassVar[Lane] = "vital"
+
     kind: Literal["phase_transitioned"] = "phase_transitioned"
     phase: Phase
     status: PhaseStatus
@@ -138,6 +157,8 @@ class PhaseTransitioned(Event):
 class PhaseTimed(Event):
     """A phase took this long."""
 
+    lane: ClassVar[Lane] = "detail"
+
     kind: Literal["phase_timed"] = "phase_timed"
     phase: Phase
     execution_time_ms: Milliseconds
@@ -146,12 +167,16 @@ class PhaseTimed(Event):
 class AgentCollaborated(Event):
     """Agents did or exchanged something, in the caller's own words."""
 
+    lane: ClassVar[Lane] = "detail"
+
     kind: Literal["agent_collaborated"] = "agent_collaborated"
     entry: Annotated[Entry, BeforeValidator(_without_own_keys)]
 
 
 class MemoryMeasured(Event):
     """Memory metrics were taken."""
+
+    lane: ClassVar[Lane] = "detail"
 
     kind: Literal["memory_measured"] = "memory_measured"
     metrics: Updates
@@ -160,12 +185,16 @@ class MemoryMeasured(Event):
 class AgentPerformanceMeasured(Event):
     """Performance metrics were taken, per agent or flat."""
 
+    lane: ClassVar[Lane] = "detail"
+
     kind: Literal["agent_performance_measured"] = "agent_performance_measured"
     metrics: Updates
 
 
 class ErrorOccurred(Event):
     """A phase met an error."""
+
+    lane: ClassVar[Lane] = "vital"
 
     kind: Literal["error_occurred"] = "error_occurred"
     phase: Phase
@@ -176,11 +205,15 @@ class ErrorOccurred(Event):
 class FlowRetried(Event):
     """Something of the flow was tried again."""
 
+    lane: ClassVar[Lane] = "detail"
+
     kind: Literal["flow_retried"] = "flow_retried"
 
 
 class MetadataUpdated(Event):
     """The orchestrator noted something about the flow."""
+
+    lane: ClassVar[Lane] = "detail"
 
     kind: Literal["metadata_updated"] = "metadata_updated"
     updates: Annotated[Updates, AfterValidator(_without_reserved_keys)]
@@ -189,6 +222,7 @@ class MetadataUpdated(Event):
 class StatusChanged(Event):
     """The flow entered a status; `reopens` marks an explicit retry or resume of a failed flow."""
 
+    lane: ClassVar[Lane] = "vital"
     is_enrichment: ClassVar[bool] = False
 
     kind: Literal["status_changed"] = "status_changed"
@@ -209,6 +243,7 @@ class StatusChanged(Event):
 class ProgressReported(Event):
     """The progress tracker took a snapshot of the flow."""
 
+    lane: ClassVar[Lane] = "detail"
     is_enrichment: ClassVar[bool] = False
 
     kind: Literal["progress_reported"] = "progress_reported"
@@ -256,25 +291,13 @@ def new_event(
         occurred_at = parse_time(entry["timestamp"])
         if occurred_at is not None:
             fields["entry"] = {key: value for key, value in entry.items() if key != "timestamp"}
-    flow = as_flow_id(flow_id)
+    flow = parse_id(flow_id)
     at = occurred_at if occurred_at is not None else clock.tick(flow)
     made_id = event_id if event_id is not None else uuid7(time.time_ns() // 1000)
     try:
         return kind(event_id=made_id, flow_id=flow, occurred_at=at, **context.__dict__, **fields)
     except (ValidationError, TypeError) as error:
         raise InputInvalid(describe(error)) from error
-
-
-def as_flow_id(flow_id: UUID | str) -> UUID:
-    """Return the id as a UUID.
-
-    Raises:
-        InputInvalid: it is none.
-    """
-    try:
-        return flow_id if isinstance(flow_id, UUID) else UUID(flow_id)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputInvalid(f"{flow_id!r:.80} is no flow id; pass the flow's UUID.") from error
 
 
 def parse_event(fields: object) -> AnyEvent:

@@ -1,24 +1,11 @@
-"""What callers hand in, checked: ids, phase names."""
+"""What callers hand in, checked: phase names."""
 
 from typing import Final
-from uuid import UUID
 
 from masterflow.domain import InputInvalid
 
 #: Width of `current_phase` in the child table.
 _MAX_PHASE_CHARS: Final = 100
-
-
-def parse_id(value: UUID | str, *, name: str) -> UUID:
-    """Return an id as a UUID.
-
-    Raises:
-        InputInvalid: it is none; the message names it.
-    """
-    try:
-        return value if isinstance(value, UUID) else UUID(value)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputInvalid(f"{value!r:.80} is no {name}; pass a UUID.") from error
 
 
 def phase_name(value: str) -> str:

@@ -10,9 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain.ids import parse_id
 from masterflow.domain.payload.safe import safe_text
 from masterflow.domain.phases import canonical_phase
-from masterflow.repository.arguments import parse_id, phase_name
+from masterflow.repository.arguments import phase_name
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository

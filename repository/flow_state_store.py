@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -19,8 +19,17 @@ from masterflow.domain import (
     TenantMismatch,
     VersionConflict,
 )
-from masterflow.domain.clock import clock, from_microseconds, parse_time, to_microseconds, uuid7
-from masterflow.repository.arguments import parse_id, phase_name
+from masterflow.domain.clock import (
+    MAX_AHEAD,
+    clock,
+    from_microseconds,
+    parse_time,
+    stamp_of,
+    to_microseconds,
+    uuid7,
+)
+from masterflow.domain.ids import parse_id
+from masterflow.repository.arguments import phase_name
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
@@ -34,8 +43,6 @@ State = Mapping[str, Any] | BaseModel
 
 #: Keys of `flow_persistence_data` that their own writers append to; they are no part of a state.
 NOT_STATE: Final = ("checkpoints", "archived_states", "lifecycle_events")
-
-_MAX_CLOCK_LEAD: Final = timedelta(minutes=5)
 
 
 class CheckpointNotFound(PermanentError):
@@ -228,7 +235,7 @@ def _document(state: State) -> str:
 def _stamp(flow: UUID) -> str:
     """Return the place in time of something that happens now, as events have it."""
     at = to_microseconds(clock.tick(flow))
-    return f"{at:016d}{uuid7(at).hex}"
+    return stamp_of(at, uuid7(at))
 
 
 def _observe(flow: UUID, *, stamp: str | None, times: Iterable[object]) -> None:
@@ -238,7 +245,7 @@ def _observe(flow: UUID, *, stamp: str | None, times: Iterable[object]) -> None:
     """
     known = [parse_time(text) for text in times]
     known.append(from_microseconds(int(stamp[:16])) if stamp else None)
-    limit = datetime.now(UTC) + _MAX_CLOCK_LEAD
+    limit = datetime.now(UTC) + MAX_AHEAD
     past = [at for at in known if at is not None and at <= limit]
     if past:
         clock.observe(flow, max(past))

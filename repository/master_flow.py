@@ -25,8 +25,8 @@ from masterflow.domain.events import (
     StatusChanged,
     new_event,
 )
+from masterflow.domain.ids import parse_id
 from masterflow.domain.tenant import flow_context
-from masterflow.repository.arguments import parse_id
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.merge.merges import apply_events

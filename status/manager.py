@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowContext, FlowNotFound
-from masterflow.repository.arguments import parse_id
+from masterflow.domain.ids import parse_id
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.status.cursors import cursor_of, place_of
 from masterflow.status.timeline import bars_of

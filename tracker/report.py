@@ -1,19 +1,15 @@
 """The entrance: what every hook calls when something happened."""
 
 import logging
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from masterflow.domain import FlowContext, InputInvalid, SettingsInvalid
 from masterflow.domain.event_text import event_text
-from masterflow.domain.events import ErrorOccurred, Event, PhaseTransitioned, StatusChanged
+from masterflow.domain.events import Event
 from masterflow.tracker.outbox.process import process_delivery
-from masterflow.tracker.outbox.segments import Lane
 
 logger = logging.getLogger(__name__)
-
-#: What is dropped last when the outbox is full.
-_VITAL: Final = (StatusChanged, PhaseTransitioned, ErrorOccurred)
 
 
 def report(kind: type[Event], context: FlowContext, flow_id: UUID | str, **fields: Any) -> None:
@@ -27,8 +23,7 @@ def report(kind: type[Event], context: FlowContext, flow_id: UUID | str, **field
     """
     try:
         event = event_text(kind, context, flow_id, **fields)
-        lane: Lane = "vital" if kind in _VITAL else "detail"
-        process_delivery.append(lane, event)
+        process_delivery.append(kind.lane, event)
     except OSError as error:
         process_delivery.losses.note("disk", error)
     except SettingsInvalid as error:

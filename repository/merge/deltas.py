@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import assert_never
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -103,6 +104,8 @@ class Delta:
                 self.status.reopened = stamp
             case StatusChanged():
                 self._change_status(event, stamp)
+            case _:
+                assert_never(event)
 
     def _change_status(self, event: StatusChanged, stamp: str) -> None:
         self.metadata.put(event.row_metadata, stamp)

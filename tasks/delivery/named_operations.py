@@ -24,6 +24,7 @@ from masterflow.domain.events import (
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
+    ProgressReported,
     StatusChanged,
     new_event,
 )
@@ -45,6 +46,9 @@ OPERATIONS: Final[dict[str, type[AnyEvent]]] = {
     "update_flow_metadata": MetadataUpdated,
     "update_flow_status": StatusChanged,
 }
+
+#: Kinds that no method of the repository stands for; each kind is here or above.
+ONLY_IN_BATCHES: Final[tuple[type[AnyEvent], ...]] = (ProgressReported,)
 
 _RENAMED: Final = {"metadata_updates": "updates"}
 _TENANT: Final = ("client_account_id", "engagement_id", "user_id")

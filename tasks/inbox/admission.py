@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, ValidationError
 from pydantic_core import from_json
 
+from masterflow.domain.clock import MAX_AHEAD
 from masterflow.domain.errors import (
     ClockAhead,
     InputInvalid,
@@ -24,9 +25,6 @@ from masterflow.tasks.settings import SigningKeys
 # Twice what a sender puts into a batch, so that a bomb is refused and no honest batch ever is.
 _MAX_EVENTS: Final = 1_000
 _MAX_EVENTS_CHARS: Final = 2_000_000
-
-#: An event further ahead of the worker's clock would win every comparison for too long.
-MAX_AHEAD: Final = timedelta(minutes=5)
 
 _EXCERPT_CHARS: Final = 2_000
 _MAX_EVENT_BYTES: Final = 64_000

@@ -4,9 +4,9 @@ import threading
 import time
 from typing import Final
 
+from masterflow.domain.events import Lane
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.outbox import Outbox
-from masterflow.tracker.outbox.segments import Lane
 from masterflow.tracker.outbox.sender import Sender
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.syncer import Syncer

@@ -10,8 +10,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, get_args
 
+from masterflow.domain.events import Lane
 from masterflow.tracker.outbox.losses import Losses
-from masterflow.tracker.outbox.segments import Lane, Segment, encode_record
+from masterflow.tracker.outbox.segments import Segment, encode_record
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.spool import make_folder, remove_folder
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from masterflow.domain import SettingsInvalid
+from masterflow.domain.events import Lane
 from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.delivery import Delivery
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.outbox import OutboxClosed
-from masterflow.tracker.outbox.segments import Lane
 from masterflow.tracker.outbox.settings import OutboxSettings
 
 #: How long a spool that cannot be opened is left alone, so that hooks do not wait for a sick disk.

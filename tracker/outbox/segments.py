@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
-from typing import Final, Literal, Self
+from typing import Final, Self
 
-Lane = Literal["vital", "detail"]
+from masterflow.domain.events import Lane
 
 #: What one message holds, unless a single event is larger. Packing it keeps the interpreter from the
 #: hooks for about a millisecond; with 1 MB it would be four.

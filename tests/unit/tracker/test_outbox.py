@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from masterflow.domain.events import Lane
 from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.outbox import Outbox, OutboxClosed
-from masterflow.tracker.outbox.segments import Lane, Segment, segments_in
+from masterflow.tracker.outbox.segments import Segment, segments_in
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.spool import purge, statuses
 from tests.support.events.lines import content_of, event_line
