@@ -30,8 +30,8 @@ _ON_RABBITMQ = {
     "max_retries": 0,
 }
 
-broker_url = _queue.broker_url
-broker_use_ssl: Any = queues.transport_tls(broker_url)  # kombu would not check the certificate
+broker_url = _queue.broker.url
+broker_use_ssl: Any = queues.transport_tls(_queue)  # kombu would not check the certificate
 broker_transport_options = queues.transport_options(_queue) | (
     _ON_RABBITMQ if queues.speaks_amqp(broker_url) else _ON_REDIS
 )

@@ -1,11 +1,17 @@
 """How every layer reads its settings from the environment."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from masterflow.domain.errors import SettingsInvalid
+
+
+class SettingRefused(ValueError):
+    """A setting is not as it must be; the message says why, in half a sentence that quotes no secret."""
 
 
 class Settings(BaseSettings):
@@ -27,14 +33,19 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            names = {str(item["loc"][0]) for item in error.errors(include_input=False)}
-            raise SettingsInvalid(self._advice(names)) from None
+            reasons = {str(item["loc"][0]): _reason(item) for item in error.errors(include_input=False)}
+            raise SettingsInvalid(self._advice(reasons)) from None
 
     @classmethod
-    def _advice(cls, names: set[str]) -> str:
+    def _advice(cls, reasons: Mapping[str, str]) -> str:
         wanted = [
-            f"{field.validation_alias} to {field.description}"
+            f"{field.validation_alias} to {field.description}{reason}"
             for name, field in cls.model_fields.items()
-            if name in names or field.validation_alias in names
+            if (reason := reasons.get(name, reasons.get(str(field.validation_alias)))) is not None
         ]
         return f"Set {', and '.join(wanted)}."
+
+
+def _reason(item: ErrorDetails) -> str:
+    refused = item.get("ctx", {}).get("error")
+    return f" ({refused})" if isinstance(refused, SettingRefused) else ""

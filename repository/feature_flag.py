@@ -5,12 +5,11 @@ import time
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from masterflow.domain.redis_keys import FLAG_KEY
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
-
-FLAG_KEY: Final = "enrichment:flag"
 
 _CACHED_S: Final = 2.0
 

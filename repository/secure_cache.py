@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import JsonValue
 
 from masterflow.domain import FlowContext
+from masterflow.domain.redis_keys import cache_key
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.settings import RedisSettings
 
@@ -76,7 +77,7 @@ class SecureCache:
 
 
 def _key(context: FlowContext, flow_id: UUID, name: str) -> str:
-    return f"enrichment:cache:{context.client_account_id}:{context.engagement_id}:{flow_id}:{name}"
+    return cache_key(context.client_account_id, context.engagement_id, flow_id, name=name)
 
 
 def _open(ciphers: Iterable[AESGCM], sealed: bytes, *, bound_to: bytes) -> bytes | None:

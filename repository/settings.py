@@ -4,12 +4,12 @@ import base64
 import binascii
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from masterflow.domain.sentinels import SentinelAddress
+from masterflow.domain.addresses import RedisAddressSettings
 from masterflow.domain.settings import Settings
 
 _DRIVER = "postgresql+psycopg"
@@ -31,13 +31,6 @@ def _postgres_url(value: object) -> URL:
     if url.drivername not in {_DRIVER, "postgresql", "postgres"}:
         raise ValueError("another scheme")
     return url.set(drivername=_DRIVER)
-
-
-def _redis_url(value: object) -> object:
-    if not str(value).startswith(("redis://", "rediss://", "sentinel://", "unix://")):
-        raise ValueError("another scheme")
-    SentinelAddress.find(str(value))
-    return value
 
 
 def _cache_keys(value: object) -> object:
@@ -105,21 +98,9 @@ class FlagSettings(Settings):
     )
 
 
-class RedisSettings(FlagSettings):
+class RedisSettings(FlagSettings, RedisAddressSettings):
     """Where Redis is, what encrypts the cache in it, and the default of the flag in it."""
 
-    redis_url: Annotated[str, BeforeValidator(_redis_url)] = Field(
-        "redis://localhost:6379/0",
-        repr=False,
-        validation_alias="REDIS_URL",
-        description="redis://:password@host:6379/0, or rediss://, or sentinel://host:26379/0",
-    )
-    #: The group that a sentinel:// address leads to.
-    sentinel_master: Annotated[str, StringConstraints(min_length=1)] = Field(
-        "mymaster",
-        validation_alias="ENRICHMENT_SENTINEL_MASTER",
-        description="the name of the Sentinel group",
-    )
     #: The first one encrypts, all of them decrypt; without a key nothing is ever cached.
     cache_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_cache_keys)] = Field(
         (),

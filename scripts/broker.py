@@ -6,13 +6,11 @@ from typing import Final
 
 from kombu import Connection
 
+from masterflow.tasks import queues
 from masterflow.tasks.dead_letters.letters import DeadLetters
-from masterflow.tasks.queues import speaks_amqp, transport_options, transport_tls
 from masterflow.tasks.settings import QueueSettings, WorkerSettings
 
 _ANSWER_TIMEOUT_S: Final = 5
-_WAITS_ON_REDIS: Final = ("socket_timeout", "socket_connect_timeout")
-_WAITS_ON_RABBITMQ: Final = ("read_timeout", "write_timeout")
 
 
 @contextmanager
@@ -26,14 +24,5 @@ def dead_letters() -> Iterator[DeadLetters]:
 @contextmanager
 def broker_connection() -> Iterator[Connection]:
     """Give a connection that connects when it is used, and waits no longer than 5 s for an answer."""
-    settings = QueueSettings()
-    url = settings.broker_url
-    limited = _WAITS_ON_RABBITMQ if speaks_amqp(url) else _WAITS_ON_REDIS
-    waits = dict.fromkeys(limited, _ANSWER_TIMEOUT_S) | {"max_retries": 0}
-    with Connection(
-        url,
-        connect_timeout=_ANSWER_TIMEOUT_S,
-        ssl=transport_tls(url) or False,
-        transport_options=transport_options(settings) | waits,
-    ) as connection:
+    with queues.broker_connection(QueueSettings(), timeout_s=_ANSWER_TIMEOUT_S) as connection:
         yield connection

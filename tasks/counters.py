@@ -9,14 +9,12 @@ and `:le:<bound>`, which counts what is at most that and more than the bound bef
 import logging
 from collections import Counter
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from redis import Redis, RedisError
 
+from masterflow.domain.redis_keys import COUNTERS_KEY
 from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
-from masterflow.tasks.queues import KEY_PREFIX
-
-COUNTERS_KEY: Final = f"{KEY_PREFIX}counters"
 
 _logger = logging.getLogger(__name__)
 

@@ -6,26 +6,24 @@ from typing import Any, Final
 
 import redis
 from celery import Celery
-from kombu import Connection, Producer
+from kombu import Producer
 from kombu.exceptions import KombuError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from masterflow.domain.addresses import RedisAddress
 from masterflow.domain.errors import TransientError
-from masterflow.domain.sentinels import SentinelAddress
+from masterflow.domain.redis_keys import OUTBOX_NOTE, confirmations_key
 from masterflow.tasks.batch import Batch, sign
 from masterflow.tasks.heartbeats import leave_note
 from masterflow.tasks.queues import (
     APPLY_EVENTS,
     ENRICHMENT_QUEUE,
-    KEY_PREFIX,
     all_queues,
+    broker_connection,
     queue,
     sentinel_waits,
-    speaks_amqp,
-    transport_options,
-    transport_tls,
     waiting,
 )
 from masterflow.tasks.settings import QueueSettings
@@ -51,13 +49,6 @@ _BACKLOG_KEPT_S: Final = 60
 # than it takes, besides the broker's memory.
 _COMPRESSION_CHARS: Final = 4_000
 
-_REDIS_WAITS: Final = {
-    "socket_timeout": _ANSWER_TIMEOUT_S,
-    "socket_connect_timeout": _ANSWER_TIMEOUT_S,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-}
-
 
 class BrokerUnavailable(TransientError):
     """The broker, or Redis behind it, is away or refuses for now; whether the message arrived is unknown."""
@@ -74,7 +65,7 @@ class Publisher:
 
     def __init__(self, settings: QueueSettings) -> None:
         self._keys = settings.signing_keys
-        self._connection = _broker_connection(settings)
+        self._connection = broker_connection(settings, timeout_s=_ANSWER_TIMEOUT_S)
         self._producer = Producer(self._connection)
         self._queue = queue(ENRICHMENT_QUEUE, settings.broker_url)
         transport_errors = self._connection.connection_errors + self._connection.channel_errors
@@ -129,8 +120,8 @@ class ConfirmationInbox:
 
     def __init__(self, settings: QueueSettings, sender_id: str) -> None:
         self._redis = redis_client(settings)
-        self._key = f"{KEY_PREFIX}confirmed:{sender_id}"
-        self._backlog_name = f"outbox:{sender_id}"
+        self._key = confirmations_key(sender_id)
+        self._backlog_name = f"{OUTBOX_NOTE}{sender_id}"
 
     def receive(self) -> list[str]:
         """Return the ids of the batches confirmed since the last call; what is malformed counts as none.
@@ -169,7 +160,7 @@ def queue_lengths(settings: QueueSettings) -> dict[str, int]:
         BrokerUnavailable: the broker did not answer.
     """
     lengths = {}
-    with _broker_connection(settings) as connection:
+    with broker_connection(settings, timeout_s=_ANSWER_TIMEOUT_S) as connection:
         for each in all_queues(settings.broker_url):
             try:
                 lengths[each.name] = waiting(connection, each.name)
@@ -182,31 +173,25 @@ def queue_lengths(settings: QueueSettings) -> dict[str, int]:
 
 def redis_client(settings: QueueSettings) -> "redis.Redis":
     """Return a client of REDIS_URL, Sentinel included, that neither waits long nor tries twice."""
-    options: dict[str, Any] = {**_REDIS_WAITS, "decode_responses": True, "retry": Retry(NoBackoff(), 0)}
-    address = SentinelAddress.find(settings.redis_url)
-    if address is None:
-        return redis.Redis.from_url(settings.redis_url, **options)
-    options |= {"username": address.username, "password": address.password, "db": address.database}
+    return client_of(settings.redis, settings)
+
+
+def client_of(address: RedisAddress, settings: QueueSettings) -> "redis.Redis":
+    """Return such a client of any address."""
+    options: dict[str, Any] = {
+        **address.client_options,
+        "decode_responses": True,
+        "health_check_interval": 10,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_connect_timeout": _ANSWER_TIMEOUT_S,
+        "socket_keepalive": True,
+        "socket_timeout": _ANSWER_TIMEOUT_S,
+    }
+    if not address.is_sentinel:
+        return redis.Redis(**options)
     sentinel = Sentinel(address.hosts, sentinel_kwargs=sentinel_waits(), **options)  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(settings.sentinel_master)  # type: ignore[no-untyped-call]
     return client
-
-
-def _broker_connection(settings: QueueSettings) -> Connection:
-    if speaks_amqp(settings.broker_url):
-        waits: dict[str, Any] = {
-            "confirm_publish": True,
-            "read_timeout": _ANSWER_TIMEOUT_S,
-            "write_timeout": _ANSWER_TIMEOUT_S,
-        }
-    else:
-        waits = dict(_REDIS_WAITS)
-    return Connection(
-        settings.broker_url,
-        connect_timeout=_ANSWER_TIMEOUT_S,
-        ssl=transport_tls(settings.broker_url) or False,
-        transport_options={**transport_options(settings), **waits, "max_retries": 0},
-    )
 
 
 def _batch_id(text: str) -> str | None:

@@ -8,10 +8,7 @@ from typing import Any, Final
 
 from redis import Redis
 
-from masterflow.tasks.queues import KEY_PREFIX
-
-#: A sorted set: the names of all notes, each with the time at which it was last written.
-NOTES_KEY: Final = f"{KEY_PREFIX}signs"
+from masterflow.domain.redis_keys import HEARTBEAT_NOTE, NOTES_KEY, note_key
 
 #: No note is kept for longer, nor its name, or the names of all processes there ever were would pile up.
 LONGEST_S: Final = 3_600
@@ -26,7 +23,7 @@ def leave_note(redis: "Redis", name: str, value: str, *, kept_s: int) -> None:
     """Write a value under a name for `kept_s` seconds, an hour at most; a `RedisError` passes."""
     now = time.time()
     pipeline: Any = redis.pipeline(transaction=False)
-    pipeline.set(f"{KEY_PREFIX}{name}", value, ex=kept_s)
+    pipeline.set(note_key(name), value, ex=kept_s)
     pipeline.zadd(NOTES_KEY, {name: now})
     pipeline.zremrangebyscore(NOTES_KEY, "-inf", now - LONGEST_S)
     pipeline.expire(NOTES_KEY, LONGEST_S)
@@ -35,15 +32,15 @@ def leave_note(redis: "Redis", name: str, value: str, *, kept_s: int) -> None:
 
 def write_heartbeat(redis: "Redis", name: str) -> None:
     """Note that the process of this name lives; a worker's is its `name@host`; a `RedisError` passes."""
-    leave_note(redis, f"heartbeat:{name}", f"{time.time():.3f}", kept_s=LONGEST_S)
+    leave_note(redis, f"{HEARTBEAT_NOTE}{name}", f"{time.time():.3f}", kept_s=LONGEST_S)
 
 
 def heartbeat_age_s(redis: "Redis", name: str) -> float | None:
     """Return how long ago a process showed that it lives, None if over an hour; a `RedisError` passes."""
-    at: Any = redis.get(f"{KEY_PREFIX}heartbeat:{name}")
+    at: Any = redis.get(note_key(f"{HEARTBEAT_NOTE}{name}"))
     return None if at is None else max(0.0, time.time() - float(at))
 
 
 def forget_heartbeat(redis: "Redis", name: str) -> None:
     """Let a process that ends as it should not count as one that fell silent; a `RedisError` passes."""
-    redis.delete(f"{KEY_PREFIX}heartbeat:{name}")
+    redis.delete(note_key(f"{HEARTBEAT_NOTE}{name}"))

@@ -1,6 +1,5 @@
 """The queues, declared once for whoever sends to them and whoever consumes them, and what waits in them."""
 
-import ssl
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -8,6 +7,7 @@ from kombu import Connection, Exchange, Queue
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.tasks.settings import QueueSettings
 
 #: The task that takes a batch of events.
@@ -20,8 +20,7 @@ ENRICHMENT_QUEUE: Final = "enrichment"
 BACKFILL_QUEUE: Final = "backfill"
 DEAD_LETTER_QUEUE: Final = "enrichment.dead"
 
-#: What every Redis key of this project begins with; kombu puts it before its own.
-KEY_PREFIX: Final = "enrichment:"
+_REDIS_WAITS: Final = ("socket_timeout", "socket_connect_timeout")
 
 # A quorum queue drops a message after so many deliveries (20 by default in RabbitMQ 4), and no event
 # may vanish because Postgres was away for a while.
@@ -44,19 +43,36 @@ def all_queues(broker_url: str) -> list[Queue]:
     return [queue(name, broker_url) for name in (ENRICHMENT_QUEUE, BACKFILL_QUEUE, DEAD_LETTER_QUEUE)]
 
 
+def broker_connection(settings: QueueSettings, *, timeout_s: float) -> Connection:
+    """Return a connection that connects when it is used, tries once, and waits no longer for an answer."""
+    waits = ("read_timeout", "write_timeout") if settings.broker.redis is None else _REDIS_WAITS
+    limits = {**dict.fromkeys(waits, timeout_s), **_options_of_connections(settings), "max_retries": 0}
+    return Connection(
+        settings.broker.url,
+        connect_timeout=timeout_s,
+        ssl=transport_tls(settings) or False,
+        transport_options={**transport_options(settings), **limits},
+    )
+
+
+def _options_of_connections(settings: QueueSettings) -> dict[str, Any]:
+    if settings.broker.redis is None:
+        return {"confirm_publish": True}
+    return {"socket_keepalive": True, "health_check_interval": 10}
+
+
 def transport_options(settings: QueueSettings) -> dict[str, Any]:
     """Return the transport options that both ends of a queue must share."""
-    match urlsplit(settings.broker_url).scheme:
-        case "amqp" | "amqps":
-            return {}
-        case "sentinel":
-            return {
-                "global_keyprefix": KEY_PREFIX,
-                "master_name": settings.sentinel_master,
-                "sentinel_kwargs": sentinel_waits(),
-            }
-        case _:
-            return {"global_keyprefix": KEY_PREFIX}
+    redis = settings.broker.redis
+    if redis is None:
+        return {}
+    if not redis.is_sentinel:
+        return {"global_keyprefix": KEY_PREFIX}
+    return {
+        "global_keyprefix": KEY_PREFIX,
+        "master_name": settings.sentinel_master,
+        "sentinel_kwargs": sentinel_waits(),
+    }
 
 
 def sentinel_waits() -> dict[str, Any]:
@@ -64,9 +80,10 @@ def sentinel_waits() -> dict[str, Any]:
     return {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
 
 
-def transport_tls(broker_url: str) -> dict[str, Any] | None:
+def transport_tls(settings: QueueSettings) -> dict[str, Any] | None:
     """Return the TLS options of a rediss:// address, whose certificate kombu would not check by itself."""
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if urlsplit(broker_url).scheme == "rediss" else None
+    redis = settings.broker.redis
+    return dict(redis.tls) if redis and redis.tls else None
 
 
 def waiting(connection: Connection, queue_name: str) -> int:

@@ -1,61 +1,35 @@
 """What senders, workers and beat must know: broker, Redis, signing keys, and how long workers wait."""
 
 import json
-from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from masterflow.domain.sentinels import SentinelAddress
-from masterflow.domain.settings import Settings
-
-_REDIS_SCHEMES: Final = ("redis", "rediss", "sentinel")
-_BROKER_SCHEMES: Final = (*_REDIS_SCHEMES, "amqp", "amqps")
+from masterflow.domain.addresses import BrokerAddress, RedisAddressSettings
+from masterflow.domain.settings import SettingRefused, Settings
 
 #: Per client account, its keys by id: the first one signs, all of them verify.
 SigningKeys = dict[UUID, dict[str, Annotated[SecretStr, Field(min_length=16)]]]
 
 
-def _redis_url(url: str) -> str:
-    return _url_of(_REDIS_SCHEMES, url)
-
-
 def _broker_url(url: str) -> str:
-    return _url_of(_BROKER_SCHEMES, url)
+    BrokerAddress.parse(url)
+    return url
 
 
 def _from_json(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
-def _url_of(schemes: tuple[str, ...], url: str) -> str:
-    if urlsplit(url).scheme not in schemes:
-        raise ValueError("another scheme")
-    SentinelAddress.find(url)
-    return url
-
-
-class QueueSettings(Settings):
+class QueueSettings(RedisAddressSettings):
     """Where messages and confirmations travel; its repr shows no password."""
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        "redis://localhost:6379/0",
-        repr=False,
-        validation_alias="REDIS_URL",
-        description="redis://, rediss:// or sentinel://host:port/db",
-    )
     broker_url: Annotated[str, AfterValidator(_broker_url)] = Field(
         repr=False,
         validation_alias="CELERY_BROKER_URL",
-        description="redis://, rediss://, sentinel://, amqp:// or amqps://host:port/...",
-    )
-    #: The group that a sentinel:// address leads to.
-    sentinel_master: Annotated[str, StringConstraints(min_length=1)] = Field(
-        "mymaster",
-        validation_alias="ENRICHMENT_SENTINEL_MASTER",
-        description="the name of the Sentinel group",
+        description="redis://, rediss://, unix://, sentinel://, amqp:// or amqps://user:password@host:port/...",
     )
     signing_keys: Annotated[SigningKeys, NoDecode, BeforeValidator(_from_json)] = Field(
         default_factory=dict,
@@ -69,10 +43,18 @@ class QueueSettings(Settings):
     def _broker_is_redis_by_default(cls, values: dict[str, Any]) -> dict[str, Any]:
         if "broker_url" in values or "CELERY_BROKER_URL" in values:
             return values
-        redis_url = (
-            values.get("redis_url") or values.get("REDIS_URL") or cls.model_fields["redis_url"].default
-        )
+        default = cls.model_fields["redis_url"].default
+        redis_url = values.get("redis_url") or values.get("REDIS_URL") or default
+        try:
+            BrokerAddress.parse(redis_url)
+        except SettingRefused:
+            redis_url = default  # REDIS_URL is what is refused.
         return {**values, "broker_url": redis_url}
+
+    @property
+    def broker(self) -> BrokerAddress:
+        """Return what the broker's address says."""
+        return BrokerAddress.parse(self.broker_url)
 
 
 class WorkerSettings(Settings):

@@ -13,7 +13,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from masterflow.domain import TransientError
-from masterflow.domain.sentinels import SentinelAddress
 from masterflow.repository.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
@@ -77,13 +76,12 @@ class RedisLink:
         return self._redis
 
     def _new_client(self) -> Redis:
-        url = self._settings.redis_url
+        address = self._settings.redis
         # One retry at once, for a connection that Redis closed while it was idle.
         options: dict[str, Any] = {"retry": Retry(NoBackoff(), 1), **_waits(_ANSWER_TIMEOUT_S)}
-        address = SentinelAddress.find(url)
-        if address is None:
-            return Redis.from_url(url, **options)
-        options |= {"username": address.username, "password": address.password, "db": address.database}
+        options |= address.client_options
+        if not address.is_sentinel:
+            return Redis(**options)
         waits = {"retry": Retry(NoBackoff(), 0), **_waits(_SENTINEL_TIMEOUT_S)}
         sentinel = Sentinel(address.hosts, sentinel_kwargs=waits, **options)  # type: ignore[no-untyped-call]  # it has no annotations
         self._sentinels = sentinel.sentinels

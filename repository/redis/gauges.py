@@ -8,11 +8,16 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from masterflow.domain.redis_keys import (
+    COUNTERS_KEY,
+    HEARTBEAT_NOTE,
+    NOTES_KEY,
+    OUTBOX_NOTE,
+    PARKED_KEY,
+    UNACKNOWLEDGED_KEY,
+    note_key,
+)
 from masterflow.repository.redis.client import RedisLink
-
-_PREFIX: Final = "enrichment:"
-_HEARTBEAT: Final = "heartbeat:"
-_OUTBOX: Final = "outbox:"
 
 _MOST_SIGNS: Final = 10_000
 
@@ -61,20 +66,20 @@ async def read_gauges(link: RedisLink) -> WorkerGauges:
         unacknowledged=unacknowledged,
         parked=parked,
         heartbeats={
-            name.removeprefix(_HEARTBEAT): max(0.0, now - float(at))
+            name.removeprefix(HEARTBEAT_NOTE): max(0.0, now - float(at))
             for name, at in signs.items()
-            if name.startswith(_HEARTBEAT)
+            if name.startswith(HEARTBEAT_NOTE)
         },
-        backlogs=[_backlog(note, now) for name, note in signs.items() if name.startswith(_OUTBOX)],
+        backlogs=[_backlog(note, now) for name, note in signs.items() if name.startswith(OUTBOX_NOTE)],
     )
 
 
 async def _ask_numbers(redis: Redis) -> list[Any]:
     pipeline = redis.pipeline(transaction=False)
-    pipeline.hgetall(f"{_PREFIX}counters")
-    pipeline.hlen(f"{_PREFIX}unacked")
-    pipeline.zcard(f"{_PREFIX}parked")
-    pipeline.zrevrange(f"{_PREFIX}signs", 0, _MOST_SIGNS - 1)
+    pipeline.hgetall(COUNTERS_KEY)
+    pipeline.hlen(UNACKNOWLEDGED_KEY)
+    pipeline.zcard(PARKED_KEY)
+    pipeline.zrevrange(NOTES_KEY, 0, _MOST_SIGNS - 1)
     answers: list[Any] = await pipeline.execute()
     return answers
 
@@ -83,11 +88,11 @@ async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
     if not names:
         return {}
     # Names stay for a while after what they stand for: see `tasks/heartbeats.py`.
-    values: list[Any] = await link.ask(lambda redis: redis.mget([f"{_PREFIX}{name}" for name in names]))
+    values: list[Any] = await link.ask(lambda redis: redis.mget(list(map(note_key, names))))
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def _backlog(note: bytes, now: float) -> OutboxBacklog:
-    told: Mapping[str, Any] = json.loads(note)
-    age_s = max(0.0, now - (told["oldest_at"] or now))
-    return OutboxBacklog(told["events"], told["bytes"], told["lost"], oldest_age_s=age_s)
+    found: Mapping[str, Any] = json.loads(note)
+    age_s = max(0.0, now - (found["oldest_at"] or now))
+    return OutboxBacklog(found["events"], found["bytes"], found["lost"], oldest_age_s=age_s)

@@ -8,18 +8,19 @@ from typing import Any
 
 import redis
 
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.domain.redis_keys import confirmations_key, queue_key
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 
 
 def main(redis_url: str) -> None:
     """Confirm until the broker is gone."""
     with redis.Redis.from_url(redis_url) as client:
         while True:
-            found: Any = client.brpop([f"{KEY_PREFIX}{ENRICHMENT_QUEUE}"], timeout=1)
+            found: Any = client.brpop([queue_key(ENRICHMENT_QUEUE)], timeout=1)
             if not found:
                 continue
             arguments = _arguments(json.loads(found[1]))
-            key = f"{KEY_PREFIX}confirmed:{arguments['sender_id']}"
+            key = confirmations_key(arguments["sender_id"])
             client.rpush(key, json.dumps({"batch_id": arguments["batch_id"]}))
 
 

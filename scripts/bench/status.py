@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import AgentCollaborated, new_event
+from masterflow.domain.redis_keys import COUNTERS_KEY
 from masterflow.repository.database import DatabaseSettings, make_engine
 from masterflow.repository.sql import statement
 from masterflow.repository.tables import create_tables
@@ -28,7 +29,6 @@ from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.status.access.tokens import issue_token
 from masterflow.status.settings import StatusSettings
-from masterflow.tasks.counters import COUNTERS_KEY
 from masterflow.tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
 
 _ROOT: Final = Path(__file__).resolve().parents[2]

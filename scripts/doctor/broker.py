@@ -8,11 +8,13 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from redis import RedisError
 
+from masterflow.domain.addresses import RedisAddress
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.broker import broker_connection
 from masterflow.tasks.app import app
 from masterflow.tasks.check_result import CheckResult
-from masterflow.tasks.enqueue import redis_client
-from masterflow.tasks.queues import KEY_PREFIX, all_queues, speaks_amqp
+from masterflow.tasks.enqueue import client_of
+from masterflow.tasks.queues import all_queues
 from masterflow.tasks.settings import QueueSettings
 
 _BINDING: Final = "_kombu.binding."
@@ -29,9 +31,9 @@ def check_broker() -> list[CheckResult]:
     try:
         with broker_connection() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
-            if speaks_amqp(settings.broker_url):
+            if settings.broker.redis is None:
                 return [CheckResult("broker"), *_quorum(connection, settings.broker_url)]
-        found = sharing_results(_kombu_keys(settings))
+        found = sharing_results(_kombu_keys(settings.broker.redis, settings))
     except (AMQPError, KombuError, OSError, RedisError) as error:
         said = f"The broker does not answer ({error!s:.200})"
         return [CheckResult("broker", "away", said, "start it, or correct CELERY_BROKER_URL")]
@@ -91,9 +93,9 @@ def _visibility_s() -> float:
     )
 
 
-def _kombu_keys(settings: QueueSettings) -> set[str]:
+def _kombu_keys(address: RedisAddress, settings: QueueSettings) -> set[str]:
     found: set[str] = set()
-    with redis_client(settings.model_copy(update={"redis_url": settings.broker_url})) as redis:
+    with client_of(address, settings) as redis:
         for pattern in (f"*{_BINDING}*", f"*{_UNACKED}"):
             for key in redis.scan_iter(match=pattern, count=1_000):
                 found.add(key)

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from redis import RedisError
 
+from masterflow.domain.addresses import RedisAddress
 from masterflow.scripts.doctor.clocks import clock_result
 from masterflow.tasks.check_result import CheckResult
-from masterflow.tasks.enqueue import redis_client
-from masterflow.tasks.queues import speaks_amqp
+from masterflow.tasks.enqueue import client_of
 from masterflow.tasks.settings import QueueSettings
 
 LEAST_VERSION: Final = (6, 2)
@@ -20,16 +20,16 @@ _MOST_FULL: Final = 0.9
 def check_redis() -> list[CheckResult]:
     """Return what was found about the Redis of REDIS_URL, and of CELERY_BROKER_URL where it is another."""
     settings = QueueSettings()
-    results = _look("redis", settings)
-    if settings.broker_url != settings.redis_url and not speaks_amqp(settings.broker_url):
-        results += _look("broker redis", settings.model_copy(update={"redis_url": settings.broker_url}))
+    results = _look("redis", settings.redis, settings)
+    if settings.broker.redis not in (None, settings.redis):
+        results += _look("broker redis", settings.broker.redis, settings)
     return results
 
 
-def _look(name: str, settings: QueueSettings) -> list[CheckResult]:
+def _look(name: str, address: RedisAddress, settings: QueueSettings) -> list[CheckResult]:
     variable = "REDIS_URL" if name == "redis" else "CELERY_BROKER_URL"
     try:
-        with redis_client(settings) as redis:
+        with client_of(address, settings) as redis:
             before_s = time.time()
             there: Any = redis.time()
             here_s = (before_s + time.time()) / 2

@@ -11,9 +11,10 @@ from redis import Redis, RedisError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain import DatabaseUnavailable
+from masterflow.domain.redis_keys import backfill_key
 from masterflow.repository.backfill.reads import Scope
 from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
-from masterflow.tasks.backfill.task import Chunk, chunks_of, report_key
+from masterflow.tasks.backfill.task import Chunk, chunks_of
 from masterflow.tasks.delivery.loop import spare_collector
 from masterflow.tasks.enqueue import BrokerUnavailable
 
@@ -119,7 +120,7 @@ class ThroughQueue:
 
     def _fresh_reports(self) -> list[Report]:
         try:
-            fields: Any = self._redis.hgetall(report_key(self._run_id))
+            fields: Any = self._redis.hgetall(backfill_key(self._run_id))
         except RedisError:
             return []  # it may come back; if not, the silence is noticed
         fresh = {name: text for name, text in fields.items() if name not in self._heard}

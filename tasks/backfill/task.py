@@ -15,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.errors import TransientError
 from masterflow.domain.events import describe
+from masterflow.domain.redis_keys import backfill_key
 from masterflow.repository.backfill.reads import Page, Scope, find_behind, lock_backfill
 from masterflow.repository.database import translated_errors
 from masterflow.tasks.app import app
 from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
 from masterflow.tasks.delivery.retry import Retries, is_stopping
-from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX, waiting
+from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, waiting
 from masterflow.tasks.settings import BackfillSettings
 from masterflow.tasks.shown_arguments import shown_chunk
 
@@ -110,11 +111,6 @@ def chunks_of(flow_ids: Sequence[UUID]) -> Iterator[list[UUID]]:
         yield part
 
 
-def report_key(report_to: str) -> str:
-    """Return the Redis hash of a backfill's reports, one field per chunk."""
-    return f"{KEY_PREFIX}backfill:{report_to}"
-
-
 async def _send_chunks(sessions: async_sessionmaker[AsyncSession], scope: Scope) -> int:
     """Send what is behind, newest first; return how many flows that are, 0 if another run is going on."""
     sent, place, started = 0, None, time.monotonic()
@@ -184,7 +180,7 @@ def _tell(loop: WorkerLoop, chunk: Chunk, report: Report) -> None:
     pipeline = loop.redis.pipeline(transaction=False)
     counters.write(pipeline)
     if chunk.report_to:
-        key = report_key(chunk.report_to)
+        key = backfill_key(chunk.report_to)
         pipeline.hset(key, str(chunk.chunk_id), report.model_dump_json())
         pipeline.expire(key, _REPORT_KEPT_S)
     try:

@@ -10,7 +10,8 @@ from kombu.utils.json import loads
 from redis import Redis
 from typing_extensions import override
 
-from masterflow.tasks.queues import DEAD_LETTER_QUEUE, KEY_PREFIX, queue, speaks_amqp
+from masterflow.domain.redis_keys import queue_key
+from masterflow.tasks.queues import DEAD_LETTER_QUEUE, queue, speaks_amqp
 
 _ANSWER_TIMEOUT_S: Final = 5.0
 
@@ -66,7 +67,7 @@ class RedisLetterStore(LetterStore):
     def __init__(self, connection: Connection, channel: Any) -> None:
         super().__init__(connection, channel)
         self._redis = Redis(connection_pool=channel.pool)
-        self._key = f"{KEY_PREFIX}{DEAD_LETTER_QUEUE}"
+        self._key = queue_key(DEAD_LETTER_QUEUE)
 
     @override
     def read(self) -> list[tuple[str, Remove]]:

@@ -8,11 +8,8 @@ from typing import Any, Final
 
 from redis import Redis, RedisError
 
+from masterflow.domain.redis_keys import PARKED_KEY, PARKED_LOCK_KEY
 from masterflow.tasks.enqueue import BrokerUnavailable
-from masterflow.tasks.queues import KEY_PREFIX
-
-PARKED_KEY: Final = f"{KEY_PREFIX}parked"
-_LOCK_KEY: Final = f"{KEY_PREFIX}parked_lock"
 
 #: More are not worth the memory; what comes on top does not wait.
 MAX_PARKED: Final = 1_000
@@ -53,11 +50,11 @@ def release_due(redis: "Redis", send: Callable[[dict[str, Any]], None], *, now: 
     """
     if not redis.zcount(PARKED_KEY, "-inf", now.timestamp()):
         return 0
-    if not redis.set(_LOCK_KEY, "1", nx=True, px=_LOCK_MS):
+    if not redis.set(PARKED_LOCK_KEY, "1", nx=True, px=_LOCK_MS):
         return 0
     texts: Any = redis.zrange(PARKED_KEY, "-inf", now.timestamp(), byscore=True, offset=0, num=_MOST_AT_ONCE)
     for text in texts:
         send(json.loads(text))
         redis.zrem(PARKED_KEY, text)
-    redis.delete(_LOCK_KEY)
+    redis.delete(PARKED_LOCK_KEY)
     return len(texts)

@@ -22,6 +22,7 @@ from masterflow.domain.errors import (
     TransientError,
 )
 from masterflow.domain.events import AnyEvent
+from masterflow.domain.redis_keys import confirmations_key
 from masterflow.tasks.app import app
 from masterflow.tasks.dead_letters.letters import letter_about
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
@@ -30,7 +31,7 @@ from masterflow.tasks.delivery.parking import park
 from masterflow.tasks.delivery.retry import Retries, rest
 from masterflow.tasks.inbox.admission import Admission, WorkerLost, admit_batch, refused_message
 from masterflow.tasks.inbox.attempts import MAX_LOST, Attempt, begin_attempt, end_attempt
-from masterflow.tasks.queues import APPLY_EVENTS, KEY_PREFIX
+from masterflow.tasks.queues import APPLY_EVENTS
 from masterflow.tasks.settings import SigningKeys
 from masterflow.tasks.shown_arguments import NOTHING
 
@@ -225,7 +226,7 @@ class MessageMerge:
 
 def write_confirmation(pipeline: Any, sender_id: str, batch_id: str, *, counts: dict[str, int]) -> None:
     """Confirm a batch along with a pipeline; `counts` is {"applied", "repeated", "dead"}, in events."""
-    key = f"{KEY_PREFIX}confirmed:{sender_id}"
+    key = confirmations_key(sender_id)
     pipeline.rpush(key, json.dumps({"batch_id": batch_id} | counts))
     pipeline.expire(key, _CONFIRMATIONS_KEPT_S)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from redis import Redis, RedisError
 
 from masterflow.domain.clock import from_microseconds, to_microseconds
-from masterflow.tasks.queues import KEY_PREFIX
+from masterflow.domain.redis_keys import attempt_key
 
 #: A batch that ends its worker so often in a row is set aside.
 MAX_LOST: Final = 20
@@ -36,7 +36,7 @@ class Attempt:
 
 def begin_attempt(redis: "Redis", batch_id: str, *, now: datetime) -> Attempt:
     """Note that a batch is tried now; the note is kept for ten minutes."""
-    key = _key(batch_id)
+    key = attempt_key(batch_id)
     pipeline = redis.pipeline()
     pipeline.hsetnx(key, "first_seen", str(to_microseconds(now)))
     pipeline.hincrby(key, "tries", 1)
@@ -53,7 +53,7 @@ def begin_attempt(redis: "Redis", batch_id: str, *, now: datetime) -> Attempt:
 
 def seed_attempt(redis: "Redis", batch_id: str, *, first_seen: datetime, tries: int) -> None:
     """Let a batch that is sent again as a new one keep its past; a `RedisError` passes."""
-    key = _key(batch_id)
+    key = attempt_key(batch_id)
     pipeline = redis.pipeline()
     pipeline.hset(key, mapping={"first_seen": to_microseconds(first_seen), "tries": tries})
     pipeline.expire(key, _KEPT_S)
@@ -62,10 +62,6 @@ def seed_attempt(redis: "Redis", batch_id: str, *, first_seen: datetime, tries: 
 
 def end_attempt(pipeline: Any, batch_id: str, *, is_committed: bool) -> None:
     """Note, along with a Redis pipeline, that the worker lived to give the batch back or to commit it."""
-    pipeline.hset(_key(batch_id), "lost", 0)
+    pipeline.hset(attempt_key(batch_id), "lost", 0)
     if is_committed:
-        pipeline.hset(_key(batch_id), "committed", 1)
-
-
-def _key(batch_id: str) -> str:
-    return f"{KEY_PREFIX}attempt:{batch_id}"
+        pipeline.hset(attempt_key(batch_id), "committed", 1)

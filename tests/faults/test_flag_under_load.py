@@ -13,7 +13,7 @@ from masterflow.domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from masterflow.repository.feature_flag import FLAG_KEY
+from masterflow.domain.redis_keys import FLAG_KEY
 from tests.faults.harness.checker import AS_IT_SHOULD_BE, Verdict
 from tests.faults.harness.run import Run
 from tests.support.eventually import eventually

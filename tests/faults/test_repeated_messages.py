@@ -3,8 +3,8 @@ from random import Random
 
 import pytest
 
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.tasks.queues import KEY_PREFIX
 from tests.faults.harness.checker import AS_IT_SHOULD_BE
 from tests.faults.harness.run import Run
 from tests.faults.harness.scale import Scale

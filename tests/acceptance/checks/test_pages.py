@@ -12,7 +12,7 @@ import pytest
 import typer.main
 from redis import Redis
 
-from masterflow.repository.feature_flag import FLAG_KEY
+from masterflow.domain.redis_keys import FLAG_KEY
 from masterflow.scripts.flowctl.app import app
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually

@@ -13,12 +13,13 @@ from celery import Celery
 from fastapi import FastAPI
 
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.status import page
 from masterflow.status.api import probes
 from masterflow.status.api.flows import router as flow_status
 from masterflow.status.settings import StatusSettings
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from tests.support.eventually import eventually
 from tests.support.pages import PAGES, ROOT, examples
 from tests.support.processes.host import Host, example, orchestrate

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from redis import Redis
 from sqlalchemy import make_url
 
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.doctor import database, redis_server
 from masterflow.scripts.doctor.outbox import room_result
 from masterflow.scripts.doctor.packages import package_results, python_result
@@ -17,7 +18,7 @@ from masterflow.tasks.app import app
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.enqueue import Publisher
 from masterflow.tasks.heartbeats import leave_note, write_heartbeat
-from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, KEY_PREFIX, all_queues
+from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, all_queues
 from masterflow.tasks.settings import QueueSettings
 from masterflow.tracker.outbox.segments import Segment, encode_record
 from tests.support.eventually import eventually

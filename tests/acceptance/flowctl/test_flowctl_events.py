@@ -11,9 +11,10 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from masterflow import tracker
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.broker import dead_letters
 from masterflow.tasks.dead_letters.letters import DeadLetter
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 
 
 @pytest.fixture

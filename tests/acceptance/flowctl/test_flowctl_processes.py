@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from masterflow.domain.events import ErrorOccurred, new_event
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
-from masterflow.tasks.queues import KEY_PREFIX
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace

@@ -10,8 +10,9 @@ from typing import Any, Final, TypeVar
 
 from psycopg.rows import DictRow
 
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.supervise.processes import SupervisedProcess
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, waiting
+from masterflow.tasks.queues import ENRICHMENT_QUEUE, waiting
 from tests.faults.harness.checker import Notes, Verdict, create_flows, judge
 from tests.faults.harness.crew import START_TIMEOUT_S, Crew
 from tests.faults.harness.harms import RECOVERY_S, Harm

@@ -7,7 +7,8 @@ from typing import Any, Final, Self
 
 from redis import Redis
 
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.domain.redis_keys import KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 
 _QUEUE: Final = f"{KEY_PREFIX}{ENRICHMENT_QUEUE}"
 _MOST_HELD: Final = 40

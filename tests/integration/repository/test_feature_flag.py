@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from masterflow.repository.feature_flag import FLAG_KEY, FeatureFlag, FlagState, Override
+from masterflow.domain.redis_keys import FLAG_KEY
+from masterflow.repository.feature_flag import FeatureFlag, FlagState, Override
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.repository.settings import RedisSettings
 

@@ -3,8 +3,8 @@ from uuid import uuid4
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.tasks.enqueue import ConfirmationInbox
-from masterflow.tasks.queues import KEY_PREFIX
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 

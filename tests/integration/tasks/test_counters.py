@@ -3,9 +3,10 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from masterflow.domain.redis_keys import COUNTERS_KEY
 from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
 from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.tasks.counters import COUNTERS_KEY, Counters, read_counters
+from masterflow.tasks.counters import Counters, read_counters
 
 
 @pytest.fixture

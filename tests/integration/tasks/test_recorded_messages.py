@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 
 from masterflow.domain.events import SCHEMA_VERSION, AnyEvent
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.domain.tenant import flow_context
 from masterflow.tasks.dead_letters.letters import Selection
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 

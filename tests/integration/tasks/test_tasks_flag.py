@@ -3,7 +3,7 @@ from uuid import uuid4
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, PhaseTransitioned, StatusChanged, new_event
-from masterflow.tasks.queues import KEY_PREFIX
+from masterflow.domain.redis_keys import KEY_PREFIX
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from masterflow.domain.redis_keys import PARKED_KEY
 from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.tasks.delivery.parking import MAX_PARKED, PARKED_KEY, park, release_due
+from masterflow.tasks.delivery.parking import MAX_PARKED, park, release_due
 from masterflow.tasks.enqueue import BrokerUnavailable
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

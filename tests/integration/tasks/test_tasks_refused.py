@@ -9,10 +9,11 @@ import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import PhaseTransitioned, new_event
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import descendants
 from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 

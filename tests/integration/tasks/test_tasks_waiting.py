@@ -7,11 +7,11 @@ import psycopg
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import children, send
 from masterflow.tasks.dead_letters.letters import Selection
 from masterflow.tasks.inbox.attempts import MAX_LOST
-from masterflow.tasks.queues import KEY_PREFIX
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 

@@ -9,9 +9,10 @@ from celery import Celery
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.redis_keys import KEY_PREFIX, NOTES_KEY
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
-from masterflow.tasks.heartbeats import NOTES_KEY, heartbeat_age_s, write_heartbeat
-from masterflow.tasks.queues import KEY_PREFIX, transport_options
+from masterflow.tasks.heartbeats import heartbeat_age_s, write_heartbeat
+from masterflow.tasks.queues import transport_options
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 

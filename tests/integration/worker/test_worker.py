@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.supervisor import children, send
 from masterflow.tasks.delivery.loop import WorkerLoop
 from masterflow.tasks.enqueue import BrokerUnavailable
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 

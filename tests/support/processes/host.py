@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 from redis import Redis
 
 from masterflow.domain import FlowContext
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
-from masterflow.tasks.queues import KEY_PREFIX
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.pages import examples

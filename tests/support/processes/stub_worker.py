@@ -9,9 +9,10 @@ from typing import Any, Self
 import redis
 from kombu.compression import decompress
 
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.delivery.task import write_confirmation
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
 
 
 class StubWorker:

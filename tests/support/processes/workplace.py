@@ -18,11 +18,12 @@ from sqlalchemy import make_url
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import Event
+from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.counters import read_counters
 from masterflow.tasks.dead_letters.letters import EVERY_LETTER, DeadLetter, DeadLetters, Selection
 from masterflow.tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
-from masterflow.tasks.queues import ENRICHMENT_QUEUE, KEY_PREFIX, transport_options
+from masterflow.tasks.queues import ENRICHMENT_QUEUE, transport_options
 from masterflow.tasks.queues import queue as declared_queue
 from masterflow.tracker.outbox.segments import flow_ids_in
 from tests.support.eventually import eventually

@@ -1,0 +1,57 @@
+"""Every key of this project in Redis, by the one prefix that a Redis user may be limited to."""
+
+from typing import Final
+from uuid import UUID
+
+#: What every key begins with; kombu puts it before its own.
+KEY_PREFIX: Final = "enrichment:"
+
+#: The override of the feature flag: `on` or `off`.
+FLAG_KEY: Final = f"{KEY_PREFIX}flag"
+
+#: A hash: what workers count.
+COUNTERS_KEY: Final = f"{KEY_PREFIX}counters"
+
+#: A sorted set of messages that wait for the row of a flow, by the time they are due, and its lock.
+PARKED_KEY: Final = f"{KEY_PREFIX}parked"
+PARKED_LOCK_KEY: Final = f"{KEY_PREFIX}parked_lock"
+
+#: A sorted set: the names of all notes that processes leave, each with the time it was last written.
+NOTES_KEY: Final = f"{KEY_PREFIX}signs"
+
+#: kombu's hash of messages that workers have taken and not acknowledged.
+UNACKNOWLEDGED_KEY: Final = f"{KEY_PREFIX}unacked"
+
+#: How the names of notes begin: of a process that lives, of what waits in an outbox.
+HEARTBEAT_NOTE: Final = "heartbeat:"
+OUTBOX_NOTE: Final = "outbox:"
+
+
+def note_key(name: str) -> str:
+    """Return the key of a note by its name."""
+    return f"{KEY_PREFIX}{name}"
+
+
+def queue_key(queue: str) -> str:
+    """Return kombu's list of a queue's messages."""
+    return f"{KEY_PREFIX}{queue}"
+
+
+def confirmations_key(sender_id: str) -> str:
+    """Return the list of the batches of one sender that are committed."""
+    return f"{KEY_PREFIX}confirmed:{sender_id}"
+
+
+def attempt_key(batch_id: str) -> str:
+    """Return the hash of how often a batch was tried."""
+    return f"{KEY_PREFIX}attempt:{batch_id}"
+
+
+def backfill_key(report_to: str) -> str:
+    """Return the hash of a backfill's summaries, one field per chunk."""
+    return f"{KEY_PREFIX}backfill:{report_to}"
+
+
+def cache_key(client_account_id: UUID, engagement_id: UUID, flow_id: UUID, *, name: str) -> str:
+    """Return the key of an encrypted value of a flow."""
+    return f"{KEY_PREFIX}cache:{client_account_id}:{engagement_id}:{flow_id}:{name}"
