@@ -2,35 +2,18 @@
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
 from masterflow.domain.addresses import RedisAddressSettings
 from masterflow.domain.settings import Settings
-
-_DRIVER = "postgresql+psycopg"
+from masterflow.repository.database_url import DRIVER, names_pgbouncer, postgres_url
 
 #: What AES-256 takes.
 CACHE_KEY_BYTES = 32
-
-
-def _postgres_url(value: object) -> URL:
-    """Return a URL that names our driver; managed services hand out the two shorter schemes.
-
-    Raises:
-        ValueError: it is no URL, or one of another scheme.
-    """
-    try:
-        url = value if isinstance(value, URL) else make_url(str(value))
-    except ArgumentError as error:
-        raise ValueError("no URL") from error
-    if url.drivername not in {_DRIVER, "postgresql", "postgres"}:
-        raise ValueError("another scheme")
-    return url.set(drivername=_DRIVER)
 
 
 def _cache_keys(value: object) -> object:
@@ -52,9 +35,9 @@ class DatabaseSettings(Settings):
 
     model_config = SettingsConfigDict(arbitrary_types_allowed=True)
 
-    database_url: Annotated[URL, NoDecode, BeforeValidator(_postgres_url)] = Field(
+    database_url: Annotated[URL, NoDecode, BeforeValidator(postgres_url)] = Field(
         validation_alias="DATABASE_URL",
-        description=f"{_DRIVER}://user:password@host:5432/database",
+        description=f"{DRIVER}://user:password@host:5432/database",
     )
     #: True behind pgbouncer in transaction mode: no prepared statements, no settings of a session.
     pgbouncer: bool = Field(
@@ -86,6 +69,14 @@ class DatabaseSettings(Settings):
         validation_alias="ENRICHMENT_IDLE_TIMEOUT_S",
         description="seconds above 0",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pgbouncer_as_the_url_says(cls, values: dict[str, Any]) -> dict[str, Any]:
+        url = values.get("database_url") or values.get("DATABASE_URL")
+        if names_pgbouncer(url) and not {"pgbouncer", "ENRICHMENT_PGBOUNCER"} & values.keys():
+            return {**values, "pgbouncer": True}
+        return values
 
 
 class FlagSettings(Settings):

@@ -1,5 +1,7 @@
 import base64
 import os
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -9,7 +11,10 @@ from masterflow.repository.settings import DatabaseSettings, FlagSettings, Redis
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 
 
-@pytest.mark.parametrize("scheme", ["postgresql+psycopg", "postgresql", "postgres"])
+SCHEMES = ["postgresql+psycopg", "postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg2"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_database_url_names_our_driver(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://ana:pw@db:5433/flows?sslmode=require")
     url = DatabaseSettings().database_url
@@ -20,17 +25,70 @@ def test_a_database_url_names_our_driver(monkeypatch: pytest.MonkeyPatch, scheme
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "flows", "mysql://db/flows", "postgresql+asyncpg://db/flows", "postgresql://db:x/f"]
+    ("given", "read"),
+    {
+        "//db/flows?ssl=require": "//db/flows?sslmode=require",
+        "//db/flows?ssl=true": "//db/flows?sslmode=require",
+        "//db/flows?ssl=verify-full&sslrootcert=/ca": "//db/flows?sslmode=verify-full&sslrootcert=%2Fca",
+        "//db/flows?pgbouncer=true&connection_limit=1&pool_timeout=0&schema=public": "//db/flows",
+        "//db/flows?prepared_statement_cache_size=0&command_timeout=60": "//db/flows",
+        "//ana:p%40w@one:1,two:2/flows?target_session_attrs=read-write": (
+            "//ana:p%40w@/flows?host=one%2Ctwo&port=1%2C2&target_session_attrs=read-write"
+        ),
+        "//ana@[::1]:1,two/flows": "//ana@/flows?host=%3A%3A1%2Ctwo&port=1%2C5432",
+        "//ana@/flows?host=/run/postgresql&port=5433": "//ana@/flows?host=%2Frun%2Fpostgresql&port=5433",
+        "//?service=mine": "//?service=mine",
+        "//db/flows?options=-csearch_path%3Dapp": "//db/flows?options=-csearch_path%3Dapp",
+    }.items(),
+)
+def test_options_of_other_drivers_are_translated_or_left_out(
+    monkeypatch: pytest.MonkeyPatch, given: str, read: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql:{given}")
+    url = DatabaseSettings().database_url.render_as_string(hide_password=False)
+    assert dict(_parts(url)) == dict(_parts(f"postgresql+psycopg:{read}"))
+
+
+def _parts(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    return parts._asdict() | {"query": sorted(parse_qsl(parts.query))}
+
+
+@pytest.mark.parametrize(("says", "is_meant"), [("true", True), ("1", True), ("false", False)])
+def test_the_url_may_say_that_it_leads_to_pgbouncer(
+    monkeypatch: pytest.MonkeyPatch, says: str, is_meant: bool
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://db/flows?pgbouncer={says}")
+    assert DatabaseSettings().pgbouncer is is_meant
+    monkeypatch.setenv("ENRICHMENT_PGBOUNCER", "false")
+    assert not DatabaseSettings().pgbouncer
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    {
+        None: "",
+        "": "",
+        "flows": " (it is no URL)",
+        "mysql://db/flows": " (its scheme is another one)",
+        '"postgresql://db/flows"': " (it is no URL)",
+        "postgresql://db:x/f": " (it is no URL)",
+        "postgresql://db/f?foo=1": " (the option 'foo' is not one of Postgres)",
+        "postgresql://db/f?ssl=perhaps": " (ssl is true, false or one of the words of sslmode)",
+    }.items(),
 )
 def test_a_missing_or_malformed_database_url_says_what_to_set(
-    monkeypatch: pytest.MonkeyPatch, value: str | None
+    monkeypatch: pytest.MonkeyPatch, value: str | None, reason: str
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     if value is not None:
         monkeypatch.setenv("DATABASE_URL", value)
     with pytest.raises(SettingsInvalid) as caught:
         DatabaseSettings()
-    assert str(caught.value) == "Set DATABASE_URL to postgresql+psycopg://user:password@host:5432/database."
+    assert (
+        str(caught.value)
+        == f"Set DATABASE_URL to postgresql+psycopg://user:password@host:5432/database{reason}."
+    )
 
 
 def test_no_password_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
