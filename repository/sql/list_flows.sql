@@ -84,12 +84,12 @@ join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
 cross join lateral (select flow.flow_metadata #> '{}' as metadata offset 0) as raw
 cross join lateral (
     select coalesce(
+        flow.flow_persistence_data ->> 'current_phase',
         regexp_replace(
             jsonb_path_query_array(raw.metadata, '$.phase_transitions[*] ? (@ like_regex "[:]processing$")') ->> -1,
             '[:]processing$', ''
         ),
-        raw.metadata #>> '{last_progress_update,current_phase}',
-        flow.flow_persistence_data ->> 'current_phase'
+        raw.metadata #>> '{last_progress_update,current_phase}'
     ) as current_phase
     offset 0
 ) as known

@@ -3,7 +3,12 @@ select
     flow.flow_id, flow.client_account_id, flow.engagement_id, flow.user_id, flow.flow_type, flow.flow_name,
     flow.flow_status, flow.retry_count, flow.created_at, flow.updated_at,
     coalesce(
-        flow.flow_persistence_data ->> 'current_phase', raw.metadata #>> '{last_progress_update,current_phase}'
+        flow.flow_persistence_data ->> 'current_phase',
+        regexp_replace(
+            jsonb_path_query_array(raw.metadata, '$.phase_transitions[*] ? (@ like_regex "[:]processing$")') ->> -1,
+            '[:]processing$', ''
+        ),
+        raw.metadata #>> '{last_progress_update,current_phase}'
     ) as current_phase,
     raw.metadata -> 'last_progress_update' as snapshot,
     raw.metadata -> 'phase_transitions' as transitions,
