@@ -1,4 +1,4 @@
-"""The child row of a discovery flow: its heavy data, and what of it the master row is told."""
+"""The child row of a discovery flow: its heavy data, and what of it the master row gets."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ _COMPLETED_COLUMNS: Final = {
 
 _MAX_NAME_CHARS: Final = 255
 
-# The master is told of an insight in a few words, and of no more insights than these in one call.
+# The master gets an insight in a few words, and no more insights than these in one call.
 _MAX_INSIGHTS: Final = 20
 _MAX_INSIGHT_CHARS: Final = 300
 
@@ -112,7 +112,7 @@ class DiscoveryFlowRepository:
         duration_ms: float | None = None,
         agent_insights: Sequence[Insight] | None = None,
     ) -> None:
-        """Note in the child what a phase did, and in the same transaction tell the master.
+        """Note in the child what a phase did, and in the same transaction report it to the master.
 
         The heavy `data` and the insights stay in the child, whole; the master gets the transition, the time
         and each new insight in a few words. Raises FlowNotFound and TenantMismatch for either row, and
@@ -132,7 +132,7 @@ class DiscoveryFlowRepository:
             child = await self._update_child(key, parameters)
             if column == _DATA_VALIDATION and await self._db.scalar(statement("has_data_validation")):
                 await self._db.execute(statement("complete_data_validation"), key)
-        await self._tell_master(child, name, completed=completed, duration_ms=duration_ms)
+        await self._report_to_master(child, name, completed=completed, duration_ms=duration_ms)
 
     def _key(self, flow_id: UUID | str) -> dict[str, UUID]:
         return {
@@ -153,7 +153,7 @@ class DiscoveryFlowRepository:
             raise FlowNotFound(f"There is no discovery flow {flow}; create_discovery_flow makes one.")
         return child
 
-    async def _tell_master(
+    async def _report_to_master(
         self, child: RowMapping, phase: str, *, completed: bool, duration_ms: float | None
     ) -> None:
         flow_id, insights = child["master_flow_id"], child["fresh_insights"]

@@ -15,7 +15,7 @@ class Batch:
     """Events of one client account, at most 500 of them and 1 MB."""
 
     batch_id: str
-    #: Whom the worker tells that the batch is committed.
+    #: To whom the worker confirms that the batch is committed.
     sender_id: str
     client_account_id: str
     #: The text of a JSON array of events, which is what the signature covers.

@@ -1,4 +1,4 @@
-"""What a look at one thing has told, and what to do about it."""
+"""The result of one check, and what to do about it."""
 
 from dataclasses import dataclass
 from typing import Literal

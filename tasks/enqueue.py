@@ -113,7 +113,7 @@ class Publisher:
 
 
 class ConfirmationInbox:
-    """The list on Redis where workers tell one sender what they have committed; belongs to one thread.
+    """The list on Redis where workers confirm to one sender what they committed; belongs to one thread.
 
     Beside it stands what that sender still waits for, for `/metrics`.
     """
@@ -132,11 +132,11 @@ class ConfirmationInbox:
         try:
             texts: Any = self._redis.lpop(self._key, _MOST_CONFIRMATIONS)
         except redis.RedisError as error:
-            raise BrokerUnavailable(f"Redis told no confirmations ({_cause(error)}).") from error
+            raise BrokerUnavailable(f"Redis gave no confirmations ({_cause(error)}).") from error
         return [batch_id for text in texts or () if (batch_id := _batch_id(text))]
 
     def note_backlog(self, backlog: Mapping[str, float | None]) -> None:
-        """Tell what waits in the outbox, for a minute: {"events", "bytes", "lost", "oldest_at"}.
+        """Note what waits in the outbox, for a minute: {"events", "bytes", "lost", "oldest_at"}.
 
         Raises:
             BrokerUnavailable: Redis did not answer.

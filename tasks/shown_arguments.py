@@ -9,7 +9,7 @@ from masterflow.tasks.batch import Batch
 
 NOTHING: Final = "{...}"
 
-#: A batch's message names so many of its flows.
+#: How many of its flows a batch's message names.
 MOST_FLOWS: Final = 3
 
 _ID: Final = "'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
@@ -34,10 +34,10 @@ def shown_chunk(flow_count: int) -> str:
     return f"{{'flows': {flow_count}}}"
 
 
-def shown(told: object, kwargs: Mapping[str, Any]) -> str:
-    """Return what may be seen of a message: what its sender told, if that is harmless, else whose it is."""
-    if isinstance(told, str) and len(told) <= _LONGEST and _HARMLESS.fullmatch(told):
-        return told
+def shown(written: object, kwargs: Mapping[str, Any]) -> str:
+    """Return what may be seen of a message: what its sender wrote, if that is harmless, else whose it is."""
+    if isinstance(written, str) and len(written) <= _LONGEST and _HARMLESS.fullmatch(written):
+        return written
     for name in ("flow_id", "batch_id"):
         if found := _id(kwargs.get(name)):
             return f"{{'{name}': '{found}'}}"

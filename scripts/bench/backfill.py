@@ -28,7 +28,7 @@ from masterflow.scripts.bench.backfill_flows import Flows
 from masterflow.scripts.celery_commands import worker
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.processes import SupervisedProcess
-from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
+from masterflow.tasks.backfill.catch_up import SLICE, BackfillOptions, BackfillSummary, catch_up
 from masterflow.tasks.delivery.loop import spare_collector
 from masterflow.tasks.enqueue import Batch, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
 
@@ -71,16 +71,16 @@ async def catch_up_all(flows: Flows, flow_ids: list[UUID], *, of: str) -> None:
     memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     read_s = await flows.read_documents(flow_ids)
     server_before, started, own = await flows.server_cpu_s(), time.perf_counter(), time.process_time()
-    report = Report()
+    summary = BackfillSummary()
     spare_collector()
     for start in range(0, len(flow_ids), SLICE):
-        report += await catch_up(flows.sessions, flow_ids[start : start + SLICE], Scope(), Manner())
+        summary += await catch_up(flows.sessions, flow_ids[start : start + SLICE], Scope(), BackfillOptions())
     elapsed_s, own_s = time.perf_counter() - started, time.process_time() - own
     server_s = await flows.server_cpu_s() - server_before
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before) / 1024
     count = len(flow_ids)
     _console.print(
-        f"{of}: {report.changed:,} of {count:,} changed in {elapsed_s:.1f} s, {count / elapsed_s:,.0f}/s;"
+        f"{of}: {summary.changed:,} of {count:,} changed in {elapsed_s:.1f} s, {count / elapsed_s:,.0f}/s;"
         f" {count / (own_s + server_s):,.0f} flows per second of one core"
         f" (Python {own_s / count * 1e6:.0f} us, Postgres {server_s / count * 1e6:.0f} us a flow);"
         f" only to decompress the documents takes Postgres {read_s / count * 1e6:.0f} us;"

@@ -32,9 +32,10 @@ from masterflow.repository.feature_flag import FeatureFlag
 from masterflow.repository.settings import RedisSettings
 from masterflow.scripts.maintenance.backfill_outcome import Outcome
 from masterflow.scripts.maintenance.backfill_search import Search
-from masterflow.scripts.maintenance.backfill_ways import Direct, Sessions, ThroughQueue, Way
+from masterflow.scripts.maintenance.backfill_ways import Direct, ThroughQueue, Way
 from masterflow.scripts.terminal.failures import FAILED, fail, told_in_a_sentence
-from masterflow.tasks.backfill.catch_up import Manner
+from masterflow.tasks.backfill.catch_up import BackfillOptions
+from masterflow.tasks.delivery.merging import Sessions
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 
 _INTERRUPTED: Final = 130
@@ -47,7 +48,7 @@ class _Order:
 
     scope: Scope
     flow_ids: list[UUID]
-    manner: Manner
+    options: BackfillOptions
     is_direct: bool
 
 
@@ -67,7 +68,7 @@ def backfill(  # noqa: PLR0913  one per option
     repair_status: Annotated[
         bool, typer.Option("--repair-status", help="Complete masters whose child proves the flow finished.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Catch master rows up with what their child rows prove, newest first.
 
@@ -83,7 +84,7 @@ def backfill(  # noqa: PLR0913  one per option
                 engagement_id=engagement,
             ),
             flow_ids=flow or [],
-            manner=Manner(repair_status=repair_status, is_dry=dry_run),
+            options=BackfillOptions(repair_status=repair_status, is_dry=dry_run),
             is_direct=direct or dry_run,
         )
         outcome = Outcome()
@@ -103,7 +104,7 @@ async def _run(order: _Order, outcome: Outcome, *, shows_progress: bool) -> None
     started = time.monotonic()
     async with AsyncExitStack() as stack:
         stack.callback(lambda: setattr(outcome, "seconds", time.monotonic() - started))
-        if not order.manner.is_dry:
+        if not order.options.is_dry:
             await _require_enrichment(stack)
         engine = make_engine(DatabaseSettings(), pool_size=2, application_name="enrichment-backfill")
         stack.push_async_callback(engine.dispose)
@@ -115,9 +116,9 @@ async def _run(order: _Order, outcome: Outcome, *, shows_progress: bool) -> None
         bar = stack.enter_context(_bar(shows_progress=shows_progress))
         task = bar.add_task("Backfill", total=total)
         pages = _one_page(order.flow_ids) if order.flow_ids else search.behind()
-        async for report in _way(order, sessions).reports(pages):
-            outcome.report += report
-            bar.advance(task, report.looked_at)
+        async for summary in _way(order, sessions).summaries(pages):
+            outcome.summary += summary
+            bar.advance(task, summary.looked_at)
         outcome.is_complete = True
 
 
@@ -127,8 +128,8 @@ async def _one_page(flow_ids: list[UUID]) -> AsyncIterator[list[UUID]]:
 
 def _way(order: _Order, sessions: Sessions) -> Way:
     if order.is_direct:
-        return Direct(sessions, order.scope, order.manner)
-    return ThroughQueue(redis_client(QueueSettings()), order.scope, order.manner)
+        return Direct(sessions, order.scope, order.options)
+    return ThroughQueue(redis_client(QueueSettings()), order.scope, order.options)
 
 
 async def _require_enrichment(stack: AsyncExitStack) -> None:

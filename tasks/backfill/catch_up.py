@@ -1,4 +1,4 @@
-"""Master rows caught up with their child rows, some at a time, and a report of what that did."""
+"""Master rows caught up with their child rows, some at a time, and a summary of what that did."""
 
 import logging
 from collections import Counter
@@ -26,8 +26,8 @@ _MAX_LISTED: Final = 1_000
 _logger = logging.getLogger(__name__)
 
 
-class Report(BaseModel):
-    """What a backfill did, or as a dry run would do; reports add up."""
+class BackfillSummary(BaseModel):
+    """What a backfill did, or as a dry run would do; summaries add up."""
 
     #: Flows whose master row now says more, and those that were looked at and lacked nothing.
     changed: int = 0
@@ -44,12 +44,12 @@ class Report(BaseModel):
 
     @property
     def looked_at(self) -> int:
-        """Return how many flows the report is about."""
+        """Return how many flows the summary is about."""
         counted = self.changed + self.unchanged + self.would_change
         return counted + len(self.skipped) + len(self.failed)
 
-    def __add__(self, other: "Report", /) -> "Report":
-        return Report(
+    def __add__(self, other: "BackfillSummary", /) -> "BackfillSummary":
+        return BackfillSummary(
             changed=self.changed + other.changed,
             unchanged=self.unchanged + other.unchanged,
             would_change=self.would_change + other.would_change,
@@ -61,7 +61,7 @@ class Report(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class BackfillOptions:
     """How to catch up: whether the status may be raised, and whether to change anything at all."""
 
     repair_status: bool = False
@@ -75,30 +75,32 @@ class _Plans:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-async def catch_up(sessions: Sessions, flow_ids: Sequence[UUID], scope: Scope, manner: Manner) -> Report:
+async def catch_up(
+    sessions: Sessions, flow_ids: Sequence[UUID], scope: Scope, options: BackfillOptions
+) -> BackfillSummary:
     """Give these masters, at most `SLICE` of them, what their children prove, in one transaction.
 
     If Postgres refuses something, only the flow at fault fails. After DatabaseUnavailable nothing is
     certain; the same call may be repeated.
     """
 
-    async def apply(part: Sequence[UUID]) -> Report:
+    async def apply(part: Sequence[UUID]) -> BackfillSummary:
         async with translated_errors(), sessions.begin() as session:
-            plans = _plan(part, await read_pairs(session, part, scope), manner)
-            if plans.ready and not manner.is_dry:
+            plans = _plan(part, await read_pairs(session, part, scope), options)
+            if plans.ready and not options.is_dry:
                 # The notes lock all rows in the order of the merge, which may touch only some of them.
                 await note_plans(session, plans.ready)
                 await apply_events(session, [event for plan in plans.ready for event in plan.events])
-        return _report(plans, is_dry=manner.is_dry)
+        return _summary(plans, is_dry=options.is_dry)
 
-    def refuse(flow_id: UUID, cause: str) -> Report:
+    def refuse(flow_id: UUID, cause: str) -> BackfillSummary:
         _logger.error("Flow %s cannot be backfilled: %s", flow_id, cause)
-        return Report(failed={str(flow_id): cause})
+        return BackfillSummary(failed={str(flow_id): cause})
 
     return await apply_in_halves(flow_ids, apply, refuse)
 
 
-def _plan(flow_ids: Sequence[UUID], pairs: dict[UUID, list[Pair]], manner: Manner) -> _Plans:
+def _plan(flow_ids: Sequence[UUID], pairs: dict[UUID, list[Pair]], options: BackfillOptions) -> _Plans:
     plans = _Plans()
     for flow_id in flow_ids:
         found = pairs.get(flow_id, [])
@@ -108,18 +110,18 @@ def _plan(flow_ids: Sequence[UUID], pairs: dict[UUID, list[Pair]], manner: Manne
         [pair] = found
         try:
             evidence = weigh(pair.child)
-            plans.ready.append(plan_backfill(evidence, pair.standing, repair_status=manner.repair_status))
+            plans.ready.append(plan_backfill(evidence, pair.standing, repair_status=options.repair_status))
         except Exception as error:  # a document no test thought of must not hold up the others
             _logger.exception("The child of flow %s cannot be read", flow_id)
             plans.failed[str(flow_id)] = f"{type(error).__name__}: {error!s:.200}"
     return plans
 
 
-def _report(plans: _Plans, *, is_dry: bool) -> Report:
+def _summary(plans: _Plans, *, is_dry: bool) -> BackfillSummary:
     needed = [plan for plan in plans.ready if plan.is_needed]
     added: Counter[str] = Counter(event.kind for plan in needed for event in plan.events)
     added["phase_timed"] += sum(len(plan.times) for plan in needed)
-    return Report(
+    return BackfillSummary(
         changed=0 if is_dry else len(needed),
         would_change=len(needed) if is_dry else 0,
         would_add={str(plan.standing.flow_id): plan.summary() for plan in needed} if is_dry else {},

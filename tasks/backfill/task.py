@@ -19,7 +19,7 @@ from masterflow.domain.redis_keys import backfill_key
 from masterflow.repository.backfill.reads import Page, Scope, find_behind, lock_backfill
 from masterflow.repository.database import translated_errors
 from masterflow.tasks.app import app
-from masterflow.tasks.backfill.catch_up import SLICE, Manner, Report, catch_up
+from masterflow.tasks.backfill.catch_up import SLICE, BackfillOptions, BackfillSummary, catch_up
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
 from masterflow.tasks.delivery.retry import Retries, is_stopping
 from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, waiting
@@ -56,7 +56,7 @@ class Chunk(BaseModel):
     client_account_id: UUID | None = None
     engagement_id: UUID | None = None
     repair_status: bool = False
-    #: Who waits for the report; empty if nobody does.
+    #: Who waits for the summary; empty if nobody does.
     report_to: str = ""
 
     def send(self) -> None:
@@ -93,7 +93,7 @@ def apply_chunk(task: "Task[..., None]", /, **fields: Any) -> None:
     """Catch up the flows of a chunk; the keyword arguments are those of `Chunk`.
 
     It gives way to live events. What it cannot do stays behind, and the next run finds it again; whoever
-    waits for the report is told, also that nothing is done while enrichment is switched off.
+    waits for the summary gets it, also that nothing is done while enrichment is switched off.
     """
     try:
         chunk = Chunk.model_validate(fields)
@@ -101,7 +101,7 @@ def apply_chunk(task: "Task[..., None]", /, **fields: Any) -> None:
         _logger.error("Task %s is dropped: %s", task.request.id, describe(error))  # noqa: TRY400  no trace
         return
     loop = worker_loop()
-    _tell(loop, chunk, _work_off(loop, chunk) if loop.is_enabled() else _left_alone(chunk))
+    _hand_in(loop, chunk, _work_off(loop, chunk) if loop.is_enabled() else _left_alone(chunk))
 
 
 def chunks_of(flow_ids: Sequence[UUID]) -> Iterator[list[UUID]]:
@@ -143,15 +143,15 @@ def _is_busy() -> bool:
         return waiting(connection, BACKFILL_QUEUE) > 0 or waiting(connection, ENRICHMENT_QUEUE) > _BUSY
 
 
-def _left_alone(chunk: Chunk) -> Report:
-    return Report(skipped=dict.fromkeys(map(str, chunk.flow_ids), SWITCHED_OFF))
+def _left_alone(chunk: Chunk) -> BackfillSummary:
+    return BackfillSummary(skipped=dict.fromkeys(map(str, chunk.flow_ids), SWITCHED_OFF))
 
 
-def _work_off(loop: WorkerLoop, chunk: Chunk) -> Report:
+def _work_off(loop: WorkerLoop, chunk: Chunk) -> BackfillSummary:
     """Catch up slice after slice, until live events wait; then the rest goes back to the end of the queue."""
     scope = Scope(client_account_id=chunk.client_account_id, engagement_id=chunk.engagement_id)
-    manner = Manner(repair_status=chunk.repair_status)
-    report, retries = Report(), Retries()
+    options = BackfillOptions(repair_status=chunk.repair_status)
+    summary, retries = BackfillSummary(), Retries()
     with app.connection_for_read() as connection:
         for start in range(0, len(chunk.flow_ids), SLICE):
             flow_ids = chunk.flow_ids[start : start + SLICE]
@@ -160,32 +160,32 @@ def _work_off(loop: WorkerLoop, chunk: Chunk) -> Report:
                 chunk.model_copy(update=rest).send()
                 break
 
-            def attempt(part: list[UUID] = flow_ids) -> Report:
-                return loop.run(lambda sessions: catch_up(sessions, part, scope, manner))
+            def attempt(part: list[UUID] = flow_ids) -> BackfillSummary:
+                return loop.run(lambda sessions: catch_up(sessions, part, scope, options))
 
             try:
-                report += retries.run(attempt)
+                summary += retries.run(attempt)
             except TransientError as error:
-                report += Report(failed=dict.fromkeys(map(str, chunk.flow_ids[start:]), str(error)))
+                summary += BackfillSummary(failed=dict.fromkeys(map(str, chunk.flow_ids[start:]), str(error)))
                 break
-    return report
+    return summary
 
 
-def _tell(loop: WorkerLoop, chunk: Chunk, report: Report) -> None:
+def _hand_in(loop: WorkerLoop, chunk: Chunk, summary: BackfillSummary) -> None:
     counters = loop.counters
-    counters.add("backfill:changed", report.changed)
-    counters.add("backfill:unchanged", report.unchanged)
-    counters.add("backfill:skipped", len(report.skipped))
-    counters.add("backfill:failed", len(report.failed))
+    counters.add("backfill:changed", summary.changed)
+    counters.add("backfill:unchanged", summary.unchanged)
+    counters.add("backfill:skipped", len(summary.skipped))
+    counters.add("backfill:failed", len(summary.failed))
     pipeline = loop.redis.pipeline(transaction=False)
     counters.write(pipeline)
     if chunk.report_to:
         key = backfill_key(chunk.report_to)
-        pipeline.hset(key, str(chunk.chunk_id), report.model_dump_json())
+        pipeline.hset(key, str(chunk.chunk_id), summary.model_dump_json())
         pipeline.expire(key, _REPORT_KEPT_S)
     try:
         pipeline.execute()
     except RedisError as error:
-        _logger.warning("The report of a backfill is lost: %s", error)
+        _logger.warning("The summary of a backfill is lost: %s", error)
     else:
         counters.written()

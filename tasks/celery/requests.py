@@ -16,11 +16,11 @@ class Request(CeleryRequest):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # Whoever sent it may have told anything, by default what it sent.
+        # Whoever sent it may have written anything there, by default what it sent.
         self._argsrepr = "()"
         self._kwargsrepr = shown(self._kwargsrepr, self._kwargs)
         self._request_dict |= {"argsrepr": self._argsrepr, "kwargsrepr": self._kwargsrepr}
 
     def info(self, safe: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002  as Celery calls it
-        """Return what `inspect` tells; Celery would tell the arguments."""
+        """Return what `inspect` shows; Celery would show the arguments."""
         return super().info(safe=True)

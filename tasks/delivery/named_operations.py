@@ -106,17 +106,17 @@ def _event_id(message_id: str) -> UUID:
 
 
 def _occurred_at(kwargs: dict[str, Any], attempt: Attempt) -> datetime | None:
-    """Return when it happened: as told, else when the message first came, the same whenever it comes again.
+    """Return when it happened: as given, else when the message first came, the same whenever it comes again.
 
     Raises:
-        InputInvalid: what was told is no time.
+        InputInvalid: what was given is no time.
     """
-    told = kwargs.pop("occurred_at", None)
-    if told is None:
+    given = kwargs.pop("occurred_at", None)
+    if given is None:
         entry = kwargs.get("entry")
         has_time = isinstance(entry, Mapping) and parse_time(entry.get("timestamp")) is not None
         return None if has_time else attempt.first_seen
-    at = parse_time(told.isoformat() if isinstance(told, datetime) else told)
+    at = parse_time(given.isoformat() if isinstance(given, datetime) else given)
     if at is None:
-        raise InputInvalid(f"occurred_at {told!r:.80} is no ISO-8601 time.")
+        raise InputInvalid(f"occurred_at {given!r:.80} is no ISO-8601 time.")
     return at

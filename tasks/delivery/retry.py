@@ -33,7 +33,7 @@ _flag = mmap.mmap(-1, 1)
 
 
 def is_stopping() -> bool:
-    """Return whether the worker was told to finish what it holds and end."""
+    """Return whether the worker was asked to finish what it holds and end."""
     return _flag[0] == 1
 
 
@@ -77,7 +77,7 @@ class Retries:
 
 
 def rest(seconds: float) -> None:
-    """Sleep so long, or until the worker stops."""
+    """Sleep for this time, or until the worker stops."""
     end = time.monotonic() + seconds
     while not is_stopping() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _LOOK_INTERVAL_S))

@@ -99,7 +99,7 @@ class Admission:
     """What a worker does about one message: the events it applies and the refusals it sets aside."""
 
     batch_id: str
-    #: Whom to tell; empty if nobody waits for it.
+    #: To whom to confirm; empty if nobody waits for it.
     sender_id: str = ""
     client_account_id: str = ""
     events: list[AnyEvent] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How often a batch was tried, and since when: what the broker does not tell.
+"""How often a batch was tried, and since when: what the broker does not know.
 
 One Redis hash per batch: `first_seen` (microseconds since 1970), `tries`, `lost` (tries in a row
 after which the worker said nothing more) and `committed`. Without Redis every try is the first.
@@ -46,7 +46,7 @@ def begin_attempt(redis: "Redis", batch_id: str, *, now: datetime) -> Attempt:
     try:
         _, tries, lost, (first_seen, committed), _ = pipeline.execute()
     except RedisError as error:
-        _logger.warning("Redis does not tell how often batch %s was tried: %s", batch_id, error)
+        _logger.warning("Redis does not say how often batch %s was tried: %s", batch_id, error)
         return Attempt(batch_id, now)
     return Attempt(batch_id, from_microseconds(int(first_seen)), tries, lost - 1, committed is not None)
 

@@ -149,9 +149,9 @@ def test_chunks_are_left_alone_while_enrichment_is_switched_off_and_the_script_h
     flow_ids = [str(flow_id) for flow_id in add_flows(place, context, 250)]
     # Only the worker's is off, as when the flag is switched between the script's look at it and the worker's.
     with place.worker(MASTER_STATE_ENRICHMENT_ENABLED="false"):
-        code, report, err = outcome(script(place, "--json"))
+        code, summary, err = outcome(script(place, "--json"))
     assert (code, err) == (1, "")
-    assert report["skipped"] == dict.fromkeys(flow_ids, "enrichment is switched off")
+    assert summary["skipped"] == dict.fromkeys(flow_ids, "enrichment is switched off")
     assert caught_up(place, context) == 0
 
 
@@ -159,8 +159,8 @@ def test_the_script_lets_the_workers_do_it_and_hears_from_them(
     workplace: Workplace, context: FlowContext
 ) -> None:
     add_flows(workplace, context, 450)
-    code, report, err = outcome(script(workplace, "--json", "--client", str(context.client_account_id)))
-    assert (code, report["changed"], err) == (0, 450, "")
+    code, summary, err = outcome(script(workplace, "--json", "--client", str(context.client_account_id)))
+    assert (code, summary["changed"], err) == (0, 450, "")
     assert wrong(workplace, context) == 0
 
 
@@ -212,13 +212,13 @@ def test_the_script_works_without_a_broker_and_tells_what_it_did(
     place = make_workplace()
     add_flows(place, context, 250)
     dry = run_script(place, "--dry-run", "--json")
-    report = json.loads(dry.stdout)
-    assert (dry.exit_code, report["would_change"], report["changed"]) == (0, 250, 0)
+    summary = json.loads(dry.stdout)
+    assert (dry.exit_code, summary["would_change"], summary["changed"]) == (0, 250, 0)
     assert caught_up(place, context) == 0
     assert "250 changed" in run_script(place, "--direct").stdout
     again = run_script(place, "--direct", "--json", "--all")
-    report = json.loads(again.stdout)
-    assert (report["scanned"], report["behind"], report["looked_at"]) == (250, 0, 0)
+    summary = json.loads(again.stdout)
+    assert (summary["scanned"], summary["behind"], summary["looked_at"]) == (250, 0, 0)
     assert wrong(place, context) == 0
 
 
@@ -243,10 +243,10 @@ def test_the_script_keeps_to_its_filters(
 ) -> None:
     place = make_workplace()
     one, *_ = add_flows(place, context, 4)
-    report = json.loads(
+    summary = json.loads(
         run_script(place, "--direct", "--json", "--flow", str(one), "--flow", str(uuid4())).stdout
     )
-    assert (report["changed"], list(report["skipped"].values())) == (1, ["no child of its tenant"])
+    assert (summary["changed"], list(summary["skipped"].values())) == (1, ["no child of its tenant"])
     assert (
         json.loads(run_script(place, "--direct", "--json", "--client", str(uuid4())).stdout)["scanned"] == 0
     )
@@ -276,12 +276,12 @@ def test_an_interrupted_script_reports_and_goes_on_where_it_was(
         process = script(place, "--direct", "--json")
         eventually(lambda: caught_up(place, context) > 0, timeout_s=60)
         process.send_signal(signal.SIGINT)
-        code, report, err = outcome(process)
-    assert (code, report["is_complete"]) == (130, False)
+        code, summary, err = outcome(process)
+    assert (code, summary["is_complete"]) == (130, False)
     assert "run it again to go on" in err
-    assert 0 < report["changed"] == caught_up(place, context) < 600
+    assert 0 < summary["changed"] == caught_up(place, context) < 600
     again = json.loads(run_script(place, "--direct", "--json").stdout)
-    assert again["changed"] == 600 - report["changed"]
+    assert again["changed"] == 600 - summary["changed"]
     assert wrong(place, context) == 0
 
 
@@ -295,7 +295,7 @@ def test_a_postgres_that_crashes_in_the_middle_is_waited_for(
         process = script(place, "--direct", "--json")
         eventually(lambda: caught_up(place, context) > 0, timeout_s=60)
         own_postgres.restart_immediate()
-    code, report, err = outcome(process)
-    assert (code, report["is_complete"], report["failed"], err) == (0, True, {}, "")
+    code, summary, err = outcome(process)
+    assert (code, summary["is_complete"], summary["failed"], err) == (0, True, {}, "")
     assert caught_up(place, context) == 600
     assert wrong(place, context) == 0

@@ -35,7 +35,7 @@ from masterflow.repository.backfill.reads import (
 from masterflow.repository.database import session_factory as make_session_factory
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.sql import statement
-from masterflow.tasks.backfill.catch_up import Manner, Report, catch_up
+from masterflow.tasks.backfill.catch_up import BackfillOptions, BackfillSummary, catch_up
 from tests.support.events.child_rows import SHAPES, WRITTEN_AT, new_child, old_document
 from tests.support.events.flows import bytes_of, new_context, new_flow, row_of
 from tests.support.events.strategies import event_sets
@@ -55,8 +55,10 @@ async def add_flow(sessions: Sessions, *, master: Mapping[str, Any] | None = Non
     return flow_id
 
 
-async def backfill(sessions: Sessions, *flow_ids: UUID, scope: Scope | None = None, **manner: bool) -> Report:
-    return await catch_up(sessions, flow_ids, scope or Scope(), Manner(**manner))
+async def backfill(
+    sessions: Sessions, *flow_ids: UUID, scope: Scope | None = None, **options: bool
+) -> BackfillSummary:
+    return await catch_up(sessions, flow_ids, scope or Scope(), BackfillOptions(**options))
 
 
 async def row(sessions: Sessions, flow_id: UUID) -> dict[str, Any]:
@@ -145,8 +147,8 @@ async def test_a_changed_child_is_found_again_and_only_what_is_new_is_added(
             {"flow_id": flow_id},
         )
     assert await behind(session_factory) == [flow_id]
-    report = await backfill(session_factory, flow_id)
-    assert report.added == {"phase_transitioned": 1, "metadata_updated": 1}
+    summary = await backfill(session_factory, flow_id)
+    assert summary.added == {"phase_transitioned": 1, "metadata_updated": 1}
     found = await row(session_factory, flow_id)
     assert [entry["phase"] for entry in found["phase_transitions"]] == [
         "data_import",
@@ -158,9 +160,9 @@ async def test_a_changed_child_is_found_again_and_only_what_is_new_is_added(
 async def test_a_dry_run_tells_what_would_change_and_changes_nothing(session_factory: Sessions) -> None:
     flow_id = await add_flow(session_factory, data_import_completed=True)
     before = await row(session_factory, flow_id)
-    report = await backfill(session_factory, flow_id, is_dry=True)
-    assert (report.would_change, report.changed) == (1, 0)
-    assert report.would_add == {str(flow_id): ["data_import:completed", "metadata_updated"]}
+    summary = await backfill(session_factory, flow_id, is_dry=True)
+    assert (summary.would_change, summary.changed) == (1, 0)
+    assert summary.would_add == {str(flow_id): ["data_import:completed", "metadata_updated"]}
     assert await row(session_factory, flow_id) == before
     assert await behind(session_factory) == [flow_id]
 
@@ -216,8 +218,8 @@ async def test_odd_columns_of_a_master_are_survived(session_factory: Sessions, m
     odd = {"phase_transitions": {"no": "list"}, "error_history": "text", "phase_execution_times": [1]}
     master = {**odd, "flow_metadata": metadata, "flow_persistence_data": [1]}
     flow_id = await add_flow(session_factory, master=master, crewai_state_data=old_document())
-    report = await backfill(session_factory, flow_id)
-    assert report.failed == {}
+    summary = await backfill(session_factory, flow_id)
+    assert summary.failed == {}
     await backfill(session_factory, flow_id)
     found = await row(session_factory, flow_id)
     assert len(found["phase_transitions"]) == 3
@@ -247,8 +249,8 @@ async def test_what_does_not_fit_together_is_told_and_never_guessed(session_fact
         orphans = await find_orphans(session, Scope())
     assert (page.behind, page.several, page.foreign) == ([], [several], [foreign])
     assert orphans == {orphan: orphan}
-    report = await backfill(session_factory, several, foreign, childless)
-    assert report.skipped.keys() == {str(several), str(foreign), str(childless)}
+    summary = await backfill(session_factory, several, foreign, childless)
+    assert summary.skipped.keys() == {str(several), str(foreign), str(childless)}
     for flow_id in (several, foreign, childless):
         assert (await row(session_factory, flow_id))["phase_transitions"] == []
 
@@ -352,9 +354,9 @@ async def test_one_flow_that_postgres_refuses_takes_no_other_along(session_facto
                 f" (flow_id <> '{flow_ids[2]}' or phase_transitions = '[]') not valid"
             )
         )
-    report = await backfill(session_factory, *flow_ids)
-    assert report.changed == 4
-    assert report.failed.keys() == {str(flow_ids[2])}
+    summary = await backfill(session_factory, *flow_ids)
+    assert summary.changed == 4
+    assert summary.failed.keys() == {str(flow_ids[2])}
     assert await behind(session_factory) == [flow_ids[2]]
 
 
@@ -443,8 +445,8 @@ async def _end(
     flow_id = await add_flow(sessions, **columns)
     for part in parts:
         if part is None:
-            report = await backfill(sessions, flow_id)
-            assert report.failed == report.skipped == {}
+            summary = await backfill(sessions, flow_id)
+            assert summary.failed == summary.skipped == {}
         else:
             await report_live(sessions, *(event.model_copy(update={"flow_id": flow_id}) for event in part))
     found = await row(sessions, flow_id)
