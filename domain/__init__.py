@@ -13,6 +13,7 @@ from masterflow.domain.errors import (
     TransientError,
     VersionConflict,
 )
+from masterflow.domain.ids import flow_uuid
 from masterflow.domain.tenant import FlowContext
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "TenantMismatch",
     "TransientError",
     "VersionConflict",
+    "flow_uuid",
 ]

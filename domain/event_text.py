@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from masterflow.domain.clock import clock, from_microseconds, uuid7_text
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.events import SCHEMA_VERSION, Event, describe, new_event
-from masterflow.domain.ids import parse_id
+from masterflow.domain.ids import flow_uuid
 from masterflow.domain.tenant import FlowContext
 
 
@@ -28,7 +28,7 @@ def event_text(kind: type[Event], context: FlowContext, flow_id: UUID | str, **f
         return new_event(kind, context, flow_id, **fields).model_dump_json().encode()
     if not isinstance(context, FlowContext):
         raise InputInvalid("A report needs the context of its flow; make it with `flow_context`.")
-    flow = parse_id(flow_id)
+    flow = flow_uuid(flow_id)
     own_fields = _own_fields(kind)
     try:
         body = own_fields.serializer.to_json(own_fields.validator.validate_python(fields))

@@ -1,6 +1,6 @@
 """Whose data it is: the tenant that every read and write is scoped by."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from masterflow.domain.errors import InputInvalid
 
 #: Width of `user_id` in both tables.
-UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+MAX_USER_CHARS: Final = 255
+
+UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USER_CHARS)]
 
 
 class FlowContext(BaseModel):
@@ -22,7 +24,7 @@ class FlowContext(BaseModel):
 
 
 def flow_context(client_account_id: object, engagement_id: object, user_id: object) -> FlowContext:
-    """Return a validated context.
+    """Return a validated context, with a user id cut to what the tables hold.
 
     Raises:
         InputInvalid: an id is missing or malformed; the message names it.
@@ -30,7 +32,7 @@ def flow_context(client_account_id: object, engagement_id: object, user_id: obje
     fields = {
         "client_account_id": client_account_id,
         "engagement_id": engagement_id,
-        "user_id": str(user_id) if isinstance(user_id, UUID) else user_id,
+        "user_id": str(user_id).strip()[:MAX_USER_CHARS] if isinstance(user_id, UUID | str) else user_id,
     }
     try:
         return FlowContext.model_validate(fields)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
-from masterflow.domain.ids import parse_id
+from masterflow.domain.ids import flow_uuid, parse_id
 from masterflow.domain.payload.safe import safe_text
 from masterflow.domain.phases import canonical_phase
 from masterflow.repository.arguments import phase_name
@@ -78,7 +78,7 @@ class DiscoveryFlowRepository:
         key = self._key(flow_id)
         values = {
             **key,
-            "master_flow_id": master_flow_id and parse_id(master_flow_id, name="master flow id"),
+            "master_flow_id": master_flow_id and flow_uuid(master_flow_id),
             "data_import_id": data_import_id and parse_id(data_import_id, name="data import id"),
             "user_id": self._user_id,
             "flow_name": safe_text(
@@ -136,7 +136,7 @@ class DiscoveryFlowRepository:
 
     def _key(self, flow_id: UUID | str) -> dict[str, UUID]:
         return {
-            "flow_id": parse_id(flow_id, name="flow id"),
+            "flow_id": flow_uuid(flow_id),
             "client_account_id": self._client_account_id,
             "engagement_id": self._engagement_id,
         }

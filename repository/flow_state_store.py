@@ -28,7 +28,7 @@ from masterflow.domain.clock import (
     to_microseconds,
     uuid7,
 )
-from masterflow.domain.ids import parse_id
+from masterflow.domain.ids import flow_uuid
 from masterflow.repository.arguments import phase_name
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
@@ -82,7 +82,7 @@ class PostgresFlowStateStore:
         Raises:
             VersionConflict: somebody saved in between; nothing was written.
         """
-        flow = parse_id(flow_id, name="flow id")
+        flow = flow_uuid(flow_id)
         rows = await self._execute(
             "save_state",
             flow,
@@ -106,7 +106,7 @@ class PostgresFlowStateStore:
 
     async def load_versioned(self, flow_id: UUID | str) -> VersionedState | None:
         """Return what `load_state` does together with the version to save under."""
-        flow = parse_id(flow_id, name="flow id")
+        flow = flow_uuid(flow_id)
         try:
             row_version = await self._row_version(flow)
         except FlowNotFound:
@@ -131,7 +131,7 @@ class PostgresFlowStateStore:
         Raises:
             InputInvalid: `flow_persistence_data` holds no object to keep it in.
         """
-        flow = parse_id(flow_id, name="flow id")
+        flow = flow_uuid(flow_id)
         checkpoint_id = f"{flow}_{uuid7(time.time_ns() // 1000).hex}"
         checkpoint = {
             "checkpoint_id": checkpoint_id,
@@ -149,7 +149,7 @@ class PostgresFlowStateStore:
 
     async def list_checkpoints(self, flow_id: UUID | str) -> list[JsonObject]:
         """Return the flow's checkpoints without their states, oldest first."""
-        flow = parse_id(flow_id, name="flow id")
+        flow = flow_uuid(flow_id)
         rows = await self._execute("list_checkpoints", flow)
         if not rows:
             await self._row_version(flow)

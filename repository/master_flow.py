@@ -25,13 +25,15 @@ from masterflow.domain.events import (
     StatusChanged,
     new_event,
 )
-from masterflow.domain.ids import parse_id
-from masterflow.domain.tenant import flow_context
+from masterflow.domain.ids import external_id, flow_uuid
+from masterflow.domain.payload.safe import safe_text
+from masterflow.domain.phases import FLOW_TYPES
+from masterflow.domain.tenant import MAX_USER_CHARS, flow_context
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.settings import FlagSettings
-from masterflow.repository.tables import FLOW_TYPES, CrewAIFlowStateExtensions
+from masterflow.repository.tables import CrewAIFlowStateExtensions
 
 _MAX_NAME_CHARS = 255
 
@@ -85,24 +87,24 @@ class CrewAIFlowStateExtensionsRepository:
         """Create the flow's row, or return it unchanged if the tenant already has it.
 
         Raises:
-            InputInvalid: the flow type is unknown, or an id or the name is malformed.
+            InputInvalid: the flow type is unknown, or an id is malformed.
             TenantMismatch: the id belongs to a flow of another tenant.
         """
         if flow_type not in FLOW_TYPES:
             raise InputInvalid(f"{flow_type!r:.80} is no flow type; use one of {', '.join(FLOW_TYPES)}.")
-        if flow_name is not None and len(flow_name) > _MAX_NAME_CHARS:
-            raise InputInvalid(f"The flow's name has {len(flow_name)} characters; {_MAX_NAME_CHARS} fit.")
-        flow = parse_id(flow_id, name="flow id")
+        flow = flow_uuid(flow_id)
+        owner = self._context.user_id if user_id is None else str(user_id)
         row = {
             "id": uuid4(),
             "flow_id": flow,
             "client_account_id": self._context.client_account_id,
             "engagement_id": self._context.engagement_id,
-            "user_id": str(user_id) if user_id is not None else self._context.user_id,
+            "user_id": owner.strip()[:MAX_USER_CHARS],
             "flow_type": flow_type,
-            "flow_name": flow_name,
+            "flow_name": None if flow_name is None else safe_text(flow_name, max_chars=_MAX_NAME_CHARS),
             "flow_configuration": _storable(flow_configuration),
             "flow_persistence_data": _storable(initial_state),
+            "flow_metadata": external_id(flow_id),
         }
         table = CrewAIFlowStateExtensions
         query = insert(table).values(row).on_conflict_do_nothing(index_elements=[table.flow_id])
@@ -119,7 +121,7 @@ class CrewAIFlowStateExtensionsRepository:
         query = (
             select(table)
             .where(
-                table.flow_id == parse_id(flow_id, name="flow id"),
+                table.flow_id == flow_uuid(flow_id),
                 table.client_account_id == self._context.client_account_id,
                 table.engagement_id == self._context.engagement_id,
             )

@@ -27,21 +27,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import Column, CreateSchema
 from sqlalchemy.sql.elements import TextClause
 
+from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
 
 SCHEMA = "migration"
-
-FLOW_TYPES = (
-    "discovery",
-    "assessment",
-    "collection",
-    "planning",
-    "execution",
-    "modernize",
-    "finops",
-    "observability",
-    "decommission",
-)
 
 # Any number will do, so long as nobody else in the database locks the same one.
 _CREATE_TABLES_LOCK = 0x656E72696368

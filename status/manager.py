@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowContext, FlowNotFound
-from masterflow.domain.ids import parse_id
+from masterflow.domain.ids import flow_uuid
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.status.cursors import cursor_of, place_of
 from masterflow.status.timeline import bars_of
@@ -63,7 +63,7 @@ class FlowStatusManager:
         row = await self._read("read_timeline", flow_id)
         bars = bars_of(row["transitions"], is_over=row["flow_status"] in _ENDED, over_at=row["updated_at"])
         return Timeline(
-            flow_id=parse_id(flow_id, name="flow id"),
+            flow_id=flow_uuid(flow_id),
             bars=bar_views(bars),
             transitions=newest_first(row["transitions"])[::-1],
         )
@@ -72,7 +72,7 @@ class FlowStatusManager:
         """Return a flow's newest errors."""
         row = await self._read("read_errors", flow_id)
         return Errors(
-            flow_id=parse_id(flow_id, name="flow id"),
+            flow_id=flow_uuid(flow_id),
             retry_count=row["retry_count"],
             errors=newest_first(row["errors"]),
         )
@@ -81,14 +81,14 @@ class FlowStatusManager:
         """Return what agents of a flow did, and what was measured."""
         row = await self._read("read_activity", flow_id)
         return Activity(
-            flow_id=parse_id(flow_id, name="flow id"),
+            flow_id=flow_uuid(flow_id),
             collaborations=newest_first(row["collaborations"]),
             agent_performance_metrics=object_of(row["agents"]),
             memory_usage_metrics=object_of(row["memory"]),
         )
 
     async def _read(self, name: str, flow_id: UUID | str) -> RowMapping:
-        flow = parse_id(flow_id, name="flow id")
+        flow = flow_uuid(flow_id)
         row = await read_one(self._db, name, self._scope, flow)
         if row is None:
             raise FlowNotFound(f"There is no flow {flow}.")

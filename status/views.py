@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masterflow.domain.clock import from_microseconds
-from masterflow.domain.phases import PHASE_PROGRESS, canonical_phase, phase_order
+from masterflow.domain.phases import phase_order, progress_at_start
 from masterflow.status import examples
 from masterflow.status.timeline import Bar, dated_entries, phase_states
 
@@ -216,7 +216,7 @@ def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
         "status": status,
         "status_since": _status_since(row["status_stamps"], status),
         "current_phase": phase,
-        "progress_percentage": _progress(snapshot, status, phase),
+        "progress_percentage": _progress(snapshot, status, row["flow_type"], phase),
         "message": str(message)[:_MESSAGE_CHARS] if message else None,
         "phases": phase_states(row["transitions"]),
         "retry_count": row["retry_count"],
@@ -238,14 +238,13 @@ def _phase_view(name: str, status: str | None, time: object) -> PhaseView:
     )
 
 
-def _progress(snapshot: Mapping[str, Any], status: str, phase: str | None) -> float | None:
+def _progress(snapshot: Mapping[str, Any], status: str, flow_type: str, phase: str | None) -> float | None:
     if status == "completed":
         return 100.0
     for name in ("progress_percentage", "progress"):
         if (told := _number(snapshot.get(name))) is not None:
             return min(100.0, max(0.0, told))
-    known = PHASE_PROGRESS.get(canonical_phase(phase or "") or "")
-    return None if known is None else float(known)
+    return progress_at_start(flow_type, phase) if phase else None
 
 
 def _status_since(stamps: object, status: str) -> datetime | None:

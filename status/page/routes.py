@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from typing_extensions import override
 
 from masterflow.domain import EnrichmentError
+from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.repository.status.reads import FlowFilter
-from masterflow.repository.tables import FLOW_TYPES
 from masterflow.status.access.tokens import TokenInvalid, read_token
 from masterflow.status.api.access import COOKIE, require_same_origin
 from masterflow.status.api.flows import Manager, filter_of

@@ -320,10 +320,9 @@ async def test_an_older_table_without_the_later_column_works(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("no id", "a"), "flow id"),
+        (("", "a"), "flow id"),
         ((uuid4(), ""), "phase"),
         ((uuid4(), None), "phase"),
-        ((uuid4(), "p" * 101), "phase"),
     ],
 )
 async def test_nonsense_is_refused_with_its_name(
