@@ -14,6 +14,7 @@ from masterflow.domain.events import (
     AgentPerformanceMeasured,
     AnyEvent,
     ErrorOccurred,
+    FlowDeclared,
     FlowRetried,
     MemoryMeasured,
     MetadataUpdated,
@@ -104,6 +105,8 @@ class Delta:
                 self.status.reopened = stamp
             case StatusChanged():
                 self._change_status(event, stamp)
+            case FlowDeclared():
+                pass  # Its row was made before; this finds out whether it is of the same tenant.
             case _:
                 assert_never(event)
 

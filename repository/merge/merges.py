@@ -1,13 +1,13 @@
 """The one merge: events into master rows, whatever their order, however often they come."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from masterflow.domain.events import AnyEvent
+from masterflow.domain.events import AnyEvent, FlowDeclared
 from masterflow.repository.database import translated_errors
 from masterflow.repository.merge.deltas import Delta, sum_up
 from masterflow.repository.sql import statement
@@ -34,7 +34,10 @@ async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> Mer
     deltas = sum_up(events)
     if not deltas:
         return MergeOutcome()
+    declared = declared_rows(events)
     async with translated_errors():
+        if declared:
+            await session.execute(statement("declare_flows"), {"declared": _json(declared)})
         merged = await session.execute(statement("merge_deltas"), merge_arguments(deltas))
         refused = {delta.key for delta in deltas}.difference(map(tuple, merged))
         return await _outcome(session, {flow_id for flow_id, *_ in refused})
@@ -42,8 +45,18 @@ async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> Mer
 
 def merge_arguments(deltas: Sequence[Delta]) -> dict[str, str]:
     """Return what merge_deltas.sql takes: the deltas as one JSON text."""
-    documents = [delta.document() for delta in deltas]
-    return {"deltas": json.dumps(documents, ensure_ascii=False, allow_nan=False)}
+    return {"deltas": _json([delta.document() for delta in deltas])}
+
+
+def declared_rows(events: Iterable[AnyEvent]) -> list[dict[str, object]]:
+    """Return what declare_flows.sql takes: of each declared flow the earliest declaration."""
+    declarations = sorted((one for one in events if isinstance(one, FlowDeclared)), key=lambda one: one.stamp)
+    earliest = {one.flow_id: one for one in reversed(declarations)}
+    return [one.model_dump(mode="json") | {"stamp": one.stamp} for one in earliest.values()]
+
+
+def _json(documents: Sequence[object]) -> str:
+    return json.dumps(documents, ensure_ascii=False, allow_nan=False)
 
 
 async def _outcome(session: AsyncSession, refused: set[UUID]) -> MergeOutcome:

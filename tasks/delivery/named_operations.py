@@ -19,6 +19,7 @@ from masterflow.domain.events import (
     AgentPerformanceMeasured,
     AnyEvent,
     ErrorOccurred,
+    FlowDeclared,
     FlowRetried,
     MemoryMeasured,
     MetadataUpdated,
@@ -36,6 +37,7 @@ from masterflow.tasks.inbox.attempts import Attempt
 from masterflow.tasks.settings import SigningKeys
 
 OPERATIONS: Final[dict[str, type[AnyEvent]]] = {
+    "create_master_flow": FlowDeclared,
     "add_phase_transition": PhaseTransitioned,
     "record_phase_execution_time": PhaseTimed,
     "append_agent_collaboration": AgentCollaborated,

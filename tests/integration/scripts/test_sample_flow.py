@@ -8,20 +8,20 @@ from masterflow.domain.phases import PHASES
 from masterflow.repository import CrewAIFlowStateExtensionsRepository, DiscoveryFlowRepository
 from masterflow.repository.merge.merges import apply_events
 from masterflow.scripts.sample_flow import SERVERS_CSV, PostgresChildStore, Scenario, create_flow, run_flow
+from masterflow.tracker.testing import flow_reports
 from tests.support.events.flows import new_context
-from tests.support.events.reported import Told
 
 
 @pytest.fixture
-async def finished_flow(session_factory, monkeypatch):
+async def finished_flow(session_factory):
     """What runs a scenario, merges all it told, and returns the master and the child row."""
 
     async def finish(scenario):
-        told, context, flow_id = Told(), new_context(), uuid4()
-        monkeypatch.setattr("masterflow.tracker.flow_record.report", told.report)
+        context, flow_id = new_context(), uuid4()
         await create_flow(session_factory, context, flow_id, name="Sample")
         store = PostgresChildStore(session_factory, context, flow_id)
-        await run_flow(context, flow_id, SERVERS_CSV, scenario, store, rest_s=0)
+        with flow_reports() as told:
+            await run_flow(context, flow_id, SERVERS_CSV, scenario, store, rest_s=0)
         tenant = context.client_account_id, context.engagement_id, context.user_id
         async with session_factory.begin() as session:
             await apply_events(session, told)

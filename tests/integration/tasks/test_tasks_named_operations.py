@@ -63,7 +63,8 @@ def letter_about(workplace: Workplace, task_id: str) -> DeadLetter:
 
 
 def test_every_operation_has_a_call_here() -> None:
-    assert CALLS.keys() == OPERATIONS.keys()
+    # What makes a row has tests of its own.
+    assert CALLS.keys() == OPERATIONS.keys() - {"create_master_flow"}
 
 
 @pytest.mark.parametrize("operation", CALLS)
@@ -117,7 +118,7 @@ def test_an_event_id_and_a_time_of_the_callers_own_are_kept(
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        ({"flow_id": "no-uuid"}, "no flow id"),
+        ({"flow_id": " "}, "no flow id"),
         ({"flow_id": None}, "no flow id"),
         ({"user_id": None}, "user_id"),
         ({"client_account_id": "acme"}, "client_account_id"),

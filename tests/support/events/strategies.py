@@ -13,6 +13,7 @@ from masterflow.domain.events import (
     AgentPerformanceMeasured,
     AnyEvent,
     ErrorOccurred,
+    FlowDeclared,
     FlowRetried,
     MemoryMeasured,
     MetadataUpdated,
@@ -22,6 +23,7 @@ from masterflow.domain.events import (
     StatusChanged,
     new_event,
 )
+from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
 
 _BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -51,6 +53,11 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
         "metadata": _OBJECTS,
     },
     ProgressReported: {"snapshot": _OBJECTS},
+    FlowDeclared: {
+        "flow_type": st.sampled_from(FLOW_TYPES),
+        "flow_name": st.one_of(st.none(), _PHASES),
+        "flow_configuration": _OBJECTS,
+    },
 }
 
 

@@ -142,11 +142,15 @@ class Workplace:
 
     def row(self, flow_id: uuid.UUID) -> DictRow:
         """Return the master row."""
-        query = "select * from migration.crewai_flow_state_extensions where flow_id = %s"
-        with self.database() as database:
-            row = database.execute(query, [flow_id]).fetchone()
+        row = self.find_row(flow_id)
         assert row is not None
         return row
+
+    def find_row(self, flow_id: uuid.UUID) -> DictRow | None:
+        """Return the master row if there is one."""
+        query = "select * from migration.crewai_flow_state_extensions where flow_id = %s"
+        with self.database() as database:
+            return database.execute(query, [flow_id]).fetchone()
 
     def confirmations(self, sender_id: str) -> list[dict[str, Any]]:
         """Return what a sender was told, without taking it away."""

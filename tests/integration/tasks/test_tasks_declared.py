@@ -1,0 +1,31 @@
+from uuid import UUID, uuid4
+
+from masterflow.domain import FlowContext
+from masterflow.domain.events import FlowDeclared, FlowRetried, new_event
+from tests.support.eventually import eventually
+from tests.support.processes.workplace import Workplace
+
+
+def declared(context: FlowContext, flow_id: UUID) -> FlowDeclared:
+    return new_event(FlowDeclared, context, flow_id, flow_type="collection", flow_name="declared")
+
+
+def test_what_waits_for_a_row_is_freed_by_the_flows_declaration(
+    workplace: Workplace, context: FlowContext
+) -> None:
+    flow_id, before = uuid4(), workplace.counters().get("parked", 0)
+    workplace.publish([new_event(FlowRetried, context, flow_id)], context)
+    eventually(lambda: workplace.counters().get("parked", 0) > before)
+    workplace.publish([declared(context, flow_id)], context)
+    row = eventually(lambda: (found := workplace.find_row(flow_id)) and found["retry_count"] == 1 and found)
+    assert row
+    assert (row["flow_type"], row["flow_name"]) == ("collection", "declared")
+
+
+def test_a_stranger_makes_a_row_by_the_operations_name(workplace: Workplace, context: FlowContext) -> None:
+    flow_id = uuid4()
+    tenant = {name: str(value) for name, value in context.model_dump().items()}
+    workplace.send_task("enrichment.create_master_flow", flow_id=str(flow_id), flow_type="finops", **tenant)
+    row = eventually(lambda: workplace.find_row(flow_id))
+    assert row
+    assert (row["flow_type"], row["user_id"]) == ("finops", context.user_id)
