@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         TenantMismatch,
         TransientError,
         VersionConflict,
+        flow_uuid,
     )
     from masterflow.repository import (
         CrewAIFlowStateExtensionsRepository,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     )
     from masterflow.status.api.flows import router as status_router
     from masterflow.tracker import (
+        Attempt,
         FlowProgressTracker,
         FlowRunner,
         adopt,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Attempt",
     "CrewAIFlowStateExtensionsRepository",
     "DatabaseUnavailable",
     "DiscoveryFlowRepository",
@@ -63,6 +66,7 @@ __all__ = [
     "adopt",
     "create_progress_tracker",
     "current_flow",
+    "flow_uuid",
     "flush",
     "outbox_status",
     "phase",
@@ -83,6 +87,7 @@ _ROOMS: Final = {
         "TenantMismatch",
         "TransientError",
         "VersionConflict",
+        "flow_uuid",
     ),
     "masterflow.repository": (
         "CrewAIFlowStateExtensionsRepository",
@@ -91,6 +96,7 @@ _ROOMS: Final = {
         "SecureCache",
     ),
     "masterflow.tracker": (
+        "Attempt",
         "FlowProgressTracker",
         "FlowRunner",
         "adopt",

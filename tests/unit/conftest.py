@@ -1,23 +1,25 @@
 """A tracker whose reports are caught, and the state of this process that tests may not leave behind."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.outbox.settings import OutboxSettings
-from masterflow.tracker.progress import FlowProgressTracker
-from tests.support.events.reported import CONTEXT, FLOW_ID, Told
+from masterflow.tracker.testing import FlowReports, flow_reports
+from masterflow.tracker.tracker import FlowProgressTracker
+from tests.support.events.reported import CONTEXT, FLOW_ID
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    told = Told()
-    monkeypatch.setattr("masterflow.tracker.flow_record.report", told.report)
-    return told
+def told() -> Iterator[FlowReports]:
+    with flow_reports() as reports:
+        yield reports
 
 
 @pytest.fixture
-def tracker(told: Told) -> FlowProgressTracker:
+def tracker(told: FlowReports) -> FlowProgressTracker:
     return FlowProgressTracker(FLOW_ID, CONTEXT)
 
 

@@ -17,6 +17,11 @@ def _state_folder() -> Path:
 class OutboxSettings(Settings):
     """Where events wait until a worker confirms them, how many, and how long."""
 
+    outbox: Literal["on", "off"] = Field(
+        "on",
+        validation_alias="ENRICHMENT_OUTBOX",
+        description="on, or off to keep reports in memory and send none, in tests of your own code",
+    )
     #: All processes of a host share it; each has its own folder inside.
     spool_dir: Path = Field(
         default_factory=_state_folder,
@@ -57,3 +62,8 @@ class OutboxSettings(Settings):
         validation_alias="ENRICHMENT_STRICT",
         description="true to let hooks raise on nonsense, in tests of your own code",
     )
+
+    @property
+    def is_off(self) -> bool:
+        """Return whether reports only stay in memory."""
+        return self.outbox == "off"

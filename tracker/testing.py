@@ -1,0 +1,102 @@
+"""What a test may ask about the reports of the code under test."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, overload
+from uuid import UUID
+
+from masterflow.domain.events import (
+    AnyEvent,
+    ErrorOccurred,
+    Event,
+    PhaseTransitioned,
+    ProgressReported,
+    StatusChanged,
+    parse_event,
+)
+from masterflow.domain.ids import flow_uuid
+from masterflow.tracker.outbox.memory import MemoryOutbox
+from masterflow.tracker.outbox.process import process_delivery
+
+E = TypeVar("E", bound=Event)
+
+
+class FlowReports(Sequence[AnyEvent]):
+    """The events that were reported so far, in order, each as the worker would read it."""
+
+    def __init__(self, memory: MemoryOutbox | None = None) -> None:
+        self._memory = memory or MemoryOutbox()
+
+    @overload
+    def __getitem__(self, index: int) -> AnyEvent: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[AnyEvent]: ...
+    def __getitem__(self, index: int | slice) -> AnyEvent | list[AnyEvent]:
+        return self.events[index]
+
+    def __len__(self) -> int:
+        return len(self._memory.events)
+
+    def __repr__(self) -> str:
+        return repr(self.events)
+
+    @property
+    def events(self) -> list[AnyEvent]:
+        """Return the events."""
+        return [parse_event(json.loads(text)) for text in tuple(self._memory.events)]
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Return the events of one kind, of `masterflow.domain.events`."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def of_flow(self, flow_id: UUID | str | int) -> "FlowReports":
+        """Return what was reported of one flow, as of now."""
+        flow, found = str(flow_uuid(flow_id)), MemoryOutbox()
+        found.events.extend(
+            text for text in tuple(self._memory.events) if json.loads(text)["flow_id"] == flow
+        )
+        return FlowReports(found)
+
+    @property
+    def transitions(self) -> list[str]:
+        """Return what phases entered, as `["data_import:processing", "data_import:completed"]`."""
+        return [f"{event.phase}:{event.status}" for event in self.of(PhaseTransitioned)]
+
+    @property
+    def phases(self) -> dict[str, str]:
+        """Return the newest status of each phase, as `{"data_import": "completed"}`."""
+        return {event.phase: event.status for event in self.of(PhaseTransitioned)}
+
+    @property
+    def statuses(self) -> list[str]:
+        """Return the statuses that flows entered."""
+        return [event.status for event in self.of(StatusChanged)]
+
+    @property
+    def errors(self) -> list[tuple[str, str]]:
+        """Return each error with its phase, as `[("data_import", "no such file")]`."""
+        return [(event.phase, event.error) for event in self.of(ErrorOccurred)]
+
+    @property
+    def snapshot(self) -> dict[str, Any]:
+        """Return the newest progress snapshot; empty before the first."""
+        snapshots = self.of(ProgressReported)
+        return snapshots[-1].snapshot if snapshots else {}
+
+    def facts(self, transition: str) -> dict[str, Any]:
+        """Return what the newest transition such as `"data_import:completed"` says, or nothing."""
+        found = [one for one in self.of(PhaseTransitioned) if f"{one.phase}:{one.status}" == transition]
+        return found[-1].metadata if found else {}
+
+    def clear(self) -> None:
+        """Forget what was reported so far."""
+        self._memory.events.clear()
+
+
+@contextmanager
+def flow_reports() -> Iterator[FlowReports]:
+    """Keep the reports of this process in memory for a while: nothing reaches the disk or the network."""
+    memory = MemoryOutbox()
+    with process_delivery.redirected(memory):
+        yield FlowReports(memory)
