@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, overload
 
 from masterflow.tracker.hooks import PhaseHook, phase
-from masterflow.tracker.progress import FlowProgressTracker
 from masterflow.tracker.summaries import shape
+from masterflow.tracker.tracker import FlowProgressTracker
 
 T = TypeVar("T")
 

@@ -1,11 +1,13 @@
 """What one flow is doing right now, and the report that each change of it makes."""
 
+import asyncio
+import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from masterflow.domain import FlowContext
+from masterflow.domain import FlowContext, InputInvalid
 from masterflow.domain.events import (
     ErrorOccurred,
     Event,
@@ -15,16 +17,21 @@ from masterflow.domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from masterflow.domain.phases import PHASE_PROGRESS, canonical_phase
+from masterflow.domain.ids import flow_uuid
 from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
-from masterflow.tracker.phase_run import PhaseRun, runs_here
-from masterflow.tracker.report import report
-from masterflow.tracker.summaries import describe_error, text_of
+from masterflow.tracker.attempts import Attempt, Ending, ErrorMark, attempts_here
+from masterflow.tracker.phase_progress import PhaseProgress
+from masterflow.tracker.report import note_repeated_end, refuse, report
+from masterflow.tracker.summaries import causes_of, describe_error, is_task_control, text_of
 
 _WAITING: Final = frozenset({"paused", "waiting_for_approval"})
+_ENDED: Final = FINAL_STATUSES | {"failed"}
 
 #: The phase of an error that happens before the flow has entered any.
 _NO_PHASE: Final = "flow"
+
+# Names of phases may be made up without end; an error of one so long ago is no retry any more.
+_MOST_FAILED_PHASES: Final = 1_000
 
 
 class FlowRecord:
@@ -34,18 +41,21 @@ class FlowRecord:
     add (a status reported twice) changes nothing in the row.
     """
 
-    def __init__(self, flow_id: UUID | str, context: FlowContext) -> None:
-        self.flow_id = flow_id
+    def __init__(
+        self, flow_id: UUID | str | int, context: FlowContext, progress: PhaseProgress | None = None
+    ) -> None:
+        self.flow_id = _row_id(flow_id)
         self.context = context
         self.status: FlowStatus = "initialized"
         self.phase: str | None = None
-        self.progress = 0
+        self.progress = progress or PhaseProgress()
         self.message = ""
-        self._open: set[PhaseRun] = set()
-        self._waiting: set[PhaseRun] = set()
-        self._failed_phases: set[str] = set()
+        self._open: set[Attempt] = set()
+        self._waiting: set[Attempt] = set()
+        # The newest error of each phase, and its moment; a phase that is entered again forgets its own.
+        self._failed: dict[str, tuple[ErrorMark, int]] = {}
+        self._moments = itertools.count(1)
         self._paused_phase: str | None = None
-        self._last_error: tuple[int, str] | None = None
         self._reported_status: str | None = None
 
     @property
@@ -56,7 +66,7 @@ class FlowRecord:
     @property
     def phase_here(self) -> str | None:
         """Return the innermost phase around the caller, else the one that started last."""
-        here = self._runs_here()
+        here = self._attempts_here()
         return here[-1].phase if here else self.phase
 
     def enter(self, status: FlowStatus, message: str = "") -> None:
@@ -64,73 +74,111 @@ class FlowRecord:
         if self.status not in FINAL_STATUSES:
             self.status, self.message = status, message
 
-    def begin(self, phase: str, *, message: str = "", is_scoped: bool = False) -> PhaseRun:
+    def begin(self, phase: str, *, message: str = "", ending: Ending = "name") -> Attempt:
         """Open an attempt of a phase; after an error in that phase it is a retry of the flow."""
-        self._last_error = None
-        if not is_scoped and (former := self.find(phase)):
+        if ending == "name" and (former := self.find(phase)):
             self._open.discard(former)
         self._end_wait_if_over()
         self._count_retry(phase)
         if self.status == "initialized":
             self.enter("processing")
         self.phase, self.message = phase, message
-        self.progress = PHASE_PROGRESS.get(canonical_phase(phase) or "", self.progress)
-        run = PhaseRun(phase, flow=self, is_scoped=is_scoped)
-        self._open.add(run)
+        here = self._attempts_here()
+        attempt = Attempt(
+            phase, flow=self, ending=ending, parent=here[-1] if here else None, moment=next(self._moments)
+        )
+        self._open.add(attempt)
+        self.progress.start(phase)
         self.transition(phase, "processing", {"message": message} if message else {})
-        return run
+        return attempt
 
-    def end(self, run: PhaseRun, status: str, facts: Mapping[str, object]) -> str:
-        """Close an attempt, never the flow, and return the status told; what was not cancelled is timed.
+    def end(self, attempt: Attempt, status: str, facts: Mapping[str, object]) -> str | None:
+        """Close an attempt, never the flow, and return the status reported; None if it was closed before.
 
-        A hook's block that is left while it waits for a human stays paused until the answer comes.
+        What was not cancelled is timed. A hook's block that is left while it waits for a human stays
+        paused until the answer comes.
         """
-        if status == "completed" and run.is_scoped and run in self._waiting:
-            run.is_left = True
+        if status == "completed" and attempt.is_scoped and attempt in self._waiting:
+            attempt.is_left = True
             return "paused"
-        self._open.discard(run)
-        run.stop()
-        elapsed_ms = run.elapsed_ms
-        self.transition(run.phase, status, {"execution_time_ms": elapsed_ms, **run.facts, **facts})
+        try:
+            self._open.remove(attempt)
+        except KeyError:
+            note_repeated_end(attempt.phase)
+            return None
+        attempt.stop()
+        elapsed_ms = attempt.elapsed_ms
+        self.progress.end(attempt.phase, status)
+        self.transition(attempt.phase, status, {"execution_time_ms": elapsed_ms, **attempt.facts, **facts})
         if status != "cancelled":
-            self.tell(PhaseTimed, phase=run.phase, execution_time_ms=elapsed_ms)
+            self.tell(PhaseTimed, phase=attempt.phase, execution_time_ms=elapsed_ms)
         return status
 
     def end_named(self, phase: str, status: str, facts: Mapping[str, object]) -> None:
         """Close the attempt that `begin` opened for this phase; without one its time is not known."""
-        if run := self.find(phase):
-            self.end(run, status, facts)
+        if attempt := self.find(phase):
+            self.end(attempt, status, facts)
         else:
+            self.progress.end(phase, status)
             self.transition(phase, status, facts)
 
-    def find(self, phase: str | None) -> PhaseRun | None:
-        """Return the open attempt of a phase that no hook will end, if there is one."""
-        return next((run for run in tuple(self._open) if run.phase == phase and not run.is_scoped), None)
+    def end_attempt(
+        self,
+        attempt: Attempt,
+        status: str | None,
+        error: BaseException | str | None,
+        facts: Mapping[str, object],
+    ) -> None:
+        """Close an attempt for whoever holds it: its error, its transition and a snapshot are reported."""
+        outcome, about_error = _outcome(error)
+        try:
+            if outcome == "failed" and attempt in self._open:
+                self.note_raised(error, attempt=attempt)
+            if told := self.end(attempt, status or outcome, {**about_error, **facts}):
+                self.persist(self.progress_event(told, phase=attempt.phase))
+        except Exception as problem:  # noqa: BLE001  nor may it hide what the body raised
+            refuse(problem, may_raise=error is None)
 
-    def note_error(self, error: object, *, phase: str | None = None, **details: object) -> None:
+    def find(self, phase: str | None) -> Attempt | None:
+        """Return the open attempt of a phase that ends by its name, if there is one."""
+        open_attempts = tuple(self._open)
+        return next((one for one in open_attempts if one.phase == phase and one.ending == "name"), None)
+
+    def note_error(
+        self, error: object, *, phase: str | None = None, attempt: Attempt | None = None, **details: object
+    ) -> None:
         """Report an error, each time it is called."""
-        phase = phase or self.phase_here or _NO_PHASE
-        self._failed_phases.add(phase)
-        self._last_error = _identity(error)
+        here = self._attempts_here()
+        inside = attempt or (here[-1] if here else None)
+        phase = phase or (inside.phase if inside else self.phase) or _NO_PHASE
+        if len(self._failed) >= _MOST_FAILED_PHASES:
+            self._failed.clear()
+        for cause in causes_of(error):
+            mark = _mark(cause)
+            self._failed[phase] = (mark, next(self._moments))
+            if inside:
+                inside.remember(mark)
         self.message = text_of(error)
         self.tell(
             ErrorOccurred, phase=phase, error=self.message, details={**describe_error(error), **details}
         )
 
-    def note_raised(self, error: object, *, phase: str | None = None) -> None:
-        """Report an error that passes by, unless whoever saw it before has just reported it."""
-        if _identity(error) != self._last_error:
-            self.note_error(error, phase=phase)
+    def note_raised(self, error: object, *, attempt: Attempt | None = None) -> None:
+        """Report an error that passes by, unless it was reported where it came from."""
+        if all(self._knows(_mark(cause), attempt) for cause in causes_of(error)):
+            self.message = text_of(error)
+        else:
+            self.note_error(error, attempt=attempt)
 
     def wait(self, message: str, *, for_approval: bool) -> None:
         """Let the flow wait for a human; its open phases stop counting.
 
         A phase that a hook opened in another task goes on working, so it goes on counting.
         """
-        here = self._runs_here()
-        waiting = {run for run in tuple(self._open) if run in here or not (here and run.is_scoped)}
-        for run in waiting:
-            run.stop()
+        here = self._attempts_here()
+        waiting = {one for one in tuple(self._open) if one in here or not (here and one.is_scoped)}
+        for attempt in waiting:
+            attempt.stop()
         self._waiting |= waiting
         self._paused_phase = phase = self.phase_here
         self.enter("waiting_for_approval" if for_approval else "paused", message)
@@ -154,28 +202,42 @@ class FlowRecord:
 
     def complete(self) -> None:
         """Let the flow be done."""
-        self.progress = 100
+        self.progress.set(100)
         self.enter("completed")
 
     def fail(self, error: object) -> None:
         """Let the flow be failed, and its phase with it."""
         self.note_raised(error)
-        if run := self.find(self.phase):
-            self.end(run, "failed", {})
+        if attempt := self.find(self.phase):
+            self.end(attempt, "failed", {})
         self.enter("failed", self.message)
+
+    def leave(self, error: BaseException) -> None:
+        """End the flow by what its code raised, unless it has ended, or Celery runs it again."""
+        if self.status in _ENDED or is_task_control(error):
+            return
+        if isinstance(error, Exception):
+            self.fail(error)
+        elif self.is_waiting:
+            return
+        elif isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+            self.enter("cancelled", "The flow was cancelled.")
+        else:
+            self.enter("paused", f"The flow was stopped by {type(error).__name__}.")
+        self.persist(self.progress_event(self.status))
 
     def progress_event(self, phase_status: str, *, phase: str | None = None) -> dict[str, object]:
         """Return the snapshot of now.
 
         Each fact stands under the two names that readers of the row look for; `status` is the
-        phase's, `workflow_status` the flow's.
+        phase's, `workflow_status` the flow's. A progress that nobody knows is left out.
         """
         now = datetime.now(UTC).isoformat(timespec="microseconds")
+        percent = self.progress.percent([attempt.phase for attempt in tuple(self._open)])
         return {
             "phase": phase or self.phase_here,
             "current_phase": self.phase,
-            "progress": self.progress,
-            "progress_percentage": self.progress,
+            **({} if percent is None else {"progress": percent, "progress_percentage": percent}),
             "status": phase_status,
             "workflow_status": self.status,
             "message": self.message,
@@ -203,13 +265,23 @@ class FlowRecord:
         """Report something that happened to this flow just now."""
         report(kind, self.context, self.flow_id, **fields)
 
-    def _runs_here(self) -> tuple[PhaseRun, ...]:
-        return tuple(run for run in runs_here.get() if run.flow is self)
+    def _attempts_here(self) -> tuple[Attempt, ...]:
+        return tuple(attempt for attempt in attempts_here.get() if attempt.flow is self)
+
+    def _knows(self, mark: ErrorMark, attempt: Attempt | None) -> bool:
+        """Return whether an error was reported inside an attempt, or of the flow at all.
+
+        Who holds an attempt ends it for code that may have run anywhere, so there the errors since its
+        beginning count.
+        """
+        if attempt is None:
+            return any(mark == known for known, _ in tuple(self._failed.values()))
+        if mark in attempt.reported_errors or attempt.is_scoped:
+            return mark in attempt.reported_errors
+        return (mark, True) in [(known, at > attempt.moment) for known, at in tuple(self._failed.values())]
 
     def _count_retry(self, phase: str) -> None:
-        try:
-            self._failed_phases.remove(phase)
-        except KeyError:
+        if self._failed.pop(phase, None) is None:
             return
         self.tell(FlowRetried)
         # A phase that only goes on beside the failed one must not bring the flow back; a retry does.
@@ -218,22 +290,39 @@ class FlowRecord:
 
     def _end_wait_if_over(self) -> None:
         """Take a phase that starts for the human's answer, unless it starts beside the phase that waits."""
-        elsewhere = (self._waiting & self._open).difference(self._runs_here())
-        if self.is_waiting and not any(run.is_scoped and not run.is_left for run in elsewhere):
+        elsewhere = (self._waiting & self._open).difference(self._attempts_here())
+        if self.is_waiting and not any(one.is_scoped and not one.is_left for one in elsewhere):
             self._go_on()
             self.enter("processing")
 
     def _go_on(self) -> None:
         waiting, self._waiting, self._paused_phase = self._waiting, set(), None
-        for run in waiting:
-            run.go()
-            if run.is_left:
-                self.end(run, "completed", {})
+        for attempt in waiting:
+            attempt.go()
+            if attempt.is_left:
+                self.end(attempt, "completed", {})
 
 
-def _identity(error: object) -> tuple[int, str]:
-    # The text too: the address alone may be that of a later exception.
+def _row_id(flow_id: UUID | str | int) -> UUID | str:
+    try:
+        return flow_uuid(flow_id)
+    except InputInvalid:
+        # Each report with it will be refused, with the reason.
+        return flow_id if isinstance(flow_id, str) else ""
+
+
+def _mark(error: object) -> ErrorMark:
     return id(error), text_of(error)
+
+
+def _outcome(error: BaseException | str | None) -> tuple[str, dict[str, object]]:
+    """Return the status of an attempt that ends by this, and what its transition says of it."""
+    if error is None:
+        return "completed", {}
+    if not isinstance(error, BaseException):
+        return "failed", {}
+    failed = isinstance(error, Exception) and not is_task_control(error)
+    return "failed" if failed else "cancelled", {"error_type": type(error).__name__}
 
 
 def _flags(progress: Mapping[str, object]) -> dict[str, bool]:

@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from masterflow.domain import InputInvalid
+from masterflow.tracker.attempts import Attempt, attempts_here, without_last
 from masterflow.tracker.flow_record import FlowRecord
-from masterflow.tracker.phase_run import PhaseRun, runs_here, without_last
-from masterflow.tracker.progress import FlowProgressTracker, current_flow
-from masterflow.tracker.refusals import refuse
+from masterflow.tracker.report import refuse
+from masterflow.tracker.tracker import FlowProgressTracker, current_flow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,8 +21,8 @@ def phase(name: str, *, flow: FlowProgressTracker | None = None) -> "PhaseHook":
 
     It tells the phase's start, end and time, an error, and a retry when the phase is entered again after one.
     `flow` defaults to the tracker whose `with` block is around the code when the phase starts.
-    Whatever the body raises passes through unchanged; what is no `Exception` (a cancelled task,
-    Ctrl-C) counts as `cancelled`.
+    Whatever the body raises passes through unchanged; what is no `Exception` (a cancelled task, Ctrl-C), and
+    Celery's Retry, Ignore and Reject, count as `cancelled`.
 
     Raises:
         TypeError: it is used as a bare `@phase`, or decorates a generator.
@@ -38,26 +38,27 @@ class PhaseHook:
     def __init__(self, name: str, flow: FlowProgressTracker | None) -> None:
         self._name = name
         self._flow = flow
-        self._flows: dict[PhaseRun, FlowRecord | None] = {}
+        self._attempts: dict[Attempt, None] = {}
 
-    def __enter__(self) -> PhaseRun:
-        run, flow = _begin(self._name, self._flow or current_flow())
-        self._flows[run] = flow
-        runs_here.set((*runs_here.get(), run))
-        return run
+    def __enter__(self) -> Attempt:
+        attempt = _begin(self._name, self._flow or current_flow())
+        self._attempts[attempt] = None
+        attempts_here.set((*attempts_here.get(), attempt))
+        return attempt
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A block that is left in another context than it was entered in finds its run in the hook.
-        run = next(
-            (run for run in reversed(runs_here.get()) if run in self._flows), next(reversed(self._flows))
+        # A block that is left in another context than it was entered in finds its attempt in the hook.
+        attempt = next(
+            (one for one in reversed(attempts_here.get()) if one in self._attempts),
+            next(reversed(self._attempts)),
         )
-        if flow := self._flows.pop(run):
-            _end(flow, run, error)
-        runs_here.set(without_last(runs_here.get(), run))
+        del self._attempts[attempt]
+        attempt.end(error=error)
+        attempts_here.set(without_last(attempts_here.get(), attempt))
 
-    async def __aenter__(self) -> PhaseRun:
+    async def __aenter__(self) -> Attempt:
         return self.__enter__()
 
     async def __aexit__(
@@ -87,39 +88,24 @@ class PhaseHook:
         return call
 
 
-def _begin(name: str, tracker: FlowProgressTracker | None) -> tuple[PhaseRun, FlowRecord | None]:
+def _begin(name: str, tracker: FlowProgressTracker | None) -> Attempt:
     try:
         flow = _record_of(tracker, name)
-        run = flow.begin(name, is_scoped=True)
+        attempt = flow.begin(name, ending="hook")
         flow.persist(flow.progress_event("processing", phase=name))
     except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
         refuse(problem)
-        return PhaseRun(name, flow=None, is_scoped=True), None
-    return run, flow
+        return Attempt(name)
+    return attempt
 
 
 def _record_of(tracker: FlowProgressTracker | None, name: str) -> FlowRecord:
     if tracker is None:
-        raise InputInvalid(f"The phase {name!r} has no flow; put it in a `with tracker:` block.")
+        raise InputInvalid(
+            f"The phase {name!r:.120} has no flow; put it in a `with tracker:` block. A thread starts without"
+            " one: hand it `tracker.in_thread(function)`, or name the flow: `phase(..., flow=tracker)`."
+        )
     return tracker.record
-
-
-def _end(flow: FlowRecord, run: PhaseRun, error: BaseException | None) -> None:
-    status, facts = _outcome(error)
-    try:
-        if isinstance(error, Exception):
-            flow.note_raised(error, phase=run.phase)
-        told = flow.end(run, status, facts)
-        flow.persist(flow.progress_event(told, phase=run.phase))
-    except Exception as problem:  # noqa: BLE001  nor may it hide what the body raised
-        refuse(problem, may_raise=error is None)
-
-
-def _outcome(error: BaseException | None) -> tuple[str, dict[str, object]]:
-    if error is None:
-        return "completed", {}
-    status = "failed" if isinstance(error, Exception) else "cancelled"
-    return status, {"error_type": type(error).__name__}
 
 
 def _is_async(function: Callable[..., object]) -> bool:

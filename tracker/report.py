@@ -1,7 +1,7 @@
-"""The entrance: what every hook calls when something happened."""
+"""The entrance: what every hook calls when something happened, and what it does with nonsense."""
 
-import logging
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Final, Self
 from uuid import UUID
 
 from masterflow.domain import FlowContext, InputInvalid, SettingsInvalid
@@ -9,17 +9,15 @@ from masterflow.domain.event_text import event_text
 from masterflow.domain.events import Event
 from masterflow.tracker.outbox.process import process_delivery
 
-logger = logging.getLogger(__name__)
+_repeated_ends = 0
 
 
 def report(kind: type[Event], context: FlowContext, flow_id: UUID | str, **fields: Any) -> None:
     """Keep an event of something that just happened until a worker has applied it.
 
-    Costs about as much as a log line, waits for nothing but a local write, and raises nothing: what
-    makes no sense is logged and counted. It is made for any thread and any event loop.
-
-    Raises:
-        InputInvalid: the report makes no sense; only with ENRICHMENT_STRICT=true, for tests.
+    Costs about as much as a log line, waits for nothing but a local write, and raises nothing but, with
+    ENRICHMENT_STRICT=true, `InputInvalid` for a report that makes no sense. It is made for any thread and
+    any event loop.
     """
     try:
         event = event_text(kind, context, flow_id, **fields)
@@ -28,13 +26,94 @@ def report(kind: type[Event], context: FlowContext, flow_id: UUID | str, **field
         process_delivery.losses.note("disk", error)
     except SettingsInvalid as error:
         process_delivery.losses.note("settings", error)
-    except Exception as error:  # Nothing that a hook is given may stop its flow.
-        process_delivery.losses.count("invalid")
-        if process_delivery.is_strict:
-            raise InputInvalid(str(error)) from error
-        logger.warning(
-            "A report of %s makes no sense and is left out: %s: %s",
-            getattr(kind, "__name__", type(kind).__name__),
-            type(error).__name__,
-            error,
-        )
+    except Exception as error:  # noqa: BLE001  nothing that a hook is given may stop its flow
+        name = getattr(kind, "__name__", type(kind).__name__)
+        refuse(InputInvalid(f"A report of {name} makes no sense: {type(error).__name__}: {error}"))
+
+
+def refuse(problem: Exception, *, may_raise: bool = True) -> None:
+    """Count what makes no sense and log it at most once a minute; with ENRICHMENT_STRICT=true raise it."""
+    if may_raise and process_delivery.is_strict:
+        raise problem
+    text = str(problem) if isinstance(problem, InputInvalid) else f"{type(problem).__name__}: {problem}"
+    process_delivery.losses.note("invalid", text)
+
+
+def note_repeated_end(phase: str) -> None:
+    """Count that an attempt was ended once more than it was begun, which changes nothing."""
+    global _repeated_ends  # noqa: PLW0603
+    _repeated_ends += 1
+    process_delivery.losses.log.warning(
+        "repeated end", "An attempt of %r was ended again; only its first end counts.", phase
+    )
+
+
+def repeated_ends() -> int:
+    """Return how many attempts were ended again since the process started."""
+    return _repeated_ends
+
+
+class Reported(Coroutine[Any, Any, None]):
+    """A report that has taken effect: await it, make a task of it, or drop it, as your code likes.
+
+    What is left of a subclass's own `async def` goes on when this is awaited; it cannot fail the flow.
+    """
+
+    def __init__(self, rest: Coroutine[Any, Any, None] | None = None) -> None:
+        self._rest = rest
+        self._first: list[Any] = []
+
+    def begin(self) -> Self:
+        """Run a subclass's `async def` up to where it waits, for callers that cannot await."""
+        try:
+            self._first = [self.send(None)]
+        except StopIteration:
+            self._rest = None
+        return self
+
+    def send(self, value: Any) -> Any:
+        """Go on, as event loops do.
+
+        Raises:
+            StopIteration: it is done.
+        """
+        if self._rest is None:
+            raise StopIteration
+        if self._first:
+            return self._first.pop()
+        return self._step(self._rest.send, value)
+
+    def throw(self, error: Any, *_: Any) -> Any:
+        """Let what waits end by an error, such as a cancellation."""
+        if self._rest is None:
+            raise error
+        return self._step(self._rest.throw, error)
+
+    def close(self) -> None:
+        """Give up what is left."""
+        if self._rest is not None:
+            self._rest.close()
+
+    def __await__(self) -> Any:
+        return self
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def _step(self, step: Any, value: Any) -> Any:
+        try:
+            return step(value)
+        except StopIteration:
+            self._rest = None
+            raise
+        except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
+            self._rest = None
+            refuse(problem)
+            raise StopIteration from None
+
+
+#: Nothing is left to do.
+REPORTED: Final = Reported()

@@ -1,10 +1,12 @@
 """What may be told of results and errors: counts, keys and places, never a payload."""
 
+import sys
 import traceback
 from collections.abc import Mapping, Sized
 from pathlib import PurePath
 from typing import Any, Final
 
+_MAX_CAUSES: Final = 20
 _MAX_FIGURES: Final = 20
 _MAX_KEYS: Final = 5
 _MAX_STATUS_CHARS: Final = 40
@@ -53,6 +55,19 @@ def text_of(error: object) -> str:
     except Exception:  # noqa: BLE001  an exception class of somebody else
         text = ""
     return text or type(error).__name__
+
+
+def causes_of(error: object) -> list[object]:
+    """Return the errors that a group holds, at most 20, or the error itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [cause for one in error.exceptions[:_MAX_CAUSES] for cause in causes_of(one)][:_MAX_CAUSES]
+
+
+def is_task_control(error: BaseException | None) -> bool:
+    """Return whether Celery's Retry, Ignore or Reject passes, by which a task ends that has not failed."""
+    celery = sys.modules.get("celery.exceptions")
+    return celery is not None and isinstance(error, celery.Retry | celery.Ignore | celery.Reject)
 
 
 def describe_error(error: object) -> dict[str, Any]:

@@ -58,11 +58,7 @@ async def run_flow(
     flow = Discovery(tracker, csv_path, scenario, approver or _default_approver(scenario, rest_s), rest_s)
     started_s = time.monotonic()
     with tracker:
-        try:
-            finished = await _run_phases(flow, child_store, on_progress=on_progress or _ignore)
-        except Exception as error:
-            await tracker.fail_flow(error)
-            raise
+        finished = await _run_phases(flow, child_store, on_progress=on_progress or _ignore)
         if finished:
             await tracker.complete_flow({"servers": len(flow.servers), "issues": len(flow.issues)})
     return _outcome(flow, "completed" if finished else "waiting_for_approval", time.monotonic() - started_s)

@@ -7,7 +7,7 @@ import pytest
 from masterflow.domain.events import ErrorOccurred, FlowRetried, PhaseTimed, StatusChanged
 from masterflow.tracker.execution import FlowRunner, run_initialization
 from masterflow.tracker.hooks import phase
-from masterflow.tracker.progress import FlowProgressTracker, current_flow
+from masterflow.tracker.tracker import FlowProgressTracker, current_flow
 from tests.support.events.reported import CONTEXT, FLOW_ID
 
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from masterflow.domain.events import ErrorOccurred, PhaseTimed
+from masterflow.tracker.attempts import attempts_here
 from masterflow.tracker.hooks import phase
-from masterflow.tracker.phase_run import runs_here
-from masterflow.tracker.progress import FlowProgressTracker, current_flow
+from masterflow.tracker.tracker import FlowProgressTracker, current_flow
 from tests.support.events.reported import CONTEXT, FLOW_ID
 
 pytestmark = pytest.mark.usefixtures("quiet_losses")
@@ -23,7 +23,7 @@ def test_nested_phases_end_in_reverse_order(tracker, told):
     with tracker, phase("outer"), phase("inner"):
         assert told.snapshot["phase"] == "inner"
     assert told.transitions == ["outer:processing", "inner:processing", "inner:completed", "outer:completed"]
-    assert runs_here.get() == ()
+    assert attempts_here.get() == ()
 
 
 async def test_concurrent_phases_keep_their_own_times_and_errors(tracker, told):
@@ -80,7 +80,7 @@ def test_a_block_may_be_left_in_another_context_than_it_was_entered_in(tracker, 
 
 async def test_a_wait_stops_the_phases_around_it_and_no_other(tracker, told, monkeypatch):
     now_s = 0.0
-    monkeypatch.setattr("masterflow.tracker.phase_run.time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr("masterflow.tracker.attempts.time", SimpleNamespace(monotonic=lambda: now_s))
     waits, resumed = asyncio.Event(), asyncio.Event()
 
     async def approve() -> None:

@@ -123,9 +123,8 @@ def test_the_times_of_a_process_increase_whatever_its_clock_does(monkeypatch):
 NONSENSE: list[tuple[Any, Any, Any, dict[str, Any]]] = [
     (PhaseTimed, CONTEXT, FLOW_ID, {"phase": "data_import", "execution_time_ms": "soon"}),
     (PhaseTimed, CONTEXT, FLOW_ID, {"phase": "data_import"}),
-    (PhaseTimed, CONTEXT, FLOW_ID, {"phase": "x" * 101, "execution_time_ms": 1}),
     (FlowRetried, CONTEXT, FLOW_ID, {"unknown": 1}),
-    (FlowRetried, CONTEXT, "no id", {}),
+    (FlowRetried, CONTEXT, " ", {}),
     (FlowRetried, CONTEXT, None, {}),
     (FlowRetried, CONTEXT, FLOW_ID, {"event_id": "no id"}),
     (FlowRetried, CONTEXT, FLOW_ID, {"occurred_at": datetime(2026, 1, 1)}),  # noqa: DTZ001
@@ -146,7 +145,7 @@ def test_nonsense_is_logged_in_one_line_and_counted_and_never_raised(
     with caplog.at_level(logging.WARNING):
         tracker.report(kind, context, flow_id, **fields)
     [record] = caplog.records
-    assert record.message.startswith("A report of ")
+    assert "Lost 1 events so far (invalid): A report of " in record.message
     assert "\n" not in record.message
     assert tracker.outbox_status()["lost"] == {"invalid": 1}
     assert reported(spool) == []
@@ -200,7 +199,7 @@ def test_malformed_settings_cost_events_but_no_flow(spool, monkeypatch, caplog):
     monkeypatch.setenv("ENRICHMENT_FSYNC", "sometimes")
     with caplog.at_level(logging.WARNING):
         tracker.report(FlowRetried, CONTEXT, FLOW_ID)
-        tracker.report(FlowRetried, CONTEXT, "no id")
+        tracker.report(FlowRetried, CONTEXT, "")
     assert "ENRICHMENT_FSYNC" in caplog.text
     assert tracker.outbox_status()["lost"] == {"settings": 1, "invalid": 1}
 

@@ -42,7 +42,7 @@ async def test_the_end_of_the_last_phase_does_not_complete_the_flow(tracker, tol
 
 
 @pytest.mark.parametrize(
-    ("phase", "progress"), [("data_import", 10), ("attribute_mapping", 30), ("finalization", 100)]
+    ("phase", "progress"), [("data_import", 10), ("attribute_mapping", 30), ("sixr_strategy", 90)]
 )
 async def test_progress_follows_the_phases_also_under_their_other_names(tracker, told, phase, progress):
     await tracker.start_phase(phase)
@@ -147,7 +147,7 @@ async def test_a_pause_and_a_resume_are_told(tracker, told, awaiting_approval, s
 
 async def test_waiting_for_a_human_does_not_count_as_phase_time(tracker, told, monkeypatch):
     now_s = 100.0
-    monkeypatch.setattr("masterflow.tracker.phase_run.time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr("masterflow.tracker.attempts.time", SimpleNamespace(monotonic=lambda: now_s))
     await tracker.start_phase("field_mapping_approval")
     now_s += 2
     await tracker.pause_for_user_input()

@@ -11,7 +11,7 @@ from masterflow.domain.events import (
     MemoryMeasured,
     StatusChanged,
 )
-from masterflow.tracker.progress import FlowProgressTracker, create_progress_tracker
+from masterflow.tracker.tracker import FlowProgressTracker, create_progress_tracker
 
 pytestmark = pytest.mark.usefixtures("quiet_losses")
 

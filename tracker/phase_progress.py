@@ -1,0 +1,76 @@
+"""How far a flow is, as its phases and its caller say."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+from masterflow.domain import InputInvalid
+from masterflow.domain.phases import name_in, phases_of, progress_at_start, types_with
+
+
+class PhaseProgress:
+    """The progress of one flow in percent; None while nothing is known, rather than a wrong number.
+
+    What the caller declares wins over what the names of the phases suggest: a name that only one type of
+    flow has says which type it is.
+    """
+
+    def __init__(self, phases: Sequence[str] = (), flow_type: str | None = None) -> None:
+        self._phases = tuple(dict.fromkeys(name_in(None, name) for name in phases))
+        self._flow_type = flow_type
+        self._is_declared = bool(self._phases or flow_type)
+        self._states: dict[str, str] = {}
+        self._percent: float | None = None
+        self._is_set = False
+
+    def start(self, phase: str) -> None:
+        """Note that a phase starts."""
+        types = types_with(phase)
+        if self._flow_type is None and len(types) == 1:
+            self._flow_type = types[0]
+        self.end(phase, "processing")
+        if self._goes_by_starts and not self._is_set:
+            at_start = progress_at_start("discovery", phase)
+            self._percent = self._percent if at_start is None else at_start
+
+    def end(self, phase: str, status: str) -> None:
+        """Note that a phase has ended, in this status."""
+        name = name_in(None, phase)
+        if name in self._phases or (not self._phases and types_with(phase)):
+            self._states[name] = status
+            self._is_set = self._is_set and not self._is_declared
+
+    def set(self, percent: float) -> None:
+        """Let the progress be this, until a declared phase starts or ends; 0 to 100.
+
+        Raises:
+            InputInvalid: it is no number.
+        """
+        if isinstance(percent, bool) or not isinstance(percent, int | float) or math.isnan(percent):
+            raise InputInvalid(f"{percent!r:.80} is no progress; pass a number from 0 to 100.")
+        self._percent, self._is_set = min(100, max(0, percent)), True
+
+    def percent(self, open_phases: Collection[str]) -> float | None:
+        """Return the progress; of a phase that is open (again), nothing counts as done."""
+        if not self._is_set and not self._goes_by_starts:
+            known = self._share_done(open_phases)
+            self._percent = self._percent if known is None else known
+        return self._percent
+
+    @property
+    def _goes_by_starts(self) -> bool:
+        # The table of discovery's phases says at which percentage each of them starts.
+        return self._flow_type == "discovery" and not self._phases
+
+    def _share_done(self, open_phases: Collection[str]) -> float | None:
+        states = {name_in(self._flow_type, name): status for name, status in self._states.items()}
+        still_open = {name_in(self._flow_type, name) for name in open_phases}
+        courses = [self._phases] if self._phases and states else phases_of(self._flow_type, states)
+        shares = [_share(phases, states, still_open) for phases in courses]
+        return round(100 * min(shares), 1) if shares else None
+
+
+def _share(phases: Sequence[str], states: Mapping[str, str], still_open: Collection[str]) -> float:
+    furthest = max(place for place, name in enumerate(phases) if name in states)
+    # What comes before a phase that was entered was done elsewhere, unless it was seen here.
+    known = {**dict.fromkeys(phases[:furthest], "completed"), **states}
+    return sum(known.get(name) == "completed" and name not in still_open for name in phases) / len(phases)

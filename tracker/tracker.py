@@ -1,0 +1,334 @@
+"""The progress tracker: tells the master row what a flow does, and never gets in its way."""
+
+import contextvars
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast
+from uuid import UUID
+
+from masterflow.domain import FlowContext, InputInvalid
+from masterflow.domain.events import (
+    AgentCollaborated,
+    AgentPerformanceMeasured,
+    FlowDeclared,
+    MemoryMeasured,
+    MetadataUpdated,
+)
+from masterflow.domain.ids import external_id
+from masterflow.domain.tenant import flow_context
+from masterflow.tracker.attempts import Attempt, without_last
+from masterflow.tracker.flow_record import FlowRecord
+from masterflow.tracker.phase_progress import PhaseProgress
+from masterflow.tracker.report import REPORTED, Reported, refuse
+from masterflow.tracker.summaries import figures
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Nothing, or what a subclass's `async def` has still to do.
+_Rest = Coroutine[Any, Any, None] | None
+
+_flows_here: ContextVar[tuple["FlowProgressTracker", ...]] = ContextVar("flows_here", default=())
+
+
+class TenantIds(Protocol):
+    """Whatever names a client account, an engagement and a user, such as a `FlowContext`."""
+
+    @property
+    def client_account_id(self) -> object:
+        """A UUID or its text."""
+
+    @property
+    def engagement_id(self) -> object:
+        """A UUID or its text."""
+
+    @property
+    def user_id(self) -> object:
+        """A text or a UUID."""
+
+
+def current_flow() -> "FlowProgressTracker | None":
+    """Return the tracker whose `with` block is around the running code, if there is one."""
+    flows = _flows_here.get()
+    return flows[-1] if flows else None
+
+
+def create_progress_tracker(
+    flow_id: UUID | str | int,
+    context: TenantIds,
+    *,
+    phases: Sequence[str] = (),
+    flow_type: str | None = None,
+    flow_name: str | None = None,
+    flow_configuration: Mapping[str, object] | None = None,
+    create: bool = False,
+    ends_flow: bool = True,
+) -> "FlowProgressTracker":
+    """Return a tracker of one flow; its context may be the caller's own request context.
+
+    An id that is no UUID stands for `flow_uuid(id)` and is kept in `flow_metadata.external_flow_id`. Progress
+    follows from `phases`, in order, else from those that flows of this type have.
+
+    With `create`, a worker makes the flow's row if it is missing, from `flow_type` (which must be named),
+    `flow_name` and `flow_configuration`; without it, `create_master_flow` has to. With `ends_flow=False`, an
+    exception that leaves `with tracker:` does not end the flow.
+    """
+    tracker = FlowProgressTracker(flow_id, context, phases=phases, flow_type=flow_type, ends_flow=ends_flow)
+    if create:
+        tracker.declare(flow_name, flow_configuration)
+    return tracker
+
+
+def _at_once(
+    method: Callable[Concatenate["FlowProgressTracker", P], _Rest],
+) -> Callable[Concatenate["FlowProgressTracker", P], Reported]:
+    """Let a method work when it is called, and refuse what makes no sense instead of failing the flow."""
+
+    @wraps(method)
+    def call(self: "FlowProgressTracker", /, *args: P.args, **kwargs: P.kwargs) -> Reported:
+        try:
+            rest = method(self, *args, **kwargs)
+            return REPORTED if rest is None or rest is REPORTED else Reported(rest).begin()
+        except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
+            refuse(problem)
+            return REPORTED
+
+    return call
+
+
+class FlowProgressTracker:
+    """Tells what one flow does; its methods work when they are called, and neither wait nor raise.
+
+    What they return may be awaited or dropped: `tracker.complete_flow()` in plain code and
+    `await tracker.complete_flow()` do the same. Used as `with tracker:` it becomes the flow of every
+    `phase(...)` inside the block. A block that an exception leaves ends the flow as `failed`, a cancelled one
+    as `cancelled`; one that Celery's Retry, Ignore or Reject leaves does not.
+    """
+
+    def __init__(
+        self,
+        flow_id: UUID | str | int,
+        context: TenantIds,
+        *,
+        phases: Sequence[str] = (),
+        flow_type: str | None = None,
+        ends_flow: bool = True,
+    ) -> None:
+        self._flow_type = flow_type
+        self._ends_flow = ends_flow
+        self.record = FlowRecord(flow_id, _tenant(context), _progress(phases, flow_type))
+        self._keep_external_id(flow_id)
+
+    @property
+    def flow_id(self) -> UUID | str:
+        """The id of the flow's row."""
+        return self.record.flow_id
+
+    @_at_once
+    def declare(
+        self, flow_name: str | None = None, flow_configuration: Mapping[str, object] | None = None
+    ) -> _Rest:
+        """Let a worker make the flow's row if it is missing; of several declarations the earliest counts."""
+        self.record.tell(
+            FlowDeclared,
+            flow_type=self._flow_type,
+            flow_name=flow_name,
+            flow_configuration=flow_configuration or {},
+        )
+        return None
+
+    @_at_once
+    def start_phase(self, phase: str, message: str = "") -> _Rest:
+        """Tell that a phase starts; a second start after an error counts as a retry."""
+        self.record.begin(phase, message=message)
+        return self._tell_progress("processing")
+
+    @_at_once
+    def complete_phase(self, phase: str, results: object = None) -> _Rest:
+        """Tell that a phase is done, how long it took, and the counts of its results; the flow goes on."""
+        self.record.end_named(phase, "completed", figures(results))
+        return self._tell_progress("completed", phase=phase)
+
+    def begin(self, phase: str, message: str = "") -> Attempt:
+        """Tell that an attempt of a phase starts, and return it, so that any thread or callback can end it.
+
+        Several attempts of one phase may be open at once.
+        """
+        try:
+            attempt = self.record.begin(phase, message=message, ending="holder")
+            self.record.persist(self.record.progress_event("processing", phase=phase))
+        except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
+            refuse(problem)
+            return Attempt(phase)
+        return attempt
+
+    @_at_once
+    def set_progress(self, percent: float, message: str | None = None) -> _Rest:
+        """Tell how far the flow is, from 0 to 100, until a declared phase starts or ends."""
+        self.record.progress.set(percent)
+        if message is not None:
+            self.record.message = message
+        return self._tell_progress("processing")
+
+    @_at_once
+    def update_metadata(self, updates: Mapping[str, object]) -> _Rest:
+        """Note small things on the flow, such as `{"source": "cmdb"}`; each key keeps its newest value."""
+        self.record.tell(MetadataUpdated, updates=updates)
+        return None
+
+    @_at_once
+    def report_agent_activity(
+        self, agent: str, activity: str, details: Mapping[str, object] | None = None
+    ) -> _Rest:
+        """Tell what an agent did."""
+        entry = {
+            "agent": agent,
+            "activity": activity,
+            "phase": self.record.phase_here,
+            "details": details or {},
+        }
+        self.record.tell(AgentCollaborated, entry=entry)
+        return None
+
+    @_at_once
+    def report_error(
+        self,
+        error: BaseException | str,
+        phase: str | None = None,
+        is_recoverable: bool = True,  # noqa: FBT001, FBT002
+    ) -> _Rest:
+        """Tell of an error; one that is not recoverable ends its phase, and neither ends the flow."""
+        phase = phase or self.record.phase_here
+        self.record.note_error(error, phase=phase, is_recoverable=is_recoverable)
+        if phase and not is_recoverable:
+            self.record.end_named(phase, "failed", {})
+        return self._tell_progress("error" if is_recoverable else "failed", phase=phase)
+
+    @_at_once
+    def pause_for_user_input(self, message: str = "", awaiting_approval: bool = True) -> _Rest:  # noqa: FBT001, FBT002
+        """Tell that the flow waits for a human; the time until it resumes counts for no phase."""
+        self.record.wait(message, for_approval=awaiting_approval)
+        return self._tell_progress("awaiting_approval" if awaiting_approval else "awaiting_input")
+
+    @_at_once
+    def resume_after_user_input(self, message: str = "") -> _Rest:
+        """Tell that the flow goes on; this also brings a failed flow back."""
+        self.record.resume(message)
+        return self._tell_progress("processing")
+
+    @_at_once
+    def complete_flow(self, results: object = None) -> _Rest:
+        """Tell that the whole flow is done; nothing leaves this status."""
+        self.record.complete()
+        return self._tell_progress("completed", **figures(results))
+
+    @_at_once
+    def fail_flow(self, error: BaseException | str) -> _Rest:
+        """Tell that the flow failed; an error that a phase has just told is not told twice."""
+        self.record.fail(error)
+        return self._tell_progress("failed")
+
+    @_at_once
+    def cancel_flow(self, message: str = "") -> _Rest:
+        """Tell that somebody gave the flow up; nothing leaves this status."""
+        self.record.enter("cancelled", message)
+        return self._tell_progress("cancelled")
+
+    @_at_once
+    def report_memory(self, metrics: Mapping[str, object]) -> _Rest:
+        """Tell memory metrics, such as `{"peak_memory_mb": 512.0}`; each key keeps its newest value."""
+        self.record.tell(MemoryMeasured, metrics=metrics)
+        return None
+
+    @_at_once
+    def report_agent_performance(self, metrics: Mapping[str, object]) -> _Rest:
+        """Tell performance metrics, such as `{"Schema Expert": {"calls": 3, "success_rate": 1.0}}`."""
+        self.record.tell(AgentPerformanceMeasured, metrics=metrics)
+        return None
+
+    def in_thread(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the function with this flow, and the phases around this call, as its own in any thread.
+
+        For `Thread`, `ThreadPoolExecutor` and `run_in_executor`, which start without them:
+        `pool.map(tracker.in_thread(score), items)`.
+        """
+        context = contextvars.copy_context()
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            # A copy for each call, as no context can be entered by two threads at once.
+            return context.copy().run(self._inside(function), *args, **kwargs)
+
+        return call
+
+    def _inside(self, function: Callable[P, R]) -> Callable[P, R]:
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            _flows_here.set((*_flows_here.get(), self))
+            return function(*args, **kwargs)
+
+        return call
+
+    def _persist_progress_to_database(self, progress_data: Mapping[str, object]) -> Coroutine[Any, Any, None]:
+        """Tell a snapshot, and the flow's status (`workflow_status`) if it changed; override to add to it.
+
+        An override may be an `async def`; it runs at once as far as it does not wait.
+        """
+        self.record.persist(progress_data)
+        return REPORTED
+
+    def _tell_progress(
+        self, phase_status: str, *, phase: str | None = None, **more: object
+    ) -> Coroutine[Any, Any, None]:
+        return self._persist_progress_to_database(
+            {**self.record.progress_event(phase_status, phase=phase), **more}
+        )
+
+    @_at_once
+    def _keep_external_id(self, flow_id: UUID | str | int) -> _Rest:
+        if kept := external_id(flow_id):
+            self.record.tell(MetadataUpdated, updates=kept)
+        return None
+
+    def __enter__(self) -> Self:
+        _flows_here.set((*_flows_here.get(), self))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        around = without_last(_flows_here.get(), self)
+        _flows_here.set(around)
+        if error is None or not self._ends_flow or self in around:
+            return
+        try:
+            self.record.leave(error)
+        except Exception as problem:  # noqa: BLE001  it may not hide what the body raised
+            refuse(problem, may_raise=False)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+def _progress(phases: Sequence[str], flow_type: str | None) -> PhaseProgress:
+    try:
+        return PhaseProgress(phases, flow_type)
+    except Exception as problem:  # noqa: BLE001  nor because of what it declares
+        refuse(InputInvalid(f"{phases!r:.80} are no phases; pass their names in order: {problem!r:.80}"))
+        return PhaseProgress()
+
+
+def _tenant(context: TenantIds) -> FlowContext:
+    if isinstance(context, FlowContext):
+        return context
+    try:
+        return flow_context(context.client_account_id, context.engagement_id, context.user_id)
+    except (AttributeError, ValueError):
+        # Each report with it will be refused, with the reason.
+        return cast("FlowContext", context)
