@@ -1,6 +1,7 @@
 import base64
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
@@ -12,19 +13,16 @@ from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.domain.tenant import flow_context
 from masterflow.tasks.dead_letters.letters import Selection
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
+from tests.support.events.record import NEW_EACH_TIME, RECORDED, SENDER_ID, record
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 
-RECORDED = Path(__file__).parents[2] / "recorded"
-SENDER_ID = "an-orchestrator"
-NEW_EACH_TIME = {"id", "created_at", "updated_at"}
 
-
-def recorded(version: int) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+def recorded(version: int, folder: Path = RECORDED) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
     """Return a message as it lay on Redis, the events in it, and the row that they make."""
-    message = (RECORDED / f"schema-{version}.message.json").read_text()
+    message = (folder / f"schema-{version}.message.json").read_text()
     body = json.loads(zlib.decompress(base64.b64decode(json.loads(message)["body"])))
-    row: dict[str, Any] = json.loads((RECORDED / f"schema-{version}.row.json").read_text())
+    row: dict[str, Any] = json.loads((folder / f"schema-{version}.row.json").read_text())
     return message, json.loads(body[1]["events"]), row
 
 
@@ -53,6 +51,14 @@ def test_every_kind_of_event_is_in_a_recorded_message() -> None:
     _, events, _ = recorded(SCHEMA_VERSION)
     assert {event["kind"] for event in events} == kinds
     assert {event["schema_version"] for event in events} == {SCHEMA_VERSION}
+
+
+def test_the_recorder_records_what_is_recorded(
+    make_workplace: Callable[..., Workplace], tmp_path: Path
+) -> None:
+    record(make_workplace(), tmp_path)
+    _, events, row = recorded(SCHEMA_VERSION, tmp_path)
+    assert (events, row) == recorded(SCHEMA_VERSION)[1:]
 
 
 def test_an_event_of_a_later_version_is_kept_until_the_workers_know_it(workplace: Workplace) -> None:

@@ -1,6 +1,8 @@
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import get_args
 
@@ -11,18 +13,8 @@ from masterflow.tasks.delivery.named_operations import ONLY_IN_BATCHES, OPERATIO
 
 ROOT = Path(__file__).parents[3]
 MERGE = "masterflow/repository/merge/deltas.py"
-NEW_KIND = '''class PhaseSkipped(Event):
-    """A phase was left out."""
-
-    lane: ClassVar[Lane] = "detail"
-
-    kind: Literal["phase_skipped"] = "phase_skipped"
-    phase: Phase
-
-
-AnyEvent = Annotated[
-    PhaseSkipped
-    | '''
+PAGE = (ROOT / "docs/add-an-event.md").read_text()
+CLASS, CASE = (textwrap.dedent(block) for block in re.findall(r"   ```python\n(.*?)   ```", PAGE, re.DOTALL))
 
 
 @pytest.fixture
@@ -40,22 +32,32 @@ def mypy(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def add_kind(folder: Path) -> None:
-    events = folder / "masterflow/domain/events.py"
-    text = events.read_text()
-    union = "AnyEvent = Annotated[\n    "
-    assert text.count(union) == 1
-    events.write_text(text.replace(union, NEW_KIND))
+def put_before(path: Path, line: str, text: str) -> None:
+    content = path.read_text()
+    assert content.count(line) == 1
+    path.write_text(content.replace(line, f"{text}{line}"))
 
 
 @pytest.mark.timeout(300)
 def test_a_kind_that_the_merge_does_not_handle_fails_the_type_checker(copy: Path) -> None:
     assert mypy(copy, MERGE).returncode == 0
-    add_kind(copy)
+    events, deltas = copy / "masterflow/domain/events.py", copy / MERGE
+    put_before(events, "AnyEvent = Annotated[\n", f"{CLASS}\n\n")
+    put_before(events, "    PhaseTransitioned\n    | ", "    PhaseSkipped\n    | ")
     checked = mypy(copy, MERGE)
     assert checked.returncode == 1
+    [message] = re.findall(r"`(Argument 1 to \"assert_never\" .*?)`", PAGE)
     assert f"{MERGE}:" in checked.stdout
-    assert '"assert_never" has incompatible type "PhaseSkipped"' in checked.stdout
+    assert message in checked.stdout
+    put_before(deltas, "            case _:\n", textwrap.indent(CASE, " " * 12))
+    put_before(deltas, "    StatusChanged,\n", "    PhaseSkipped,\n")
+    assert mypy(copy, MERGE).stdout.startswith("Success")
+
+
+def test_the_page_on_a_new_kind_names_files_that_are_there() -> None:
+    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", PAGE)
+    assert len(named) > 8
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_a_kind_that_says_no_lane_cannot_be_made() -> None:

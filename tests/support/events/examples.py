@@ -1,0 +1,66 @@
+"""One flow with an event of each kind, the same each time: what a recorded message holds."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from masterflow.domain.events import (
+    AgentCollaborated,
+    AgentPerformanceMeasured,
+    AnyEvent,
+    ErrorOccurred,
+    FlowDeclared,
+    FlowRetried,
+    MemoryMeasured,
+    MetadataUpdated,
+    PhaseTimed,
+    PhaseTransitioned,
+    ProgressReported,
+    StatusChanged,
+    new_event,
+)
+from masterflow.domain.tenant import flow_context
+
+FLOW_ID: Final = UUID("7e9d1c62-40b8-4f35-8d21-c6a90b3e7f14")
+CONTEXT: Final = flow_context(
+    "0b1f6d3e-8a52-4c1c-9a34-5f2b7c1d9e10", "5d0c2a47-3e19-4b8f-b7a6-91e4d2c83f55", "ana"
+)
+_BEGIN: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)
+
+#: A new kind comes to the end, so that the others keep their ids and times.
+_EXAMPLES: Final[list[tuple[type[Any], dict[str, Any]]]] = [
+    (StatusChanged, {"status": "processing", "metadata": {"note": "begun"}}),
+    (PhaseTransitioned, {"phase": "data_import", "status": "processing", "metadata": {"rows": 500}}),
+    (ProgressReported, {"snapshot": {"current_phase": "data_import", "progress_percentage": 10}}),
+    (AgentCollaborated, {"entry": {"agent": "Schema Expert", "action": "mapped 12 columns"}}),
+    (
+        ErrorOccurred,
+        {"phase": "data_import", "error": "ValueError: row 17 has no hostname", "details": {"row": 17}},
+    ),
+    (FlowRetried, {}),
+    (MemoryMeasured, {"metrics": {"items": 42}}),
+    (AgentPerformanceMeasured, {"metrics": {"Schema Expert": {"tasks": 3, "seconds": 1.5}}}),
+    (MetadataUpdated, {"updates": {"owner": "migration team"}}),
+    (PhaseTimed, {"phase": "data_import", "execution_time_ms": 1250.5}),
+    (PhaseTransitioned, {"phase": "data_import", "status": "completed", "metadata": {"rows": 497}}),
+    (FlowDeclared, {"flow_type": "discovery", "flow_name": "Data centre 7"}),
+]
+
+
+def example_id(number: int) -> UUID:
+    return UUID(f"01935d2c-9c00-7000-8000-{number:012x}")
+
+
+def example_events() -> list[AnyEvent]:
+    """Return them in the order in which they happened."""
+    return [
+        new_event(
+            kind,
+            CONTEXT,
+            FLOW_ID,
+            event_id=example_id(number),
+            occurred_at=_BEGIN + timedelta(seconds=number),
+            **fields,
+        )
+        for number, (kind, fields) in enumerate(_EXAMPLES, start=1)
+    ]
