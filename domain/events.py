@@ -40,6 +40,7 @@ _DETAILS_BYTES = 1_900
 _PHASE_CHARS = 100
 _STATUS_CHARS = 40
 _NAME_CHARS = 255
+_CONFIGURATION_BYTES = 60_000
 
 # More of a word is not looked at.
 _WORD_WINDOW_CHARS = 1_000
@@ -89,6 +90,9 @@ PhaseStatus = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=_STATUS_CHARS),
     _word(_STATUS_CHARS),
+]
+Configuration = Annotated[
+    JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_CONFIGURATION_BYTES))
 ]
 Name = Annotated[str, BeforeValidator(lambda value: safe_text(value, max_chars=_NAME_CHARS))]
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, le=1e12)]
@@ -276,7 +280,7 @@ class FlowDeclared(Event):
     kind: Literal["flow_declared"] = "flow_declared"
     flow_type: Annotated[str, AfterValidator(_known_type)]
     flow_name: Name | None = None
-    flow_configuration: Metadata = Field(default_factory=dict)
+    flow_configuration: Configuration = Field(default_factory=dict)
 
 
 AnyEvent = Annotated[

@@ -123,6 +123,7 @@ def progress_at_start(flow_type: str, phase: str) -> float | None:
     return round(100 * min(shares), 1) if shares else None
 
 
+@lru_cache(maxsize=1_000)
 def name_in(flow_type: str | None, phase: str) -> str:
     """Return the name that a phase has among those of a type, if it is one of them."""
     name = phase.strip().lower()

@@ -37,6 +37,11 @@ def queue_key(queue: str) -> str:
     return f"{KEY_PREFIX}{queue}"
 
 
+def missing_rows_key(sender_id: str) -> str:
+    """Return the key of the flows without a row of which a sender reported."""
+    return f"{KEY_PREFIX}missing_rows:{sender_id}"
+
+
 def confirmations_key(sender_id: str) -> str:
     """Return the list of the batches of one sender that are committed."""
     return f"{KEY_PREFIX}confirmed:{sender_id}"

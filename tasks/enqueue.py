@@ -1,7 +1,8 @@
 """The sending end of the queue: publish a batch, and hear which batches are committed."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import redis
@@ -14,7 +15,7 @@ from redis.sentinel import Sentinel
 
 from masterflow.domain.addresses import RedisAddress
 from masterflow.domain.errors import TransientError
-from masterflow.domain.redis_keys import OUTBOX_NOTE, confirmations_key
+from masterflow.domain.redis_keys import OUTBOX_NOTE, confirmations_key, missing_rows_key
 from masterflow.tasks.batch import Batch, sign
 from masterflow.tasks.heartbeats import leave_note
 from masterflow.tasks.queues import (
@@ -43,11 +44,15 @@ __all__ = [
 _ANSWER_TIMEOUT_S: Final = 0.5
 
 _MOST_CONFIRMATIONS: Final = 500
+_MOST_LOGGED_FLOWS: Final = 10_000
 _BACKLOG_KEPT_S: Final = 60
 
 # Events compress to a tenth. It happens outside the interpreter's lock, and spares more time in there
 # than it takes, besides the broker's memory.
 _COMPRESSION_CHARS: Final = 4_000
+
+
+_logger = logging.getLogger(__name__)
 
 
 class BrokerUnavailable(TransientError):
@@ -121,6 +126,8 @@ class ConfirmationInbox:
     def __init__(self, settings: QueueSettings, sender_id: str) -> None:
         self._redis = redis_client(settings)
         self._key = confirmations_key(sender_id)
+        self._missing_rows_key = missing_rows_key(sender_id)
+        self._logged_flows: set[str] = set()
         self._backlog_name = f"{OUTBOX_NOTE}{sender_id}"
 
     def receive(self) -> list[str]:
@@ -129,11 +136,26 @@ class ConfirmationInbox:
         Raises:
             BrokerUnavailable: Redis did not answer.
         """
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.lpop(self._key, _MOST_CONFIRMATIONS)
+        pipeline.spop(self._missing_rows_key, _MOST_CONFIRMATIONS)
         try:
-            texts: Any = self._redis.lpop(self._key, _MOST_CONFIRMATIONS)
+            texts, flow_ids = pipeline.execute()
         except redis.RedisError as error:
             raise BrokerUnavailable(f"Redis gave no confirmations ({_cause(error)}).") from error
+        self._log_missing_rows(flow_ids)
         return [batch_id for text in texts or () if (batch_id := _batch_id(text))]
+
+    def _log_missing_rows(self, flow_ids: Iterable[str]) -> None:
+        if len(self._logged_flows) > _MOST_LOGGED_FLOWS:
+            self._logged_flows.clear()
+        for flow_id in {*flow_ids} - self._logged_flows:
+            self._logged_flows.add(flow_id)
+            _logger.warning(
+                "Flow %s has no master row yet, so its reports wait for a while: make the row with"
+                " create_master_flow, or pass create=True and flow_type to create_progress_tracker.",
+                flow_id,
+            )
 
     def note_backlog(self, backlog: Mapping[str, float | None]) -> None:
         """Note what waits in the outbox, for a minute: {"events", "bytes", "lost", "oldest_at"}.

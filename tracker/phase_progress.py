@@ -62,15 +62,25 @@ class PhaseProgress:
         return self._flow_type == "discovery" and not self._phases
 
     def _share_done(self, open_phases: Collection[str]) -> float | None:
+        if self._phases:
+            if not self._states:
+                return None
+            still_open = {name_in(None, name) for name in open_phases}
+            return round(100 * _share(self._phases, self._states, still_open), 1)
         states = {name_in(self._flow_type, name): status for name, status in self._states.items()}
         still_open = {name_in(self._flow_type, name) for name in open_phases}
-        courses = [self._phases] if self._phases and states else phases_of(self._flow_type, states)
-        shares = [_share(phases, states, still_open) for phases in courses]
+        shares = [_share(phases, states, still_open) for phases in phases_of(self._flow_type, states)]
         return round(100 * min(shares), 1) if shares else None
 
 
 def _share(phases: Sequence[str], states: Mapping[str, str], still_open: Collection[str]) -> float:
-    furthest = max(place for place, name in enumerate(phases) if name in states)
-    # What comes before a phase that was entered was done elsewhere, unless it was seen here.
-    known = {**dict.fromkeys(phases[:furthest], "completed"), **states}
-    return sum(known.get(name) == "completed" and name not in still_open for name in phases) / len(phases)
+    done = not_seen = 0
+    for name in phases:
+        status = states.get(name)
+        if status is None:
+            not_seen += 1
+            continue
+        # What comes before a phase that was entered, and was not seen here, was done elsewhere.
+        done, not_seen = done + not_seen, 0
+        done += status == "completed" and name not in still_open
+    return done / len(phases)

@@ -4,11 +4,12 @@ import gc
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from celery import Task
 from celery.exceptions import Reject
@@ -22,7 +23,7 @@ from masterflow.domain.errors import (
     TransientError,
 )
 from masterflow.domain.events import AnyEvent
-from masterflow.domain.redis_keys import confirmations_key
+from masterflow.domain.redis_keys import confirmations_key, missing_rows_key
 from masterflow.tasks.app import app
 from masterflow.tasks.dead_letters.letters import letter_about
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
@@ -111,6 +112,7 @@ class MessageMerge:
         self._admission = admission
         self._events = admission.events
         self._retries = Retries()
+        self._missing: frozenset[UUID] = frozenset()
 
     def run(self) -> None:
         """Apply what was admitted and set aside the rest; then the message may be acknowledged.
@@ -132,6 +134,7 @@ class MessageMerge:
         skipped = self._leave_out_analytics()
         merged = self._retries.run(self._merge)
         if merged.missing and self._is_early() and self._retries.run(self._park):
+            self._missing = merged.missing
             return False
         self._sort_out(merged)
         self._retries.run(self._keep_refused)
@@ -204,6 +207,8 @@ class MessageMerge:
         is_awaited = is_done and self._admission.sender_id != ""
         if is_awaited:
             self._confirm(pipeline)
+        if self._missing and self._admission.sender_id and self._attempt.number == 1:
+            note_missing_rows(pipeline, self._admission.sender_id, self._missing)
         counters.write(pipeline)
         try:
             pipeline.execute()
@@ -228,6 +233,13 @@ def write_confirmation(pipeline: Any, sender_id: str, batch_id: str, *, counts: 
     """Confirm a batch along with a pipeline; `counts` is {"applied", "repeated", "dead"}, in events."""
     key = confirmations_key(sender_id)
     pipeline.rpush(key, json.dumps({"batch_id": batch_id} | counts))
+    pipeline.expire(key, _CONFIRMATIONS_KEPT_S)
+
+
+def note_missing_rows(pipeline: Any, sender_id: str, flow_ids: Iterable[UUID]) -> None:
+    """Let a sender know, along with a pipeline, which of its flows wait for their row."""
+    key = missing_rows_key(sender_id)
+    pipeline.sadd(key, *map(str, flow_ids))
     pipeline.expire(key, _CONFIRMATIONS_KEPT_S)
 
 

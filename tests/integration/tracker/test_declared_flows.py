@@ -1,7 +1,10 @@
 from uuid import UUID, uuid4
 
+import pytest
+
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowDeclared, FlowRetried, new_event
+from masterflow.tasks.enqueue import ConfirmationInbox
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 
@@ -29,3 +32,22 @@ def test_a_stranger_makes_a_row_by_the_operations_name(workplace: Workplace, con
     row = eventually(lambda: workplace.find_row(flow_id))
     assert row
     assert (row["flow_type"], row["user_id"]) == ("finops", context.user_id)
+
+
+def test_a_sender_logs_once_that_a_flow_has_no_row(
+    workplace: Workplace, context: FlowContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow_id, sender_id = uuid4(), uuid4().hex
+    inbox = ConfirmationInbox(workplace.settings, sender_id)
+    for _ in range(2):
+        workplace.publish([new_event(FlowRetried, context, flow_id)], context, sender_id=sender_id)
+    confirmed: list[str] = []
+
+    def are_both_confirmed() -> bool:
+        confirmed.extend(inbox.receive())
+        return len(confirmed) == 2
+
+    eventually(are_both_confirmed, timeout_s=20)
+    inbox.close()
+    assert caplog.text.count(f"Flow {flow_id} has no master row yet") == 1
+    assert "create=True" in caplog.text
