@@ -137,7 +137,8 @@ def canonical_phase(name: str) -> str | None:
     return _CANONICAL.get(name) or _CANONICAL.get(name.strip().lower())
 
 
-def phase_order(name: str) -> int:
-    """Return a phase's place in the canonical order; unknown phases come last."""
-    phase = canonical_phase(name)
-    return PHASES.index(phase) if phase else len(PHASES)
+def phase_order(name: str, flow_type: str = "discovery") -> int:
+    """Return a phase's place in the order of such flows; unknown phases come last."""
+    phase = name_in(flow_type, name)
+    places = [phases.index(phase) for phases in phases_of(flow_type, [name])]
+    return min(places) if places else len(PHASES)

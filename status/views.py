@@ -173,7 +173,7 @@ def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowSt
         )
     return FlowStatus(
         **summary,
-        phase_details=phase_views(row["times"], summary["phases"]),
+        phase_details=phase_views(row["times"], summary["phases"], summary["flow_type"]),
         last_progress_update=object_of(row["snapshot"]) or None,
         transition_count=row["transition_count"],
         error_count=row["error_count"],
@@ -183,10 +183,11 @@ def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowSt
     )
 
 
-def phase_views(times: object, states: Mapping[str, str]) -> list[PhaseView]:
-    """Return the phases that have a time or a status, in the order of discovery flows, then as told."""
+def phase_views(times: object, states: Mapping[str, str], flow_type: str = "discovery") -> list[PhaseView]:
+    """Return the phases that have a time or a status, in the order of such flows, then as reported."""
     timed = object_of(times)
-    names = sorted(dict.fromkeys([*states, *timed]), key=phase_order)[:_MOST_PHASES]
+    reported = dict.fromkeys([*states, *timed])
+    names = sorted(reported, key=lambda name: phase_order(name, flow_type))[:_MOST_PHASES]
     return [_phase_view(name, states.get(name), timed.get(name)) for name in names]
 
 

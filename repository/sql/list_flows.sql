@@ -93,7 +93,7 @@ cross join lateral (
     ) as current_phase
     offset 0
 ) as known
-cross join lateral (select concat_ws(' ', flow.flow_name, flow.flow_id, flow.user_id) as words) as words
+cross join lateral (select concat_ws(' ', flow.flow_name, flow.flow_id, flow.user_id, raw.metadata ->> 'external_flow_id') as words) as words
 cross join lateral (
     select
         (cast(:phase as text) is null or known.current_phase = cast(:phase as text))

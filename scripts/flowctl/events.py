@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from masterflow.domain import flow_uuid
 from masterflow.repository.status.reads import FlowScope
 from masterflow.scripts.database import with_engine
 from masterflow.scripts.flowctl.options import AsJson, Client, Engagement
@@ -24,7 +25,9 @@ def tail(
     *,
     client: Client,
     engagement: Engagement,
-    flow: Annotated[UUID | None, typer.Option(help="Only of this flow.")] = None,
+    flow: Annotated[
+        UUID | None, typer.Option(parser=flow_uuid, metavar="FLOW_ID", help="Only of this flow.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a line for each thing that is new in a row from now on, until Ctrl-C; with --json an object.

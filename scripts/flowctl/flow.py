@@ -10,6 +10,7 @@ import typer
 from rich.live import Live
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from masterflow.domain import flow_uuid
 from masterflow.domain.statuses import FLOW_STATUSES, flow_status
 from masterflow.repository.status.reads import FlowFilter, FlowScope
 from masterflow.scripts.database import with_engine, with_session
@@ -59,7 +60,10 @@ def list_(
 
 @group.command()
 def watch(
-    flow_id: Annotated[UUID | None, typer.Argument(help="Only this flow.", show_default=False)] = None,
+    flow_id: Annotated[
+        UUID | None,
+        typer.Argument(parser=flow_uuid, metavar="[FLOW_ID]", help="Only this flow.", show_default=False),
+    ] = None,
     *,
     client: Client,
     engagement: Engagement,

@@ -5,7 +5,11 @@ from uuid import UUID
 
 import typer
 
-FlowId = Annotated[UUID, typer.Argument(help="The flow's id.", show_default=False)]
+from masterflow.domain import flow_uuid
+
+FlowId = Annotated[
+    UUID, typer.Argument(parser=flow_uuid, metavar="FLOW_ID", help="The flow's id.", show_default=False)
+]
 Client = Annotated[
     UUID, typer.Option("--client", envvar="FLOWCTL_CLIENT", help="The client account.", show_default=False)
 ]
