@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain.children.child_flow import COLUMN_OF_PHASE, DATA_VALIDATION_COLUMN
 from masterflow.domain.ids import flow_uuid, parse_id
 from masterflow.domain.payload.safe import safe_text
 from masterflow.domain.phases import canonical_phase
@@ -19,20 +20,6 @@ from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.sql import statement
 from masterflow.repository.tables import DiscoveryFlow
-
-_DATA_VALIDATION: Final = "data_validation_completed"
-
-#: Which column says that a canonical phase is complete; the others have none.
-_COMPLETED_COLUMNS: Final = {
-    "data_import": "data_import_completed",
-    "data_validation": _DATA_VALIDATION,
-    "field_mapping_generation": "field_mapping_completed",
-    "field_mapping_approval": "field_mapping_completed",
-    "data_cleansing": "data_cleansing_completed",
-    "asset_inventory": "asset_inventory_completed",
-    "dependency_analysis": "dependency_analysis_completed",
-    "tech_debt_assessment": "tech_debt_assessment_completed",
-}
 
 _MAX_NAME_CHARS: Final = 255
 
@@ -120,7 +107,7 @@ class DiscoveryFlowRepository:
         """
         key, name = self._key(flow_id), phase_name(phase)
         canonical = canonical_phase(name) if completed else None
-        column = _COMPLETED_COLUMNS.get(canonical or "", "")
+        column = COLUMN_OF_PHASE.get(canonical or "", "")
         parameters = {
             "phase": name,
             "completed_column": column,
@@ -130,7 +117,7 @@ class DiscoveryFlowRepository:
         }
         async with translated_errors():
             child = await self._update_child(key, parameters)
-            if column == _DATA_VALIDATION and await self._db.scalar(statement("has_data_validation")):
+            if column == DATA_VALIDATION_COLUMN and await self._db.scalar(statement("has_data_validation")):
                 await self._db.execute(statement("complete_data_validation"), key)
         await self._report_to_master(child, name, completed=completed, duration_ms=duration_ms)
 

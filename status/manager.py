@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowContext, FlowNotFound
 from masterflow.domain.ids import flow_uuid
+from masterflow.domain.json_shapes import as_map
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.status.cursors import cursor_of, place_of
 from masterflow.status.timeline import bars_of
@@ -19,7 +20,6 @@ from masterflow.status.views import (
     Timeline,
     bar_views,
     newest_first,
-    object_of,
     status_of,
     summary_of,
 )
@@ -83,8 +83,8 @@ class FlowStatusManager:
         return Activity(
             flow_id=flow_uuid(flow_id),
             collaborations=newest_first(row["collaborations"]),
-            agent_performance_metrics=object_of(row["agents"]),
-            memory_usage_metrics=object_of(row["memory"]),
+            agent_performance_metrics=as_map(row["agents"]),
+            memory_usage_metrics=as_map(row["memory"]),
         )
 
     async def _read(self, name: str, flow_id: UUID | str) -> RowMapping:

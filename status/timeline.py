@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from masterflow.domain.clock import parse_time
+from masterflow.domain.json_shapes import number_of
 
 _STARTS: Final = frozenset({"processing", "active"})
 _PAUSES: Final = frozenset({"paused"})
@@ -123,6 +124,5 @@ def _started_at(at: datetime, status: str, facts: Mapping[str, Any]) -> datetime
 
 
 def _milliseconds(facts: Mapping[str, Any]) -> float | None:
-    value = facts.get("execution_time_ms")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return float(value) if is_number else None  # type: ignore[arg-type]  # it is a number
+    value = number_of(facts.get("execution_time_ms"))
+    return value if value is not None and value >= 0 else None

@@ -1,6 +1,5 @@
 """What the API answers with, and how rows become that; whatever a row holds, nothing here raises."""
 
-import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -9,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masterflow.domain.clock import from_microseconds
+from masterflow.domain.json_shapes import as_map, number_of
 from masterflow.domain.phases import phase_order, progress_at_start
 from masterflow.status import examples
 from masterflow.status.timeline import Bar, dated_entries, phase_states
@@ -174,7 +174,7 @@ def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowSt
     return FlowStatus(
         **summary,
         phase_details=phase_views(row["times"], summary["phases"], summary["flow_type"]),
-        last_progress_update=object_of(row["snapshot"]) or None,
+        last_progress_update=as_map(row["snapshot"]) or None,
         transition_count=row["transition_count"],
         error_count=row["error_count"],
         collaboration_count=row["collaboration_count"],
@@ -185,7 +185,7 @@ def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowSt
 
 def phase_views(times: object, states: Mapping[str, str], flow_type: str = "discovery") -> list[PhaseView]:
     """Return the phases that have a time or a status, in the order of such flows, then as reported."""
-    timed = object_of(times)
+    timed = as_map(times)
     reported = dict.fromkeys([*states, *timed])
     names = sorted(reported, key=lambda name: phase_order(name, flow_type))[:_MOST_PHASES]
     return [_phase_view(name, states.get(name), timed.get(name)) for name in names]
@@ -201,13 +201,8 @@ def newest_first(entries: object) -> list[dict[str, JsonValue]]:
     return dated_entries(entries)[::-1]
 
 
-def object_of(value: object) -> dict[str, Any]:
-    """Return a map column, or nothing if it is something else."""
-    return value if isinstance(value, dict) else {}
-
-
 def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
-    snapshot = object_of(row["snapshot"])
+    snapshot = as_map(row["snapshot"])
     status, phase = str(row["flow_status"]), row["current_phase"]
     message = snapshot.get("message") or snapshot.get("status_message")
     return {
@@ -229,12 +224,12 @@ def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _phase_view(name: str, status: str | None, time: object) -> PhaseView:
-    found = object_of(time)
+    found = as_map(time)
     return PhaseView(
         phase=name,
         status=status or ("completed" if found else None),
-        execution_time_ms=_number(found.get("execution_time_ms")),
-        attempts=int(_number(found.get("attempts")) or 1) if found else None,
+        execution_time_ms=number_of(found.get("execution_time_ms")),
+        attempts=int(number_of(found.get("attempts")) or 1) if found else None,
         completed_at=_text(found.get("completed_at") or found.get("recorded_at")),
     )
 
@@ -243,14 +238,14 @@ def _progress(snapshot: Mapping[str, Any], status: str, flow_type: str, phase: s
     if status == "completed":
         return 100.0
     for name in ("progress_percentage", "progress"):
-        if (told := _number(snapshot.get(name))) is not None:
+        if (told := number_of(snapshot.get(name))) is not None:
             return min(100.0, max(0.0, told))
     return progress_at_start(flow_type, phase) if phase else None
 
 
 def _status_since(stamps: object, status: str) -> datetime | None:
     """Return when a status began, from the merge's stamps: 16 digits of microseconds, then an id."""
-    found = object_of(stamps)
+    found = as_map(stamps)
     pairs = [
         pair
         for pair in (found.get("latest"), found.get("final"))
@@ -263,11 +258,6 @@ def _status_since(stamps: object, status: str) -> datetime | None:
         times.append(found.get("reopened"))
     digits = [text[:16] for text in times if isinstance(text, str) and text[:16].isdigit()]
     return from_microseconds(int(max(digits))) if digits else None
-
-
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None  # type: ignore[arg-type]  # it is a number
 
 
 def _text(value: object) -> str | None:

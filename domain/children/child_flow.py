@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from masterflow.domain.json_shapes import as_map, count_of
 from masterflow.domain.phases import PHASE_ALIASES, PHASES, canonical_phase, phase_order
 
 #: The six phases that every child row has a column for, in order, and those columns.
@@ -26,6 +27,19 @@ MAIN_COLUMNS: Final = (
     "dependency_analysis_completed",
     "tech_debt_assessment_completed",
 )
+
+#: Of a later version of the table, which other tables lack.
+DATA_VALIDATION_COLUMN: Final = "data_validation_completed"
+
+#: Every column that says a phase is complete, in the order in which read_backfill.sql returns them.
+ALL_COLUMNS: Final = (MAIN_COLUMNS[0], DATA_VALIDATION_COLUMN, *MAIN_COLUMNS[1:])
+
+#: Which column says that a canonical phase is complete; the others have none.
+COLUMN_OF_PHASE: Final = {
+    **dict(zip(MAIN_PHASES, MAIN_COLUMNS, strict=True)),
+    "data_validation": DATA_VALIDATION_COLUMN,
+    "field_mapping_approval": "field_mapping_completed",
+}
 
 #: Every name under which a section of a document may stand, with its phase, in canonical order.
 SECTION_PHASES: Final = dict(
@@ -85,24 +99,6 @@ class ChildFlow:
             for name in names
             if as_map(value := root[name]) or count_of(value)
         )
-
-
-def as_map(value: object) -> JsonMap:
-    """Return an object as it is, and anything else as an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[Any]:
-    """Return a list as it is, and anything else as an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def count_of(value: object) -> int:
-    """Return a number of items: a list's length, a whole number as it is, else 0."""
-    if isinstance(value, list):
-        return len(value)
-    is_count = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12
-    return int(value) if is_count else 0  # type: ignore[call-overload]  # just looked
 
 
 def phase_of(value: object) -> str | None:

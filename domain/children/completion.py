@@ -1,12 +1,12 @@
 """Which phases a child row proves complete, and by what: the more trusted witness decides."""
 
-import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from masterflow.domain.children.child_flow import MAIN_PHASES, ChildFlow, JsonMap, as_list, as_map, phase_of
+from masterflow.domain.children.child_flow import MAIN_PHASES, ChildFlow, JsonMap, phase_of
 from masterflow.domain.clock import parse_time
+from masterflow.domain.json_shapes import as_list, as_map, number_of
 from masterflow.domain.phases import PHASES
 
 #: What a witness says: a phase is complete, or it is not; of others it says nothing.
@@ -40,7 +40,7 @@ def completed_phases(child: ChildFlow) -> dict[str, str]:
 def percentage(child: ChildFlow) -> float | None:
     """Return the progress as 0 to 100, from either scale in use; None where no number is."""
     found = [child.progress, *(child.root.get(name) for name in ("progress_percentage", "progress"))]
-    numbers = [number for value in found if (number := _number(value)) is not None]
+    numbers = [number for value in found if (number := number_of(value)) is not None]
     best = next((number for number in numbers if number > 0), numbers[0] if numbers else None)
     if best is None:
         return None
@@ -54,12 +54,6 @@ def named_phase(child: ChildFlow) -> tuple[str, str] | None:
     if phase := phase_of(child.root.get("current_phase")):
         return phase, "crewai_state_data.current_phase"
     return None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
 
 
 def _phase_of_column(column: str) -> str | None:

@@ -9,13 +9,11 @@ from masterflow.domain.children.child_flow import (
     MAIN_COLUMNS,
     ChildFlow,
     JsonMap,
-    as_list,
-    as_map,
-    count_of,
     phase_of,
 )
 from masterflow.domain.children.completion import completed_phases, named_phase, percentage
 from masterflow.domain.clock import parse_time
+from masterflow.domain.json_shapes import as_list, as_map, count_of
 from masterflow.domain.payload.safe import safe_text
 from masterflow.domain.phases import PHASES
 from masterflow.domain.statuses import flow_status

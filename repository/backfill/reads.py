@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from masterflow.domain.children.child_flow import MAIN_COLUMNS, SECTION_PHASES, ChildFlow
+from masterflow.domain.children.child_flow import ALL_COLUMNS, SECTION_PHASES, ChildFlow
 from masterflow.domain.children.evidence import COUNTED_NAMES
 from masterflow.domain.children.synthesis import SOURCE, Plan, Standing
 from masterflow.domain.tenant import FlowContext, flow_context
@@ -23,9 +23,6 @@ _RULES: Final = "1."
 
 # Any number will do, so long as nobody else in the database locks the same one.
 _LOCK: Final = 0x6261636B66696C6C
-
-# In the order of read_backfill.sql.
-_COMPLETED_COLUMNS: Final = (MAIN_COLUMNS[0], "data_validation_completed", *MAIN_COLUMNS[1:])
 
 _LAST_ID: Final = UUID(int=2**128 - 1)
 
@@ -163,7 +160,7 @@ def _child(row: Row[Any]) -> ChildFlow:
         flow_id=row.child_flow_id,
         version=row.version,
         status=row.status,
-        completed=dict(zip(_COMPLETED_COLUMNS, row.completed, strict=True)),
+        completed=dict(zip(ALL_COLUMNS, row.completed, strict=True)),
         progress=row.progress_percentage,
         current_phase=row.current_phase,
         phases_completed=row.phases_completed,

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from masterflow.domain.clock import parse_time
+from masterflow.domain.json_shapes import as_map, number_of
+from masterflow.status.durations import lasting
 from masterflow.status.entry_texts import entry_text, what_was_done, who_acted
 from masterflow.status.timeline import dated_entries
 from masterflow.status.views import FlowSummary
@@ -82,9 +84,8 @@ def _entry_news(kind: Kind, entry: Mapping[str, Any]) -> News:
 
 
 def _duration(entry: Mapping[str, Any]) -> str:
-    facts = entry.get("metadata")
-    milliseconds = facts.get("execution_time_ms") if isinstance(facts, dict) else None
-    return f" ({milliseconds:,.0f} ms)" if isinstance(milliseconds, int | float) else ""
+    milliseconds = number_of(as_map(entry.get("metadata")).get("execution_time_ms"))
+    return f" ({lasting(milliseconds)})" if milliseconds is not None else ""
 
 
 def _changes(before: FlowSummary | None, now: FlowSummary) -> Iterator[News]:

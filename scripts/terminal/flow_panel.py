@@ -14,6 +14,7 @@ from rich.text import Text
 from masterflow.domain.clock import parse_time
 from masterflow.scripts.terminal.flow_view import FlowView
 from masterflow.scripts.terminal.text import terminal_text
+from masterflow.status.durations import lasting
 from masterflow.status.views import FlowSummary
 
 _STYLES: Final = {
@@ -112,7 +113,7 @@ def _phases(view: FlowView) -> Table:
             _words(phase.phase),
             status_text(phase.status or ""),
             _clock(starts.get(phase.phase)),
-            _duration(phase.execution_time_ms),
+            lasting(phase.execution_time_ms) if phase.execution_time_ms is not None else "",
             Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, color="cyan"),
             _attempts(phase.attempts, errors[phase.phase]),
         )
@@ -167,9 +168,3 @@ def _pairs(found: dict[str, Any]) -> str:
 
 def _clock(at: datetime | None) -> str:
     return f"{at.astimezone():%H:%M:%S}" if at else ""
-
-
-def _duration(milliseconds: float | None) -> str:
-    if milliseconds is None:
-        return ""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

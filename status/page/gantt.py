@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from masterflow.domain.clock import parse_time
-from masterflow.status.page.words import lasting, moment, plain
+from masterflow.status.durations import lasting
+from masterflow.status.page.words import moment, plain
 from masterflow.status.views import BarView, PhaseView
 
 _LEAST_WIDTH: Final = 0.7

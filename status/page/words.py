@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-_MINUTE_S: Final = 60
-_HOUR_S: Final = 3_600
-_DAY_S: Final = 86_400
+from masterflow.status.durations import DAY_S, HOUR_S, MINUTE_S, lasting
+
+__all__ = ["ago", "figure", "lasting", "moment", "plain", "pretty", "sign", "tone"]
 
 #: A sign for each status, so that colour is never all there is.
 SIGNS: Final = {
@@ -50,22 +50,6 @@ def moment(at: datetime | None) -> str:
     return "unknown" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def lasting(milliseconds: float | None) -> str:
-    """Return a duration with two digits or so that matter."""
-    if milliseconds is None:
-        return "-"
-    if milliseconds < 1_000:
-        return f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1_000
-    if seconds < _MINUTE_S:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR_S:
-        return f"{int(seconds // _MINUTE_S)} min {int(seconds % _MINUTE_S)} s"
-    if seconds < _DAY_S:
-        return f"{int(seconds // _HOUR_S)} h {int(seconds % _HOUR_S // _MINUTE_S)} min"
-    return f"{int(seconds // _DAY_S)} d {int(seconds % _DAY_S // _HOUR_S)} h"
-
-
 def figure(value: object) -> str:
     """Return a measured value, or JSON of what is no plain value."""
     if isinstance(value, bool) or value is None or isinstance(value, dict | list):
@@ -79,10 +63,10 @@ def pretty(value: Any) -> str:
 
 
 def _coarse(seconds: float) -> str:
-    if seconds < _MINUTE_S:
+    if seconds < MINUTE_S:
         return f"{int(seconds)} s"
-    if seconds < _HOUR_S:
-        return f"{int(seconds // _MINUTE_S)} min"
-    if seconds < _DAY_S:
-        return f"{int(seconds // _HOUR_S)} h"
-    return f"{int(seconds // _DAY_S)} d"
+    if seconds < HOUR_S:
+        return f"{int(seconds // MINUTE_S)} min"
+    if seconds < DAY_S:
+        return f"{int(seconds // HOUR_S)} h"
+    return f"{int(seconds // DAY_S)} d"

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from masterflow.domain.children.child_flow import ALL_COLUMNS, MAIN_COLUMNS
+
 STATEMENTS = Path(str(files("masterflow.repository.sql")))
 RULE = re.compile(r"coalesce\( flow\.flow_persistence_data.*? \) as current_phase")
 COLUMNS = re.compile(r"select (flow\.flow_id, flow\.client_account_id.*?as status_stamps)")
@@ -24,6 +26,13 @@ def test_a_summary_is_the_same_wherever_it_is_read(name: str) -> None:
     ]
     assert len(columns) == 2
     assert columns[0] == columns[1]
+
+
+@pytest.mark.parametrize("name", ["read_backfill", "read_child_status", "update_child_phase"])
+def test_every_column_that_says_a_phase_is_complete_is_read_and_written(name: str) -> None:
+    named = set(re.findall(r"\b([a-z_]+_completed)\b(?! is| as)", words_of(name)))
+    assert set(MAIN_COLUMNS) <= named
+    assert named - set(ALL_COLUMNS) <= {"phases_completed"}
 
 
 @pytest.mark.parametrize("path", sorted(STATEMENTS.glob("*.sql")), ids=lambda path: path.name)
