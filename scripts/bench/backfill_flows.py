@@ -74,7 +74,7 @@ where document is not null
 
 
 class Flows:
-    """Flows in one database, on one connection, so that the server's work for them can be told."""
+    """Flows in one database, on one connection, so that the server's work for them can be told apart."""
 
     def __init__(self, engine: AsyncEngine, url: str, context: FlowContext) -> None:
         self.url = url

@@ -41,7 +41,7 @@ class Act:
         return _TITLES[self.scenario]
 
 
-#: Is told the flow, the phase that starts or the status at the end, and the percentage unless it stays.
+#: Is called with the flow, the phase that starts or the status at the end, and a percentage that changes.
 OnProgress = Callable[[Act, str, int | None], None]
 
 

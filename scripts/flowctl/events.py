@@ -34,7 +34,7 @@ def tail(
 
     New is what the row gained by a commit: a transition, an error, an agent's activity, another status, a
     retry, another progress or message, or the flow itself. The time is when it happened, not when it was
-    committed. Of a burst that fills a list of 100 entries at once, only what the row kept is told.
+    committed. Of a burst that fills a list of 100 entries at once, only what the row kept is shown.
     """
     scope = FlowScope(client, frozenset({engagement}))
 

@@ -1,4 +1,4 @@
-"""What happens in an engagement's flows, told as it is committed into their rows."""
+"""What happens in an engagement's flows, shown as it is committed into their rows."""
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -14,7 +14,7 @@ from masterflow.domain.statuses import ACTIVE_STATUSES
 from masterflow.repository.status.changes import read_entries
 from masterflow.repository.status.reads import FlowFilter, FlowScope
 from masterflow.scripts.terminal.flow_news import Known, News
-from masterflow.scripts.terminal.follow import Audience, Follower
+from masterflow.scripts.terminal.follow import Follower, OutageDisplay
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.views import FlowSummary
 
@@ -25,8 +25,8 @@ _AT_ONCE: Final = 50
 _MOST_KNOWN: Final = 500
 
 
-class Reader(Audience, Protocol):
-    """Whoever is told besides when it begins."""
+class Reader(OutageDisplay, Protocol):
+    """What shows the events, and that the tail begins."""
 
     def attend(self) -> None:
         """Say that from now on nothing is missed."""
@@ -84,19 +84,19 @@ class Tail:
 
 
 async def tail(
-    engine: AsyncEngine, scope: FlowScope, audience: Reader, *, flow_id: UUID | None = None
+    engine: AsyncEngine, scope: FlowScope, display: Reader, *, flow_id: UUID | None = None
 ) -> AsyncGenerator[tuple[FlowSummary, News]]:
     """Yield what is new, each with its flow, oldest first per flow, until whoever asks stops.
 
     What raises DatabaseUnavailable does so before the first answer, and FlowNotFound is about `flow_id`.
     """
-    follower = Follower(engine, scope, audience)
+    follower = Follower(engine, scope, display)
     listening = Tail(follower, flow_id=flow_id)
     async with aclosing(follower.changes(flow_id)) as changes:
-        told = await anext(changes)
+        missed = await anext(changes)
         await listening.begin()
-        audience.attend()
-        async for found in listening.news(told):
+        display.attend()
+        async for found in listening.news(missed):
             yield found
         async for changed in changes:
             async for found in listening.news(changed):

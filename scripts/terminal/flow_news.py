@@ -28,7 +28,7 @@ class News:
 
     kind: Kind
     text: str
-    #: When it happened, which may be well before it was committed; None if nobody told.
+    #: When it happened, which may be well before it was committed; None if unknown.
     at: datetime | None
     phase: str | None = None
     #: The entry of the row's list, if it is one.

@@ -30,11 +30,11 @@ class Screen(Protocol):
         """Show flows as they are now, some of which have changed."""
         ...
 
-    def lament(self, sentence: str) -> None:
+    def show_outage(self, sentence: str) -> None:
         """Say that nothing is heard for now."""
         ...
 
-    def rejoice(self) -> None:
+    def show_recovery(self) -> None:
         """Say that it goes on."""
         ...
 
@@ -49,13 +49,13 @@ class Doubt:
         """Say that from now on nothing is missed."""
         print(_ATTENDS, file=sys.stderr, flush=True)
 
-    def lament(self, sentence: str) -> None:
+    def show_outage(self, sentence: str) -> None:
         """Say once that nothing is heard."""
         if not self._is_away:
             print(f"{sentence} Waiting for it.", file=sys.stderr, flush=True)
         self._is_away = True
 
-    def rejoice(self) -> None:
+    def show_recovery(self) -> None:
         """Say that it goes on, if that was in doubt."""
         if self._is_away:
             print(_BACK, file=sys.stderr, flush=True)
@@ -105,12 +105,12 @@ class Drawing:
         self._shown = flow_table(listed) if listed else "This engagement has no flows yet."
         self._draw()
 
-    def lament(self, sentence: str) -> None:
+    def show_outage(self, sentence: str) -> None:
         """Say below what is shown that it is not up to date."""
         self._doubt = terminal_text(f"{sentence} Waiting for it.", "yellow")
         self._draw()
 
-    def rejoice(self) -> None:
+    def show_recovery(self) -> None:
         """Take that back."""
         if self._doubt is not None:
             self._doubt = None

@@ -31,12 +31,12 @@ async def watch_flows(engine: AsyncEngine, scope: FlowScope, *, limit: int, scre
     """Show the newest flows of a tenant, and again whenever one of the tenant's changes."""
     follower = Follower(engine, scope, screen)
     async with aclosing(follower.changes()) as changes:
-        told = await anext(changes)
+        changed = await anext(changes)
         page = await follower.read(
             lambda session: FlowStatusManager(session, scope).list_flows(FlowFilter(), limit=limit)
         )
-        shown = _newest([*page.flows, *told], limit)
-        screen.show_flows(shown, [*reversed(page.flows), *told])
+        shown = _newest([*page.flows, *changed], limit)
+        screen.show_flows(shown, [*reversed(page.flows), *changed])
         async for changed in changes:
             shown = _newest([*shown, *changed], limit)
             screen.show_flows(shown, changed)

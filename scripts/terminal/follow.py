@@ -23,14 +23,14 @@ _MOST_PENDING: Final = 1_000_000
 Found = TypeVar("Found")
 
 
-class Audience(Protocol):
-    """Whoever is told that the database is away, and that it is back."""
+class OutageDisplay(Protocol):
+    """What shows that the database is away, and that it is back."""
 
-    def lament(self, sentence: str) -> None:
-        """Say once that nothing is heard."""
+    def show_outage(self, sentence: str) -> None:
+        """Say once that the database is away."""
         ...
 
-    def rejoice(self) -> None:
+    def show_recovery(self) -> None:
         """Say that it goes on, if that was in doubt."""
         ...
 
@@ -38,10 +38,10 @@ class Audience(Protocol):
 class Follower:
     """One who follows flows; after the first answer a database that is away is waited for."""
 
-    def __init__(self, engine: AsyncEngine, scope: FlowScope, audience: Audience) -> None:
+    def __init__(self, engine: AsyncEngine, scope: FlowScope, display: OutageDisplay) -> None:
         self._sessions = session_factory(engine)
         self.scope = scope
-        self._audience = audience
+        self._display = display
 
     async def changes(self, flow_id: UUID | None = None) -> AsyncGenerator[list[FlowSummary]]:
         """Yield nothing as soon as no change can be missed any more, and then the flows that changed.
@@ -50,10 +50,10 @@ class Follower:
         """
         async with self._feed() as feed, feed.listening(self.scope, flow_id) as listener:
             while True:
-                told = await listener.told()
-                self._pass_on([item for item in told if isinstance(item, Notice)])
-                changed = [item.summary for item in told if isinstance(item, Change)]
-                if changed or any(isinstance(item, Notice) and item.event == "ready" for item in told):
+                news = await listener.told()
+                self._pass_on([item for item in news if isinstance(item, Notice)])
+                changed = [item.summary for item in news if isinstance(item, Change)]
+                if changed or any(isinstance(item, Notice) and item.event == "ready" for item in news):
                     yield changed
 
     async def read(self, work: Callable[[AsyncSession], Awaitable[Found]]) -> Found:
@@ -63,10 +63,10 @@ class Follower:
                 async with self._sessions() as session, translated_errors():
                     found = await work(session)
             except DatabaseUnavailable as error:
-                self._audience.lament(str(error))
+                self._display.show_outage(str(error))
                 await asyncio.sleep(_RETRY_INTERVAL_S)
             else:
-                self._audience.rejoice()
+                self._display.show_recovery()
                 return found
 
     @asynccontextmanager
@@ -83,6 +83,6 @@ class Follower:
     def _pass_on(self, notices: list[Notice]) -> None:
         for notice in notices:
             if notice.event == "unavailable":
-                self._audience.lament(notice.detail)
+                self._display.show_outage(notice.detail)
             elif notice.event == "available":
-                self._audience.rejoice()
+                self._display.show_recovery()
