@@ -77,7 +77,7 @@ FLOW_PHASES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
             "questionnaire_generation",
             "manual_collection",
             "data_validation",
-            "finalization",
+            "synthesis",
         ),
     ),
     "planning": (
@@ -98,6 +98,7 @@ _TYPE_ALIASES: Final[dict[str, dict[str, str]]] = {
         "initialization": "readiness_assessment",
         "finalization": "recommendation_generation",
     },
+    "collection": {"finalization": "synthesis"},
 }
 
 

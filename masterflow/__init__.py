@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Attempt,
         FlowProgressTracker,
         FlowRunner,
+        FlowThreadPool,
         adopt,
         create_progress_tracker,
         current_flow,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         run_initialization,
         shutdown,
     )
+    from masterflow.tracker.testing import FlowReports
 
     __version__: str
 
@@ -53,7 +55,9 @@ __all__ = [
     "FlowContext",
     "FlowNotFound",
     "FlowProgressTracker",
+    "FlowReports",
     "FlowRunner",
+    "FlowThreadPool",
     "InputInvalid",
     "PermanentError",
     "PostgresFlowStateStore",
@@ -99,6 +103,7 @@ _ROOMS: Final = {
         "Attempt",
         "FlowProgressTracker",
         "FlowRunner",
+        "FlowThreadPool",
         "adopt",
         "create_progress_tracker",
         "current_flow",
@@ -108,6 +113,7 @@ _ROOMS: Final = {
         "run_initialization",
         "shutdown",
     ),
+    "masterflow.tracker.testing": ("FlowReports",),
 }
 _HOMES: Final = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from masterflow.tracker.attempts import Attempt
-from masterflow.tracker.execution import FlowRunner, run_initialization
+from masterflow.tracker.execution import FlowRunner, FlowThreadPool, run_initialization
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.report import Reported, repeated_ends, report
@@ -23,6 +23,7 @@ __all__ = [
     "Attempt",
     "FlowProgressTracker",
     "FlowRunner",
+    "FlowThreadPool",
     "Reported",
     "adopt",
     "create_progress_tracker",

@@ -5,12 +5,14 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar, overload
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar, overload
 
 from masterflow.tracker.hooks import PhaseHook, phase
 from masterflow.tracker.summaries import shape
 from masterflow.tracker.tracker import FlowProgressTracker
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -27,6 +29,19 @@ async def run_initialization(handler: Callable[[], Any], tracker: FlowProgressTr
         result = await outcome if inspect.isawaitable(outcome) else outcome
         run.note(result_summary=shape(result))
     return result
+
+
+class FlowThreadPool(ThreadPoolExecutor):
+    """A thread pool whose work has the flow, and the phases around it, of whoever submits it."""
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function in a thread; `map` and `run_in_executor` do it by this."""
+        context = contextvars.copy_context()
+
+        def run() -> T:
+            return context.run(function, *args, **kwargs)
+
+        return super().submit(run)
 
 
 class FlowRunner:

@@ -103,7 +103,8 @@ def _record_of(tracker: FlowProgressTracker | None, name: str) -> FlowRecord:
     if tracker is None:
         raise InputInvalid(
             f"The phase {name!r:.120} has no flow; put it in a `with tracker:` block. A thread starts without"
-            " one: hand it `tracker.in_thread(function)`, or name the flow: `phase(..., flow=tracker)`."
+            " one: hand it `tracker.in_thread(function)`, use a `FlowThreadPool`, or name the flow:"
+            " `phase(..., flow=tracker)`."
         )
     return tracker.record
 

@@ -1,7 +1,7 @@
 """The entrance: what every hook calls when something happened, and what it does with nonsense."""
 
-from collections.abc import Coroutine
-from typing import Any, Final, Self
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, Self, cast
 from uuid import UUID
 
 from masterflow.domain import FlowContext, InputInvalid, SettingsInvalid
@@ -94,8 +94,8 @@ class Reported(Coroutine[Any, Any, None]):
         if self._rest is not None:
             self._rest.close()
 
-    def __await__(self) -> Any:
-        return self
+    def __await__(self) -> Generator[Any, Any, None]:
+        return cast("Generator[Any, Any, None]", self)
 
     def __iter__(self) -> Self:
         return self

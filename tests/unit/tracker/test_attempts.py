@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from masterflow.domain.events import ErrorOccurred, FlowRetried, PhaseTimed
-from masterflow.tracker import outbox_status
+from masterflow.tracker import FlowThreadPool, outbox_status
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.tracker import current_flow
 
@@ -183,6 +183,17 @@ def test_a_function_is_carried_into_any_thread_with_its_flow(tracker, told):
         results = list(pool.map(tracker.in_thread(score), range(8)))
     assert results == [(number, tracker) for number in range(8)]
     assert sorted(told.transitions) == ["scoring:completed"] * 8 + ["scoring:processing"] * 8
+
+
+def test_our_thread_pool_carries_the_flow_by_itself(tracker, told):
+    with tracker, phase("batch"), FlowThreadPool(4) as pool:
+        assert list(pool.map(score, range(8))) == [(number, tracker) for number in range(8)]
+    assert told.transitions.count("scoring:completed") == 8
+
+
+async def test_our_thread_pool_is_an_executor_of_an_event_loop(tracker, told):
+    with tracker, FlowThreadPool(1) as pool:
+        assert await asyncio.get_running_loop().run_in_executor(pool, score, 1) == (1, tracker)
 
 
 def test_the_flow_need_not_be_the_current_one_to_be_carried(tracker, told):
