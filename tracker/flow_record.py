@@ -75,7 +75,13 @@ class FlowRecord:
             self.status, self.message = status, message
 
     def begin(self, phase: str, *, message: str = "", ending: Ending = "name") -> Attempt:
-        """Open an attempt of a phase; after an error in that phase it is a retry of the flow."""
+        """Open an attempt of a phase; after an error in that phase it is a retry of the flow.
+
+        Raises:
+            InputInvalid: the phase has no name.
+        """
+        if not isinstance(phase, str) or not phase.strip():
+            raise InputInvalid(f"{phase!r:.80} is no phase; pass its name.")
         if ending == "name" and (former := self.find(phase)):
             self._open.discard(former)
         self._end_wait_if_over()

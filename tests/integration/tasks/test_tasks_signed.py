@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from masterflow.domain import FlowContext
-from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.events import FlowDeclared, FlowRetried, new_event
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import sign
 from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
@@ -121,6 +121,20 @@ def test_a_batch_signed_for_one_account_cannot_carry_events_of_another(signed_wo
     signed_workplace.publisher.publish(batch)
     assert refused(signed_workplace, batch).reason == "tenant_mismatch"
     assert signed_workplace.row(flow_id)["retry_count"] == 0
+
+
+def test_a_row_is_made_only_for_the_account_that_signed(signed_workplace: Workplace) -> None:
+    flows = {context: uuid4() for context in (OURS, THEIRS)}
+    declared = [
+        new_event(FlowDeclared, context, flow, flow_type="finops").model_dump_json()
+        for context, flow in flows.items()
+    ]
+    batch = replace(retry(OURS, flows[OURS]), events=f"[{','.join(declared)}]")
+    signed_workplace.publisher.publish(batch)
+    [confirmation] = eventually(lambda: signed_workplace.confirmations(batch.sender_id))
+    assert (confirmation["applied"], confirmation["dead"]) == (1, 1)
+    assert signed_workplace.find_row(flows[OURS])
+    assert not signed_workplace.find_row(flows[THEIRS])
 
 
 def test_a_named_operation_is_refused_because_it_bears_no_signature(signed_workplace: Workplace) -> None:
