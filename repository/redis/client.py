@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from masterflow.domain import TransientError
@@ -79,6 +80,7 @@ class RedisLink:
         address = self._settings.redis
         # One retry at once, for a connection that Redis closed while it was idle.
         options: dict[str, Any] = {"retry": Retry(NoBackoff(), 1), **_waits(_ANSWER_TIMEOUT_S)}
+        options["retry_on_error"] = [RedisConnectionError]  # redis-py 5 tries nothing again that is not named
         options |= address.client_options
         if not address.is_sentinel:
             return Redis(**options)

@@ -10,6 +10,17 @@ from pathlib import Path
 from masterflow.scripts.supervise.processes import SupervisedProcess
 
 _ROOT = Path(__file__).resolve().parents[2]
+_OF_THE_REPOSITORY = (
+    "checkpoints",
+    "database",
+    "discovery_flow",
+    "feature_flag",
+    "flow_state_store",
+    "master_flow",
+    "merges",
+    "secure_cache",
+)
+_ROOMS = ("domain", "repository", "scripts", "status", "tasks", "tracker")
 _STARTED = time.monotonic()
 
 LINTERS: Mapping[str, Sequence[str]] = {
@@ -17,6 +28,25 @@ LINTERS: Mapping[str, Sequence[str]] = {
     "Format": ["ruff", "format", "--check"],
     "Types": ["mypy"],
     "Import contracts": ["lint-imports", "--no-logo"],
+    "Declared imports": ["deptry", "--no-ansi", *_ROOMS],
+}
+# An environment of its own, made once; with what an orchestrator and an API process run, since workers
+# want a newer Celery. Faults and measurements are of the newest versions.
+LOWEST: Mapping[str, Sequence[str]] = {
+    "Oldest supported versions": ["bash", "scripts/environment.sh", "lowest"],
+    "Tests on the oldest versions": [
+        ".local/lowest/bin/python",
+        "-m",
+        "pytest",
+        "--numprocesses=2",
+        "-m",
+        "not alone",
+        *(f"tests/unit/{room}" for room in _ROOMS if room != "scripts"),
+        "--ignore=tests/unit/domain/test_event_kinds.py",  # of the type checker
+        "--ignore=tests/unit/tasks/test_celeryconfig.py",  # of a worker's Celery
+        *(f"tests/integration/repository/test_{name}.py" for name in _OF_THE_REPOSITORY),
+        *(f"tests/integration/status/test_status_{name}.py" for name in ("access", "api")),
+    ],
 }
 # What measures has the machine to itself, and so have the browser and the faults; --soak 30m lets the
 # faults alone run for longer.
@@ -39,8 +69,10 @@ def run(name: str, command: Sequence[str]) -> bool:
     """
     _say(f"{name} (after {time.monotonic() - _STARTED:.0f} s)")
     program, *arguments = command
-    path = Path(sys.executable).with_name(program)
-    with SupervisedProcess([path, *arguments], folder=_ROOT, stop_signal=signal.SIGINT) as process:
+    ours = Path(sys.executable).parent / program
+    with SupervisedProcess(
+        [ours if ours.exists() else program, *arguments], folder=_ROOT, stop_signal=signal.SIGINT
+    ) as process:
         passed = process.wait() == 0
     if not passed:
         _say(f"{name}: failed", colour=31)
@@ -50,7 +82,7 @@ def run(name: str, command: Sequence[str]) -> bool:
 def run_everything() -> bool:
     """Run all linters, and if they pass the tests; stop where tests fail."""
     results = [run(name, command) for name, command in LINTERS.items()]
-    return all(results) and all(run(name, command) for name, command in TESTS.items())
+    return all(results) and all(run(name, command) for name, command in {**LOWEST, **TESTS}.items())
 
 
 def _say(text: str, *, colour: int = 36) -> None:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu import Message
-from vine import promise
 
 from masterflow.domain.errors import InputInvalid, PermanentError
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
@@ -54,9 +53,9 @@ class Consumer(CeleryConsumer):
             self.app.connection_for_write(), max_letters=WorkerSettings().max_dead_letters
         )
 
-    def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Message], None]:
         """Return what is called with each message."""
-        receive = super().create_task_handler(promise)
+        receive: Callable[[Message], None] = super().create_task_handler(*arguments, **options)
 
         def receive_task(message: Message) -> None:
             try:

@@ -38,6 +38,13 @@ VIOLATIONS = {
 
 # Importer, imported, and a word of the contract that forbids it.
 FORBIDDEN_IMPORTS = {
+    "the queue by the words": ("domain.a", "celery", "know no queue"),
+    "the database by the words": ("domain.a", "sqlalchemy", "know no queue"),
+    "Redis by the words": ("domain.a", "redis", "know no queue"),
+    "the web by a worker": ("masterflow.tasks.app", "fastapi", "A worker knows no web"),
+    "the web by Celery's configuration": ("masterflow.celeryconfig", "fastapi", "A worker knows no web"),
+    "Celery's configuration by a task": ("masterflow.tasks.app", "masterflow.celeryconfig", "never up"),
+    "Celery's configuration by a tracker": ("tracker.a", "masterflow.celeryconfig", "never up"),
     "up the house": ("repository.a", "masterflow.tasks.app", "never up"),
     "in a circle": ("masterflow.tasks.enqueue", "masterflow.tasks.app", "never imports back"),
     "the database by the orchestrator": ("tracker.a", "sqlalchemy", "never loads the database"),
@@ -68,18 +75,22 @@ def house(tmp_path):
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text('"""A room."""\n')
         (tmp_path / room / "a.py").write_text('"""A thing in it."""\n')
+    (tmp_path / "masterflow" / "celeryconfig.py").write_text('"""How Celery runs."""\n')
     (tmp_path / "tasks" / "enqueue.py").write_text('"""What others may import."""\n')
     (tmp_path / "tasks" / "app.py").write_text(
         '"""What they may not."""\n\nimport masterflow.tasks.enqueue  # noqa: F401\n'
     )
-    (tmp_path / "tracker" / "a.py").write_text(
-        '"""One of them."""\n\nimport masterflow.tasks.enqueue  # noqa: F401\n'
-    )
+    for room in ("status", "tracker"):
+        (tmp_path / room / "a.py").write_text(
+            '"""One of them."""\n\nimport masterflow.tasks.enqueue  # noqa: F401\n'
+        )
     return tmp_path
 
 
 def check(name, house):
     program, *arguments = checks.LINTERS[name]
+    if program == "deptry":
+        arguments += ["--ignore", "DEP002"]  # a small house uses little of what the project depends on
     command = [str(Path(sys.executable).with_name(program)), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(house)}
     done = subprocess.run(command, cwd=house, env=environment, capture_output=True, text=True, check=False)
@@ -110,6 +121,29 @@ def test_a_forbidden_import_is_found(what, house):
     assert code != 0
     broken = [line for line in output.splitlines() if "BROKEN" in line]
     assert any(word in line for line in broken), output
+
+
+@pytest.mark.parametrize("name", ["numpy", "vine", "typeguard"])
+def test_an_import_of_what_is_not_declared_is_found_also_if_something_else_brings_it(house, name):
+    with (house / "domain" / "a.py").open("a") as source:
+        source.write(f"\nimport {name}\n")
+    code, output = check("Declared imports", house)
+    assert code != 0
+    assert f"'{name}' imported but" in output
+
+
+def test_an_exception_from_a_contract_that_nothing_needs_any_more_is_an_error(house):
+    (house / "tracker" / "a.py").write_text('"""Imports nothing."""\n')
+    code, output = check("Import contracts", house)
+    assert code != 0
+    assert "No matches for ignored import masterflow.tracker" in output
+
+
+def test_a_room_of_which_no_contract_speaks_is_an_error(house):
+    (house / "masterflow" / "cellar.py").write_text('"""A new room."""\n')
+    code, output = check("Import contracts", house)
+    assert code != 0
+    assert "cellar" in output
 
 
 def run_checks(*arguments):

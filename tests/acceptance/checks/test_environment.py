@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[3]
 RECORDING_UV = """#!/bin/sh
 echo "$*" >> "$UV_LOG"
 if [ "$1" = venv ]; then
-  mkdir -p .venv/bin && ln -sf "$UV_PYTHON" .venv/bin/python
+  for folder; do :; done # the last word
+  mkdir -p "$folder/bin" && ln -sf "$UV_PYTHON" "$folder/bin/python"
 fi
 [ ! -e fail-once ] || { rm fail-once; exit 1; }
 """
@@ -26,7 +27,7 @@ def clone(tmp_path):
     """What environment.sh reads, in a folder with a space in its name, and the recording uv beside it."""
     clone = tmp_path / "a clone"
     (clone / "scripts").mkdir(parents=True)
-    for name in ("pyproject.toml", "requirements.txt", "scripts/environment.sh"):
+    for name in ("pyproject.toml", "requirements.txt", "requirements-lowest.txt", "scripts/environment.sh"):
         shutil.copy(ROOT / name, clone / name)
     uv = tmp_path / "bin" / "uv"
     uv.parent.mkdir()
@@ -39,7 +40,7 @@ def clone(tmp_path):
 def make(clone, tmp_path):
     """What starts environment.sh in the clone."""
 
-    def make(**environment):
+    def make(*words, **environment):
         settings = {
             "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
             "PYTHON": sys.executable,
@@ -47,7 +48,7 @@ def make(clone, tmp_path):
             "UV_PYTHON": sys.executable,
             **environment,
         }
-        command = ["bash", str(clone / "scripts" / "environment.sh")]
+        command = ["bash", str(clone / "scripts" / "environment.sh"), *words]
         return subprocess.Popen(command, env=settings, cwd="/", stderr=subprocess.PIPE, text=True)
 
     return make
@@ -111,6 +112,19 @@ def test_a_folder_that_was_moved_gets_its_own(make, asked, clone):
     clone.symlink_to(moved)
     assert finish(make())[0] == 0
     assert asked()[0] == "venv --quiet"
+
+
+def test_the_oldest_versions_have_an_environment_of_their_own(make, asked, clone):
+    finish(make())
+    asked()
+    code, said = finish(make("lowest"))
+    assert code == 0
+    assert ".local/lowest" in said
+    assert asked()[0] == "venv --quiet"
+    assert (clone / ".local" / "lowest" / "made-from").read_text().count("celery==5.3.0") == 1
+    assert finish(make("lowest")) == (0, "")
+    assert finish(make()) == (0, "")
+    assert asked() == []
 
 
 def test_a_machine_without_python_hears_what_to_do(make):
