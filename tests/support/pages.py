@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = ("README.md", "docs/operations.md", "docs/adoption.md")
+PAGES: Final = ("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/adoption.md")
 
 #: What a block may be: shell, Python, or no code at all.
 LANGUAGES: Final = frozenset({"sh", "python", "text"})
