@@ -1,1 +1,1 @@
-"""What we add to Celery: consumer, scheduler, guards, shutdown, the worker's event loop."""
+"""What we add to Celery: its consumer and its scheduler, and what a worker does beside its tasks."""

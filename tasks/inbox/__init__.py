@@ -1,1 +1,1 @@
-"""What a message must be before it is applied: small, well-formed, signed, not from the future."""
+"""What a message must be before it is applied, and how often it was tried."""
