@@ -65,7 +65,7 @@ def test_each_step_of_the_path_is_reached_from_one_above(step: str) -> None:
 def test_each_decision_has_a_number_of_its_own() -> None:
     pages = sorted((ROOT / "docs/adr").glob("*.md"))
     numbers = [int(page.name[:4]) for page in pages]
-    assert numbers == list(range(1, len(pages) + 1))
+    assert len(numbers) == len(set(numbers))
     titles = [page.read_text().splitlines()[0] for page in pages]
     assert [
         title for title, number in zip(titles, numbers, strict=True) if not title.startswith(f"# {number}. ")
