@@ -17,6 +17,9 @@ MOST_AGE_S: Final = 300.0
 def check_outbox() -> list[CheckResult]:
     """Return what was found about the outbox of this host."""
     settings = OutboxSettings()
+    if settings.is_off:
+        found = "ENRICHMENT_OUTBOX is off: what is reported stays in memory and is never sent"
+        return [CheckResult("outbox", "problem", found, "unset it, except in tests")]
     folder = settings.spool_dir
     try:
         place = _nearest(folder)

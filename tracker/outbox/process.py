@@ -129,7 +129,12 @@ class ProcessDelivery:
     def _open(self) -> Delivery | MemoryOutbox:
         with self._gate:
             if self.settings.is_off:
-                self._memory = self._memory or MemoryOutbox()
+                if self._memory is None:
+                    self._memory = MemoryOutbox()
+                    self.losses.log.warning(
+                        "off",
+                        "ENRICHMENT_OUTBOX=off: reports stay in this process, and none is sent.",
+                    )
                 return self._memory
             if self._delivery is None:
                 if time.monotonic() < self._reopen_at:

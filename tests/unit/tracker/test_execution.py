@@ -143,6 +143,23 @@ async def test_shutdown_pauses_what_runs_so_that_it_can_be_resumed(tracker, told
     assert told.statuses[-1] == "processing"
 
 
+@pytest.mark.parametrize("end", ["shutdown", "cancel"])
+async def test_a_block_of_the_flow_inside_leaves_its_end_to_the_runner(tracker, told, end):
+    async def flow() -> None:
+        async with tracker:
+            await until_cancelled()
+
+    runner = FlowRunner()
+    task = runner.start(flow(), tracker)
+    await asyncio.sleep(0)
+    if end == "cancel":
+        runner.cancel(FLOW_ID)
+        await asyncio.wait([task])
+    else:
+        assert await runner.shutdown(timeout_s=5)
+    assert told.statuses == ["processing", "cancelled" if end == "cancel" else "paused"]
+
+
 async def test_shutdown_leaves_a_flow_that_waits_for_approval_waiting(tracker, told):
     waits = asyncio.Event()
 

@@ -9,6 +9,7 @@ import pytest
 from masterflow import tracker
 from masterflow.domain import FlowContext
 from masterflow.domain.events import AgentCollaborated, FlowRetried, PhaseTimed
+from masterflow.scripts.doctor.outbox import check_outbox
 from masterflow.tracker import outbox_status
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.testing import flow_reports
@@ -31,15 +32,22 @@ def say(count: int = 1, flow_id=FLOW_ID, context: FlowContext = CONTEXT) -> None
         tracker.report(AgentCollaborated, context, flow_id, entry={"n": number})
 
 
-def test_with_the_outbox_off_reports_stay_in_memory(off):
+def test_with_the_outbox_off_reports_stay_in_memory(off, quiet_losses, caplog):
     say(3)
+    assert caplog.text.count("ENRICHMENT_OUTBOX=off") == 1
     status = outbox_status()
     assert (status["outbox"], status["kept_events"], status["forgotten_events"]) == ("off", 3, 0)
-    assert status["lost"] == {} or "disk" not in status["lost"]
+    assert status["lost"] == {}
     assert tracker.flush(0)
     assert tracker.adopt() == 0
     assert tracker.shutdown(0)
     assert not off.exists()
+
+
+def test_the_doctor_finds_an_outbox_that_is_off(off):
+    [result] = check_outbox()
+    assert result.level == "problem"
+    assert "ENRICHMENT_OUTBOX is off" in result.found
 
 
 def test_what_stays_in_memory_is_bounded(off):
