@@ -92,6 +92,13 @@ def test_an_error_that_a_phase_reported_is_not_reported_by_the_attempt_around_it
     assert told.transitions[-1] == "batch:failed"
 
 
+def test_an_error_from_before_an_attempt_is_reported_when_it_ends_by_it(tracker, told):
+    error = ValueError("no")
+    tracker.begin("first").end(error=error)
+    tracker.begin("second").end(error=error)
+    assert told.errors == [("first", "no"), ("second", "no")]
+
+
 def test_an_attempt_that_nonsense_began_may_be_ended(tracker, told, monkeypatch):
     monkeypatch.setattr(tracker, "record", None)
     attempt = tracker.begin("scoring")
@@ -183,6 +190,18 @@ def test_a_function_is_carried_into_any_thread_with_its_flow(tracker, told):
         results = list(pool.map(tracker.in_thread(score), range(8)))
     assert results == [(number, tracker) for number in range(8)]
     assert sorted(told.transitions) == ["scoring:completed"] * 8 + ["scoring:processing"] * 8
+
+
+def test_a_carried_function_runs_in_many_threads_at_once(tracker, told):
+    all_inside = threading.Barrier(4)
+
+    @phase("scoring")
+    def meet(_number):
+        all_inside.wait(timeout=10)
+        return current_flow()
+
+    with tracker, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(tracker.in_thread(meet), range(4))) == [tracker] * 4
 
 
 def test_our_thread_pool_carries_the_flow_by_itself(tracker, told):
