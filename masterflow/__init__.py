@@ -118,17 +118,20 @@ _ROOMS: Final = {
 _HOMES: Final = {name: room for room, names in _ROOMS.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        value: Any = version("masterflow")
-    elif name == "status_router":
-        value = import_module("masterflow.status.api.flows").router
-    elif name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
-    else:
-        raise AttributeError(f"module 'masterflow' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+# Type checkers read the imports above; from this they would believe that there is any name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            value: Any = version("masterflow")
+        elif name == "status_router":
+            value = import_module("masterflow.status.api.flows").router
+        elif name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+        else:
+            raise AttributeError(f"module 'masterflow' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -3,9 +3,11 @@
 import logging
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+import masterflow
 from masterflow.scripts.flowctl import (
     dead,
     doctor,
@@ -30,6 +32,24 @@ app = typer.Typer(
     help="Run, watch and repair the enrichment of master flows.",
     epilog="Exit codes: 0 done, 1 something is not as it should be, 2 misused, 3 a server does not answer.",
 )
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  as Typer calls it
+    if wanted:
+        typer.echo(f"masterflow {masterflow.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("init-db")(tables.init_db)
 app.command("worker", context_settings=processes.PASS_ON)(processes.worker)
 app.command("beat", context_settings=processes.PASS_ON)(processes.beat)
