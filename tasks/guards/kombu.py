@@ -10,6 +10,8 @@ from typing import Any
 from kombu.transport.redis import Channel
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from masterflow.tasks.guards import replace
+
 _logger = logging.getLogger(__name__)
 
 # What reading a value that is no message raises, from its JSON to its missing headers.
@@ -23,31 +25,31 @@ def guard_torn_down_channels() -> None:
     `Channel.connection` is gone. The AttributeError of that ended or hung the worker in 4 of 6
     restarts; a connection error makes it connect again (23 of 23).
     """
-    original = getattr(Channel, "_connparams", None)
-    if original is None:
-        return
 
-    def connection_parameters(channel: Any, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002
-        if getattr(channel.connection, "client", None) is None:
-            raise RedisConnectionError("The channel has lost its connection.")
-        return original(channel, asynchronous)
+    def guarded(original: Any) -> Any:
+        def connection_parameters(channel: Any, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002
+            if getattr(channel.connection, "client", None) is None:
+                raise RedisConnectionError("The channel has lost its connection.")
+            return original(channel, asynchronous)
 
-    setattr(Channel, "_connparams", connection_parameters)  # noqa: B010
+        return connection_parameters
+
+    replace(Channel, "_connparams", guarded)
 
 
 def guard_stray_values() -> None:
     """Drop a value that is no message at all, instead of ending the worker over it."""
-    original = getattr(Channel, "_brpop_read", None)
-    if original is None:
-        return
 
-    def read(channel: Any, **options: Any) -> Any:
-        try:
-            return original(channel, **options)
-        except _NO_MESSAGE as error:
-            if channel.closed:
-                raise
-            _logger.error("Dropped a value in a queue that is no message: %r.", error)  # noqa: TRY400
-            raise Empty from error
+    def guarded(original: Any) -> Any:
+        def read(channel: Any, **options: Any) -> Any:
+            try:
+                return original(channel, **options)
+            except _NO_MESSAGE as error:
+                if channel.closed:
+                    raise
+                _logger.error("Dropped a value in a queue that is no message: %r.", error)  # noqa: TRY400
+                raise Empty from error
 
-    setattr(Channel, "_brpop_read", read)  # noqa: B010
+        return read
+
+    replace(Channel, "_brpop_read", guarded)

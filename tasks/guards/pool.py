@@ -7,6 +7,8 @@ from typing import Any
 
 from celery.concurrency.asynpool import AsynPool
 
+from masterflow.tasks.guards import replace
+
 
 def guard_handed_over_tasks() -> None:
     """Let a pool that ends wait for every task that a child has, also for one not acknowledged by the child.
@@ -15,14 +17,14 @@ def guard_handed_over_tasks() -> None:
     message, and waits for the child, which waits 30 s for its result to be read. Under load that
     happened in one stop out of ten.
     """
-    original = getattr(AsynPool, "flush", None)
-    if original is None:
-        return
 
-    def flush(pool: Any) -> None:
-        for job in tuple(pool._cache.values()):  # noqa: SLF001  there is no other way to them
-            if getattr(job, "_write_to", None) is not None:
-                job._accepted = True  # noqa: SLF001
-        original(pool)
+    def guarded(original: Any) -> Any:
+        def flush(pool: Any) -> None:
+            for job in tuple(pool._cache.values()):  # noqa: SLF001  there is no other way to them
+                if getattr(job, "_write_to", None) is not None:
+                    job._accepted = True  # noqa: SLF001
+            original(pool)
 
-    setattr(AsynPool, "flush", flush)  # noqa: B010
+        return flush
+
+    replace(AsynPool, "flush", guarded)

@@ -268,7 +268,7 @@ def test_every_command_prints_json_but_those_that_become_a_process_or_talk_to_pr
 @pytest.mark.parametrize("command", ["--help", "outbox status --json"])
 def test_who_stops_reading_gets_no_traceback(tmp_path, command):
     # `true` is long gone when there is something to read.
-    line = f"{FLOWCTL} {command} | true; exit ${{PIPESTATUS[0]}}"
+    line = f"{shlex.quote(str(FLOWCTL))} {command} | true; exit ${{PIPESTATUS[0]}}"
     environment = {"PATH": os.environ["PATH"], "ENRICHMENT_SPOOL_DIR": str(tmp_path)}
     done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -280,10 +280,11 @@ def test_who_stops_reading_gets_no_traceback(tmp_path, command):
 def completed(script, *words):
     """Return what bash offers for the last of these words."""
     lines = f"""
-    source {script}
+    PATH={shlex.quote(str(FLOWCTL.parent))}:$PATH
+    source {shlex.quote(str(script))}
     COMP_WORDS=({" ".join(("flowctl", *words))} )
     COMP_CWORD={len(words)}
-    _flowctl_completion {FLOWCTL}
+    _flowctl_completion flowctl
     printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     return subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=True).stdout.split()
@@ -292,7 +293,7 @@ def completed(script, *words):
 def test_bash_completes_commands_options_and_statuses(tmp_path):
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     # The option looks which shell it was called from; the echo keeps bash from becoming flowctl.
-    command = ["bash", "-c", f"{FLOWCTL} --install-completion; echo"]
+    command = ["bash", "-c", f"{shlex.quote(str(FLOWCTL))} --install-completion; echo"]
     subprocess.run(command, env=environment, capture_output=True, check=True)
     [script] = (tmp_path / ".bash_completions").iterdir()
     assert str(script) in (tmp_path / ".bashrc").read_text()

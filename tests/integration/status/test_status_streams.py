@@ -103,7 +103,7 @@ async def test_a_thousand_streams_are_told_and_closed_ones_forgotten(
         eventually(lambda: open_streams(own_site) == 0, timeout_s=30)
 
 
-@pytest.mark.parametrize("own_site", [{"ENRICHMENT_STATUS_SEND_TIMEOUT_S": "1"}], indirect=True)
+@pytest.mark.parametrize("own_site", [{"ENRICHMENT_STATUS_SEND_TIMEOUT_S": "3"}], indirect=True)
 async def test_a_client_that_stops_reading_is_cut_and_nothing_piles_up_for_it(
     own_site: StatusSite, sessions: Sessions, context: FlowContext
 ) -> None:
@@ -115,11 +115,13 @@ async def test_a_client_that_stops_reading_is_cut_and_nothing_piles_up_for_it(
     ):
         assert open_streams(own_site) == 2
         before_mb = memory_mb(own_site)
-        for flow_id in flow_ids[:60]:
-            await _touch_all(sessions, context, "x" * 300)
-            await quick.flow(flow_id)
-            if open_streams(own_site) == 1:
-                break
+        async with asyncio.timeout(120):
+            while open_streams(own_site) == 2:
+                await _touch_all(sessions, context, "x" * 300)
+                # Whoever reads, reads all of it: on a busy machine it would be cut too for what it left.
+                unread = {str(flow_id) for flow_id in flow_ids}
+                while unread:
+                    unread.discard((await quick.next(timeout_s=60)).data["flow_id"])
         assert open_streams(own_site) == 1
         assert memory_mb(own_site) - before_mb < 30
 

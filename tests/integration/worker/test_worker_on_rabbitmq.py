@@ -132,15 +132,16 @@ def test_without_redis_batches_are_applied_and_what_could_not_be_told_is_counted
     site.redis.stop()
     for _ in range(3):
         site.retry(context, flow_id, sender_id=sender_id)
-    eventually(lambda: site.retries(flow_id) == 3)
-    eventually(lambda: site.place.log.read_text().count("is not confirmed yet") >= 3)
+    # Each batch waits for the Redis that is away, and a busy machine for its turn.
+    eventually(lambda: site.retries(flow_id) == 3, timeout_s=60)
+    eventually(lambda: site.place.log.read_text().count("is not confirmed yet") >= 3, timeout_s=60)
     site.redis.start()
 
     def is_counted() -> bool:
         site.retry(context, flow_id)
         return site.place.counters().get("unconfirmed", 0) == 3
 
-    eventually(is_counted)
+    eventually(is_counted, timeout_s=60)
     assert site.place.counters()["applied"] > before.get("applied", 0) + 3
     assert site.place.confirmations(sender_id) == []
 

@@ -1,0 +1,33 @@
+import pytest
+from celery.concurrency.asynpool import AsynPool
+from kombu.transport.redis import Channel
+
+from masterflow.tasks.guards.kombu import guard_stray_values, guard_torn_down_channels
+from masterflow.tasks.guards.pool import guard_handed_over_tasks
+
+GUARDS = {
+    "torn-down channels": (guard_torn_down_channels, Channel, "_connparams"),
+    "stray values": (guard_stray_values, Channel, "_brpop_read"),
+    "handed-over tasks": (guard_handed_over_tasks, AsynPool, "flush"),
+}
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_guard_takes_the_place_of_what_it_guards(name, monkeypatch):
+    guard, owner, method = GUARDS[name]
+    before = getattr(owner, method)
+    monkeypatch.setattr(owner, method, before)
+    guard()
+    assert getattr(owner, method) is not before
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_guard_warns_when_what_it_guards_is_gone(name, monkeypatch):
+    guard, owner, method = GUARDS[name]
+    home = next(kind for kind in owner.__mro__ if method in vars(kind))
+    monkeypatch.delattr(home, method)
+    with pytest.warns(
+        RuntimeWarning, match=rf"\.{method} is gone, .* masterflow\.tasks\.guards\.\w+ is still"
+    ):
+        guard()
+    assert not hasattr(owner, method)
