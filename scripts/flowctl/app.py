@@ -23,6 +23,7 @@ from masterflow.scripts.flowctl import (
 )
 from masterflow.scripts.maintenance.backfill_master_state_from_child import backfill
 from masterflow.scripts.terminal.failures import told_in_a_sentence
+from masterflow.scripts.terminal.whole import write_in_any_encoding
 
 app = typer.Typer(
     name="flowctl",
@@ -69,6 +70,7 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command that the arguments name."""
+    write_in_any_encoding()
     # What the layers would log, a command says itself.
     logging.getLogger().addHandler(logging.NullHandler())
     try:

@@ -20,6 +20,7 @@ from masterflow.scripts.terminal.flow_panel import flow_panel, flow_table
 from masterflow.scripts.terminal.flow_screens import Drawing, Lines, Screen
 from masterflow.scripts.terminal.flow_view import read_flow
 from masterflow.scripts.terminal.flow_watch import watch_flow, watch_flows
+from masterflow.scripts.terminal.whole import print_whole
 from masterflow.status.manager import FlowStatusManager
 
 group = typer.Typer(no_args_is_help=True, help="What flows do and did.")
@@ -54,8 +55,10 @@ def list_(
     found = with_session(lambda session: FlowStatusManager(session, scope).list_flows(wanted, limit=limit))
     if as_json:
         print_json(found.model_dump(mode="json")["flows"])
+    elif found.flows:
+        print_whole(console, flow_table(found.flows))
     else:
-        console.print(flow_table(found.flows) if found.flows else "This engagement has no such flows.")
+        console.print("This engagement has no such flows.")
 
 
 @group.command()

@@ -1,6 +1,7 @@
 """What every command writes: tables for people, JSON for programs."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -9,13 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from masterflow.scripts.terminal.text import terminal_text
+from masterflow.scripts.terminal.whole import print_whole
 
 console: Final = Console(highlight=False)
 
 
 def print_json(document: Any) -> None:
     """Print a document as JSON; what JSON does not know is written as text."""
-    print(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(document, indent=2, default=str, ensure_ascii=not is_unicode))
 
 
 def print_done(sentence: str, *, as_json: bool, **counts: Any) -> None:
@@ -33,4 +36,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *,
         table.add_column(name, overflow="fold", no_wrap=name == columns[0])
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else terminal_text(cell) for cell in row))
-    console.print(table if table.row_count else empty)
+    if table.row_count:
+        print_whole(console, table)
+    else:
+        console.print(empty)
