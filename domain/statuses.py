@@ -57,3 +57,11 @@ def flow_status(word: str) -> FlowStatus:
         return STATUS_ALIASES[text]
     known = ", ".join(FLOW_STATUSES)
     raise InputInvalid(f"{word!r:.80} is no flow status; use one of {known}.")
+
+
+def flow_status_or_none(word: str) -> FlowStatus | None:
+    """Return the status that a word stands for, or None if it stands for none."""
+    try:
+        return flow_status(word)
+    except InputInvalid:
+        return None

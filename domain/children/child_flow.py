@@ -1,5 +1,7 @@
 """The child row of a flow as the backfill reads it, and the odd shapes its document comes in."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,37 +9,24 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from masterflow.domain.children.specs import DISCOVERY, DISCOVERY_V3
 from masterflow.domain.json_shapes import as_map, count_of
 from masterflow.domain.phases import PHASE_ALIASES, PHASES, canonical_phase, phase_order
 
 #: The six phases that every child row has a column for, in order, and those columns.
-MAIN_PHASES: Final = (
-    "data_import",
-    "field_mapping_generation",
-    "data_cleansing",
-    "asset_inventory",
-    "dependency_analysis",
-    "tech_debt_assessment",
-)
-MAIN_COLUMNS: Final = (
-    "data_import_completed",
-    "field_mapping_completed",
-    "data_cleansing_completed",
-    "asset_inventory_completed",
-    "dependency_analysis_completed",
-    "tech_debt_assessment_completed",
-)
+MAIN_PHASES: Final = DISCOVERY.phases
+MAIN_COLUMNS: Final = DISCOVERY.columns
 
 #: Of a later version of the table, which other tables lack.
-DATA_VALIDATION_COLUMN: Final = "data_validation_completed"
+DATA_VALIDATION_COLUMN: Final = DISCOVERY_V3.column_of["data_validation"]
 
 #: Every column that says a phase is complete, in the order in which read_backfill.sql returns them.
 ALL_COLUMNS: Final = (MAIN_COLUMNS[0], DATA_VALIDATION_COLUMN, *MAIN_COLUMNS[1:])
 
 #: Which column says that a canonical phase is complete; the others have none.
 COLUMN_OF_PHASE: Final = {
-    **dict(zip(MAIN_PHASES, MAIN_COLUMNS, strict=True)),
-    "data_validation": DATA_VALIDATION_COLUMN,
+    **DISCOVERY.column_of,
+    **DISCOVERY_V3.column_of,
     "field_mapping_approval": "field_mapping_completed",
 }
 
@@ -49,6 +38,10 @@ SECTION_PHASES: Final = dict(
 )
 
 _SECTION_PLACES: Final = {name: place for place, name in enumerate(SECTION_PHASES)}
+
+_MOST_NAME_CHARS: Final = 200
+_MOST_ENCODINGS: Final = 3
+_GAPS: Final = re.compile(r"[\s-]+")
 
 JsonMap = Mapping[str, Any]
 
@@ -87,7 +80,7 @@ class ChildFlow:
     @property
     def root(self) -> JsonMap:
         """Return the document, or an empty one where something else stands."""
-        return as_map(self.document)
+        return as_map(decoded(self.document))
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -102,5 +95,19 @@ class ChildFlow:
 
 
 def phase_of(value: object) -> str | None:
-    """Return the canonical phase that a value names, or None."""
-    return canonical_phase(value) if isinstance(value, str) else None
+    """Return the canonical phase that a value names, or None: `Data Cleansing` is `data_cleansing`."""
+    if not isinstance(value, str) or len(value) > _MOST_NAME_CHARS:
+        return None
+    return canonical_phase(value) or canonical_phase(_GAPS.sub("_", value.strip()))
+
+
+def decoded(value: object) -> object:
+    """Return what a JSON text inside of JSON stands for, however often it was encoded; else the value."""
+    for _ in range(_MOST_ENCODINGS):
+        if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "[", '"'}:
+            break
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            break
+    return value

@@ -1,26 +1,35 @@
 """What a child row proves of its flow: no more than it holds, and nothing of its heavy data."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from masterflow.domain.children.child_flow import (
-    MAIN_COLUMNS,
     ChildFlow,
     JsonMap,
     phase_of,
 )
-from masterflow.domain.children.completion import completed_phases, named_phase, percentage
+from masterflow.domain.children.completion import (
+    completed_phases,
+    contradictions,
+    named_phase,
+    percentage,
+    unread,
+)
+from masterflow.domain.children.specs import DISCOVERY, DISCOVERY_V3
 from masterflow.domain.clock import parse_time
 from masterflow.domain.json_shapes import as_list, as_map, count_of
 from masterflow.domain.payload.safe import safe_text
 from masterflow.domain.phases import PHASES
-from masterflow.domain.statuses import flow_status
+from masterflow.domain.statuses import flow_status_or_none
 
 _MAX_ERRORS: Final = 20
 _MAX_ERROR_CHARS: Final = 500
 _MAX_DETAIL_CHARS: Final = 200
+_MAX_WORD_CHARS: Final = 40
+
+_ALL: Final = 100.0
 
 #: The phase of an error that belongs to none.
 _NO_PHASE: Final = "flow"
@@ -77,16 +86,25 @@ class Evidence:
     errors: tuple[FoundError, ...]
     times: tuple[FoundTime, ...]
 
+    #: The child's own word for its status.
+    word: str = ""
+    #: By phase, where parts of the child row deny each other; by place, what could not be read.
+    contradictions: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
     @property
     def is_empty(self) -> bool:
         """Return whether nothing about the flow is proven."""
-        return not (self.completed or self.current or self.failed or self.percentage or self.errors)
+        has_phases = self.completed or self.current or self.failed
+        is_plain = self.status in {None, "initialized", "active", "processing"}
+        is_odd = self.unread.keys() - {"crewai_state_data"}
+        return is_plain and not (has_phases or self.percentage or self.errors or self.is_finished or is_odd)
 
 
 def weigh(child: ChildFlow) -> Evidence:
     """Return what a child row proves; whatever it holds, this raises nothing."""
     completed = completed_phases(child)
-    status = _status(child.status)
+    status = flow_status_or_none(child.status)
     return Evidence(
         version=child.version,
         as_of=child.updated_at,
@@ -99,20 +117,23 @@ def weigh(child: ChildFlow) -> Evidence:
         status=status,
         errors=_errors(child),
         times=tuple(_times(child)),
+        word=safe_text(child.status, max_chars=_MAX_WORD_CHARS),
+        contradictions=contradictions(child),
+        unread=unread(child),
     )
 
 
-def _status(word: str) -> str | None:
-    try:
-        return flow_status(word)
-    except ValueError:
-        return None
-
-
 def _is_finished(child: ChildFlow, status: str | None) -> bool:
-    """Return whether the flow reached its end: all six columns say so, or a status and its time."""
-    by_columns = all(child.completed.get(column) for column in MAIN_COLUMNS)
-    return by_columns or (status == "completed" and child.completed_at is not None)
+    """Return whether the flow reached its end: its columns say so, or a status and its time.
+
+    Of the newest version five columns do, if the status or the progress agrees: an older one goes on.
+    """
+    if status == "completed" and child.completed_at is not None:
+        return True
+    if all(child.completed.get(column) for column in DISCOVERY.columns):
+        return True
+    is_told = status == "completed" or (percentage(child) or 0.0) >= _ALL
+    return is_told and all(child.completed.get(column) for column in DISCOVERY_V3.columns)
 
 
 def _current(child: ChildFlow, completed: dict[str, str]) -> tuple[str, str] | None:
@@ -188,12 +209,9 @@ def _times(child: ChildFlow) -> Iterator[FoundTime]:
     """Yield the times of phases whose section has a start of its own, and an end after it."""
     found: dict[str, FoundTime] = {}
     for part in child.sections:
-        for holder, ends, path in (
-            (part.content, _ENDS, part.name),
-            (part.legacy, (*_ENDS, "updated_at"), f"{part.name}.legacy_data"),
-        ):
+        for holder, path in ((part.content, part.name), (part.legacy, f"{part.name}.legacy_data")):
             started_at = parse_time(holder.get("started_at"))
-            ended = _end(holder, ends) if started_at else None
+            ended = _end(holder, _ENDS) if started_at else None
             if started_at and ended and ended[0] > started_at:
                 evidence = f"crewai_state_data.{path}.started_at..{ended[1]}"
                 found.setdefault(part.phase, FoundTime(part.phase, started_at, ended[0], evidence))

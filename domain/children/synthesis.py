@@ -56,8 +56,10 @@ class Standing:
     timed_phases: frozenset[str] = frozenset()
     #: Ids of entries that were synthesised before.
     synthesised: frozenset[str] = frozenset()
-    #: Of the keys of `flow_metadata` that a backfill writes: their stamps, "" where one has none.
+    #: Of the keys of `flow_metadata` that a backfill writes: their stamps, "" where one has none, and what
+    #: of them a backfill wrote.
     stamps: Mapping[str, str] = field(default_factory=dict)
+    snapshots: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,25 @@ class Plan:
     events: tuple[AnyEvent, ...]
     #: What is set under keys of `phase_execution_times` that hold nothing yet.
     times: dict[str, dict[str, Any]]
+    #: Entries of earlier backfills that the child proves no longer, by id.
+    withdrawn: tuple[str, ...] = ()
+    #: The last known phase, for rows in which nobody reported one; empty if none is known.
+    current_phase: str = ""
 
     @property
     def is_needed(self) -> bool:
-        """Return whether the row would say more than it does."""
-        return bool(self.events or self.times)
+        """Return whether the row would say anything else than it does."""
+        return bool(self.events or self.times or self.withdrawn)
+
+    @property
+    def is_repair(self) -> bool:
+        """Return whether more than evidence is added."""
+        return any(isinstance(event, StatusChanged) for event in self.events)
 
     def summary(self) -> list[str]:
         """Return in a word each what would be added: `"data_import:completed"`, `"data_import timed"`."""
-        return [_in_a_word(event) for event in self.events] + [f"{phase} timed" for phase in self.times]
+        added = [_in_a_word(event) for event in self.events] + [f"{phase} timed" for phase in self.times]
+        return [*added, f"{len(self.withdrawn)} withdrawn"] if self.withdrawn else added
 
 
 def plan_backfill(evidence: Evidence, standing: Standing, *, repair_status: bool = False) -> Plan:
@@ -89,9 +101,26 @@ def plan_backfill(evidence: Evidence, standing: Standing, *, repair_status: bool
     ]
     if repair_status and evidence.is_finished and standing.flow_status in ACTIVE_STATUSES:
         events.append(_completion(evidence, standing))
-    if known := standing.synthesised:
-        events = [event for event in events if str(event.event_id) not in known]
-    return Plan(standing, evidence.version, tuple(events), _times(evidence, standing))
+    known = standing.synthesised
+    claimed = {str(event.event_id) for event in events} | _kept(evidence, standing)
+    return Plan(
+        standing,
+        evidence.version,
+        tuple(event for event in events if str(event.event_id) not in known),
+        _times(evidence, standing),
+        tuple(sorted(known - claimed)),
+        evidence.current[0] if evidence.current else "",
+    )
+
+
+def _kept(evidence: Evidence, standing: Standing) -> set[str]:
+    """Return the ids of entries that stay, though a live one of their phase has made them needless."""
+    stated = [f"{phase} completed" for phase in evidence.completed]
+    errors = [f"{error.phase} error {error.text}" for error in evidence.errors]
+    failed = [f"{evidence.failed[0]} failed"] if evidence.failed else []
+    is_running = evidence.current and _is_running(evidence, standing)
+    running = [f"{evidence.current[0]} processing"] if evidence.current and is_running else []
+    return {str(_event_id(standing, what)) for what in (*stated, *errors, *failed, *running)}
 
 
 def _transitions(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
@@ -111,7 +140,7 @@ def _transitions(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
 
 def _is_running(evidence: Evidence, standing: Standing) -> bool:
     """Return whether the current phase is not over, and the row does not name another one unprompted."""
-    if evidence.current is None or evidence.is_finished:
+    if evidence.current is None or evidence.is_finished or evidence.status == "cancelled":
         return False
     phase = evidence.current[0]
     is_over = phase in evidence.completed or phase == PHASES[-1]
@@ -140,20 +169,27 @@ def _error_place(error: FoundError) -> datetime:
 
 def _snapshots(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
     """Yield one event of the snapshot, and of the newest progress unless somebody reported one."""
-    if evidence.is_empty:
+    if evidence.is_empty and not standing.snapshots:
         return
-    at = from_microseconds(max(1, to_microseconds(evidence.as_of) - _SNAPSHOT_SHIFT_US))
+    at_us = max(1, to_microseconds(evidence.as_of) - _SNAPSHOT_SHIFT_US)
     updates = {SNAPSHOT_KEY: _snapshot(evidence), PROGRESS_KEY: _progress(evidence)}
-    event = _made(MetadataUpdated, standing, f"snapshot {evidence.as_of.isoformat()}", at, updates=updates)
-    stale = [key for key in updates if not _stands(key, standing.stamps.get(key), event.stamp)]
+    stale = {}
+    for key, update in updates.items():
+        own, stamp = standing.snapshots.get(key), standing.stamps.get(key)
+        if own and own != update and str(own.get("as_of", "")) <= update["as_of"]:
+            # Of the same time, but not the same: the child was written by someone who leaves its time alone.
+            at_us = max(at_us, _microseconds(stamp) + 1)
+            stale[key] = update
+        elif own is None and (stamp is None or (key == SNAPSHOT_KEY and stamp < f"{at_us:016}")):
+            stale[key] = update
     if stale:
-        yield event.model_copy(update={"updates": {key: updates[key] for key in stale}})
+        what = f"snapshot {evidence.as_of.isoformat()} {at_us}"
+        yield _made(MetadataUpdated, standing, what, from_microseconds(at_us), updates=stale)
 
 
-def _stands(key: str, stamp: str | None, own_stamp: str) -> bool:
-    """Return whether something newer is there; `stamp` is None if nothing is, "" if it has no stamp."""
-    # Progress without a stamp was reported by another program; a snapshot without one was not.
-    return stamp is not None and (stamp >= own_stamp or (stamp == "" and key == PROGRESS_KEY))
+def _microseconds(stamp: str | None) -> int:
+    digits = (stamp or "")[:16]
+    return int(digits) if digits.isdigit() else 0
 
 
 def _snapshot(evidence: Evidence) -> dict[str, Any]:
@@ -162,9 +198,11 @@ def _snapshot(evidence: Evidence) -> dict[str, Any]:
         "completed_phases": list(evidence.completed),
         "progress_percentage": evidence.percentage,
         "counts": evidence.counts,
-        "child_status": evidence.status,
+        "child_status": evidence.word,
         "as_of": evidence.as_of.isoformat(timespec="microseconds"),
         "source": SOURCE,
+        **({"contradictions": evidence.contradictions} if evidence.contradictions else {}),
+        **({"unread": evidence.unread} if evidence.unread else {}),
         "evidence": {
             **evidence.completed,
             **({"current_phase": evidence.current[1]} if evidence.current else {}),
@@ -176,6 +214,8 @@ def _snapshot(evidence: Evidence) -> dict[str, Any]:
 def _progress(evidence: Evidence) -> dict[str, Any]:
     phase = evidence.current[0] if evidence.current else None
     status = "completed" if phase in evidence.completed or evidence.is_finished else "processing"
+    if evidence.status in {"failed", "cancelled"} and not evidence.is_finished:
+        status = evidence.status
     return {
         "phase": phase,
         "current_phase": phase,
@@ -183,8 +223,14 @@ def _progress(evidence: Evidence) -> dict[str, Any]:
         "progress_percentage": evidence.percentage,
         "status": "failed" if evidence.failed and evidence.failed[0] == phase else status,
         "as_of": evidence.as_of.isoformat(timespec="microseconds"),
-        **_origin(evidence.current[1] if evidence.current else "progress_percentage", None),
+        **_origin(_proof_of_progress(evidence), None),
     }
+
+
+def _proof_of_progress(evidence: Evidence) -> str:
+    if evidence.current:
+        return evidence.current[1]
+    return "status" if evidence.percentage is None else "progress_percentage"
 
 
 def _times(evidence: Evidence, standing: Standing) -> dict[str, dict[str, Any]]:

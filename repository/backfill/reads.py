@@ -16,10 +16,14 @@ from masterflow.domain.children.evidence import COUNTED_NAMES
 from masterflow.domain.children.synthesis import SOURCE, Plan, Standing
 from masterflow.domain.tenant import FlowContext, flow_context
 from masterflow.repository.database import translated_errors
+from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.sql import statement
 
 #: Comes before the version of a child in its master's note: with new rules, every flow is looked at again.
-_RULES: Final = "1."
+_RULES: Final = "2."
+
+# Rules that no row was ever given by: whatever its note says, it is looked at.
+_ANY_RULES: Final = "again."
 
 # Any number will do, so long as nobody else in the database locks the same one.
 _LOCK: Final = 0x6261636B66696C6C
@@ -34,6 +38,8 @@ class Scope:
     since: datetime | None = None
     client_account_id: UUID | None = None
     engagement_id: UUID | None = None
+    #: Whether those count as behind that were given their child's newest version before.
+    is_again: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """Return the scope as the statements take it."""
@@ -81,7 +87,8 @@ async def find_behind(
     What raises DatabaseUnavailable may work in a new transaction; so it is for all functions here.
     """
     before, before_id = (after[0].isoformat(), after[1]) if after else ("infinity", _LAST_ID)
-    arguments = {"before": before, "before_id": before_id, "page_size": page_size, "rules": _RULES}
+    arguments = {"before": before, "before_id": before_id, "page_size": page_size}
+    arguments["rules"] = _ANY_RULES if scope.is_again else _RULES
     async with translated_errors():
         rows = await session.execute(statement("find_behind"), scope.arguments() | arguments)
     row = rows.one()
@@ -115,17 +122,22 @@ async def read_pairs(session: AsyncSession, flow_ids: Sequence[UUID], scope: Sco
     return pairs
 
 
-async def note_plans(session: AsyncSession, plans: Sequence[Plan]) -> None:
-    """Note in each master which version of its child it has been given, and set the times it lacked.
+async def carry_out(session: AsyncSession, plans: Sequence[Plan]) -> None:
+    """Do what the plans say, and note in each master which version of its child it has been given.
 
-    The rows stay locked until the transaction ends; merge the plans' events in the same one.
+    The rows are locked first, all of them in the order of the merge, which may touch only some. Where only
+    evidence was added, `updated_at` stays: readers take it for the time of the last thing that happened.
     """
-    notes = [_note(plan) for plan in plans]
     async with translated_errors():
+        flow_ids = [plan.standing.flow_id for plan in plans]
+        rows = await session.execute(statement("lock_masters"), {"flow_ids": flow_ids})
+        written_at = {row.flow_id: row.updated_at for row in rows}
+        await apply_events(session, [event for plan in plans for event in plan.events])
+        notes = [_note(plan, written_at.get(plan.standing.flow_id)) for plan in plans]
         await session.execute(statement("note_backfill"), {"notes": json.dumps(notes)})
 
 
-def _note(plan: Plan) -> Mapping[str, object]:
+def _note(plan: Plan, written_at: datetime | None) -> Mapping[str, object]:
     context = plan.standing.context
     return {
         "flow_id": str(plan.standing.flow_id),
@@ -133,6 +145,9 @@ def _note(plan: Plan) -> Mapping[str, object]:
         "engagement_id": str(context.engagement_id),
         "version": plan.version,
         "times": plan.times,
+        "withdrawn": plan.withdrawn,
+        "current_phase": plan.current_phase,
+        "updated_at": written_at.isoformat() if written_at and not plan.is_repair else None,
     }
 
 
@@ -147,6 +162,7 @@ def _standing(row: Row[Any]) -> Standing:
         timed_phases=frozenset(row.timed_phases),
         synthesised=frozenset(row.synthesised),
         stamps=row.stamps,
+        snapshots=row.snapshots,
     )
 
 

@@ -8,7 +8,12 @@ select
     flow.flow_status,
     -- A phase that a start set has its stamp and competes by it; any other one was set by another program.
     case
-        when flow.flow_metadata #> '{_enrichment,phase}' is null then flow.flow_persistence_data ->> 'current_phase'
+        when flow.flow_metadata #> '{_enrichment,phase}' is null
+            then nullif(
+                flow.flow_persistence_data ->> 'current_phase',
+                -- What the last backfill set there is not another program's.
+                coalesce(flow.flow_metadata #>> '{_enrichment,backfill,current_phase}', '')
+            )
     end as standing_phase,
     transitions.live as live_phases,
     errors.live as live_error_phases,
@@ -17,6 +22,7 @@ select
         select jsonb_object_keys(flow.phase_execution_times) where jsonb_typeof(flow.phase_execution_times) = 'object'
     ) as timed_phases,
     stamps.stamps,
+    stamps.snapshots,
     child.child_flow_id,
     child.version,
     child.status,
@@ -27,7 +33,12 @@ select
     child.error,
     child.updated_at,
     child.completed_at,
-    case when whole.is_small then whole.root else document.document end as document
+    case
+        when whole.is_small then whole.root
+        -- A whole document inside of a text is not read, and told.
+        when jsonb_typeof(whole.root) = 'string' then to_jsonb(left(whole.root #>> '{}', 100))
+        else document.document
+    end as document
 from migration.crewai_flow_state_extensions as flow
 -- Where the child's table lacks this later column, its name finds this one.
 cross join (select null::boolean as data_validation_completed) as absent
@@ -82,6 +93,11 @@ cross join lateral (
 ) as errors
 cross join lateral (
     select coalesce(jsonb_object_agg(key, coalesce(flow.flow_metadata #>> array['_enrichment', 'clocks', 'flow_metadata', key], '')), '{}') as stamps
+        , coalesce(
+            jsonb_object_agg(key, flow.flow_metadata -> key)
+                filter (where flow.flow_metadata #>> array[key, 'source'] = 'backfill'),
+            '{}'
+        ) as snapshots
     from unnest(array['progress_snapshot', 'last_progress_update']) as written (key)
     where flow.flow_metadata ? key
 ) as stamps

@@ -1,16 +1,20 @@
 """`flowctl dead`: events that could never be applied, and what becomes of them."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from masterflow.domain import InputInvalid
+from masterflow.domain.events import describe
 from masterflow.scripts.broker import dead_letters
 from masterflow.scripts.flowctl.options import AsJson, Limit
 from masterflow.scripts.flowctl.output import print_done, print_json, print_table
-from masterflow.tasks.dead_letters.letters import EVERY_LETTER, Selection
+from masterflow.tasks.dead_letters.letters import EVERY_LETTER, DeadLetter, Selection
 from masterflow.tasks.enqueue import Publisher, QueueSettings, redis_client
 
 group = typer.Typer(no_args_is_help=True, help="Events that could never be applied.")
@@ -105,6 +109,47 @@ def drop(
     with dead_letters() as letters:
         count = letters.drop(selection)
     print_done(f"{count} dropped.", as_json=as_json, dropped=count)
+
+
+@group.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="What `dead list --json` printed; - for standard input.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Load letters that were saved as JSON; those that lie there already stay as they are."""
+    saved = _saved(path)
+    with dead_letters() as letters:
+        known = {letter.letter_id for letter in letters.read(limit=sys.maxsize)}
+        fresh = [letter for letter in saved if letter.letter_id not in known]
+        dropped = letters.put(fresh)
+    is_there = len(saved) - len(fresh)
+    print_done(
+        f"{len(fresh)} loaded, {is_there} were there, {dropped} of the oldest had to go for them.",
+        as_json=as_json,
+        loaded=len(fresh),
+        were_there=is_there,
+        dropped=dropped,
+    )
+
+
+def _saved(path: Path) -> list[DeadLetter]:
+    """Return the letters in a file, the oldest first, each once.
+
+    Raises:
+        InputInvalid: the file cannot be read, or is no list of letters.
+    """
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        letters = TypeAdapter(list[DeadLetter]).validate_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputInvalid(f"{path} cannot be read: {error!s:.200}.") from error
+    except ValidationError as error:
+        raise InputInvalid(
+            f"{path} holds no list of dead letters, as `dead list --json` prints it: {describe(error)}"
+        ) from error
+    oldest_first = sorted(letters, key=lambda letter: letter.last_seen)
+    return list({letter.letter_id: letter for letter in oldest_first}.values())
 
 
 def _selection(reason: str | None, flow: UUID | None, client: UUID | None) -> Selection:

@@ -61,6 +61,9 @@ def backfill(  # noqa: PLR0913  one per option
         list[UUID] | None, typer.Option(help="Only this flow, even if it is up to date; may be repeated.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Flows of any age.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also flows that are up to date, as after a restore.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
     ] = False,
@@ -82,6 +85,8 @@ def backfill(  # noqa: PLR0913  one per option
                 since=None if every else _moment(since, now=datetime.now(UTC)),
                 client_account_id=client,
                 engagement_id=engagement,
+                # An ordinary run raises no status, so what it has noted says nothing of that.
+                is_again=again or repair_status,
             ),
             flow_ids=flow or [],
             options=BackfillOptions(repair_status=repair_status, is_dry=dry_run),

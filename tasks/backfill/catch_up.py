@@ -12,9 +12,8 @@ from pydantic import BaseModel
 
 from masterflow.domain.children.evidence import weigh
 from masterflow.domain.children.synthesis import Plan, plan_backfill
-from masterflow.repository.backfill.reads import Pair, Scope, note_plans, read_pairs
+from masterflow.repository.backfill.reads import Pair, Scope, carry_out, read_pairs
 from masterflow.repository.database import translated_errors
-from masterflow.repository.merge.merges import apply_events
 from masterflow.tasks.delivery.merging import Sessions, apply_in_halves
 
 #: Flows of one transaction: so many that its statements cost little each, and few enough to lock their rows
@@ -88,9 +87,7 @@ async def catch_up(
         async with translated_errors(), sessions.begin() as session:
             plans = _plan(part, await read_pairs(session, part, scope), options)
             if plans.ready and not options.is_dry:
-                # The notes lock all rows in the order of the merge, which may touch only some of them.
-                await note_plans(session, plans.ready)
-                await apply_events(session, [event for plan in plans.ready for event in plan.events])
+                await carry_out(session, plans.ready)
         return _summary(plans, is_dry=options.is_dry)
 
     def refuse(flow_id: UUID, cause: str) -> BackfillSummary:

@@ -26,10 +26,10 @@ from masterflow.domain.events import (
 )
 from masterflow.repository.backfill.reads import (
     Scope,
+    carry_out,
     find_behind,
     find_orphans,
     lock_backfill,
-    note_plans,
     read_pairs,
 )
 from masterflow.repository.database import session_factory as make_session_factory
@@ -90,7 +90,7 @@ async def test_what_is_read_of_a_row_proves_what_the_whole_row_proves(
         [pair] = (await read_pairs(session, [flow_id], Scope()))[flow_id]
     assert len(json.dumps(pair.child.document)) < 16_000
     whole = ChildFlow(
-        **{**pair.child.__dict__, "document": SHAPES[name]["crewai_state_data"], "flow_id": flow_id}
+        **{**pair.child.__dict__, "document": SHAPES[name].get("crewai_state_data", {}), "flow_id": flow_id}
     )
     assert weigh(whole) == weigh(pair.child)
 
@@ -104,7 +104,7 @@ async def test_a_row_is_caught_up_once_within_its_bounds_and_then_left_alone(
     first = await backfill(session_factory, flow_id)
     async with session_factory() as session:
         once = dict(await bytes_of(session, flow_id))
-    assert first.changed == (name not in {"a test", "no object"})
+    assert first.changed == (name != "a test")
     assert await behind(session_factory) == []
     second = await backfill(session_factory, flow_id)
     async with session_factory() as session:
@@ -157,6 +157,91 @@ async def test_a_changed_child_is_found_again_and_only_what_is_new_is_added(
     assert len(found["flow_metadata"]["progress_snapshot"]["completed_phases"]) == 2
 
 
+async def write_child(sessions: Sessions, flow_id: UUID, assignments: str) -> None:
+    """Change the child as the application does that leaves its `updated_at` alone."""
+    async with sessions.begin() as session:
+        await session.execute(
+            text(f"update migration.discovery_flows set {assignments} where flow_id = :flow_id"),
+            {"flow_id": flow_id},
+        )
+
+
+async def test_what_a_later_state_of_the_child_proves_no_longer_is_withdrawn(
+    session_factory: Sessions,
+) -> None:
+    flow_id = await add_flow(
+        session_factory,
+        data_import_completed=True,
+        field_mapping_completed=True,
+        current_phase="data_cleansing",
+    )
+    await backfill(session_factory, flow_id)
+    await write_child(
+        session_factory, flow_id, "field_mapping_completed = false, current_phase = 'field_mapping'"
+    )
+    assert await behind(session_factory) == [flow_id]
+    assert (await backfill(session_factory, flow_id)).changed == 1
+    found = await row(session_factory, flow_id)
+    assert [(entry["phase"], entry["status"]) for entry in found["phase_transitions"]] == [
+        ("data_import", "completed"),
+        ("field_mapping_generation", "processing"),
+    ]
+    assert found["flow_metadata"]["phase_transitions"] == [
+        "data_import:completed",
+        "field_mapping_generation:processing",
+    ]
+    assert found["flow_persistence_data"]["current_phase"] == "field_mapping_generation"
+    assert found["flow_metadata"]["progress_snapshot"]["completed_phases"] == ["data_import"]
+    assert found["flow_metadata"]["last_progress_update"]["phase"] == "field_mapping_generation"
+
+
+async def test_the_last_known_phase_stands_where_nobody_reported_one(session_factory: Sessions) -> None:
+    done: dict[str, Any] = dict.fromkeys(MAIN_COLUMNS, True)
+    flow_id = await add_flow(session_factory, **done)
+    await backfill(session_factory, flow_id)
+    found = await row(session_factory, flow_id)
+    assert found["flow_persistence_data"]["current_phase"] == "tech_debt_assessment"
+    await report_live(
+        session_factory, live(PhaseTransitioned, flow_id, phase="data_import", status="processing")
+    )
+    await write_child(session_factory, flow_id, "progress_percentage = 3")
+    await backfill(session_factory, flow_id)
+    assert (await row(session_factory, flow_id))["flow_persistence_data"]["current_phase"] == "data_import"
+
+
+async def written_at(sessions: Sessions, flow_id: UUID) -> Any:
+    query = "select updated_at from migration.crewai_flow_state_extensions where flow_id = :flow_id"
+    async with sessions() as session:
+        return await session.scalar(text(query), {"flow_id": flow_id})
+
+
+async def test_evidence_alone_leaves_the_time_of_the_last_change(session_factory: Sessions) -> None:
+    flow_id = await add_flow(session_factory, **SHAPES["old and complete"])
+    before = await written_at(session_factory, flow_id)
+    assert (await backfill(session_factory, flow_id)).changed == 1
+    assert await written_at(session_factory, flow_id) == before
+    await backfill(session_factory, flow_id, repair_status=True)
+    assert await written_at(session_factory, flow_id) > before
+
+
+async def test_a_flow_that_is_up_to_date_is_found_again_when_asked(session_factory: Sessions) -> None:
+    flow_id = await add_flow(session_factory, data_import_completed=True)
+    await backfill(session_factory, flow_id)
+    assert await behind(session_factory) == []
+    assert await behind(session_factory, Scope(is_again=True)) == [flow_id]
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "paused"])
+async def test_a_child_with_nothing_but_its_status_leaves_a_trace(
+    session_factory: Sessions, status: str
+) -> None:
+    flow_id = await add_flow(session_factory, status=status)
+    assert (await backfill(session_factory, flow_id)).changed == 1
+    found = await row(session_factory, flow_id)
+    assert found["flow_metadata"]["progress_snapshot"]["child_status"] == status
+    assert found["flow_status"] == "initialized"
+
+
 async def test_a_dry_run_tells_what_would_change_and_changes_nothing(session_factory: Sessions) -> None:
     flow_id = await add_flow(session_factory, data_import_completed=True)
     before = await row(session_factory, flow_id)
@@ -170,7 +255,8 @@ async def test_a_dry_run_tells_what_would_change_and_changes_nothing(session_fac
 async def test_a_live_time_takes_the_place_of_a_backfilled_one_and_counts_one_attempt(
     session_factory: Sessions,
 ) -> None:
-    flow_id = await add_flow(session_factory, crewai_state_data=old_document())
+    document = old_document(import_ended_at="2026-02-03T08:14:22.377915")
+    flow_id = await add_flow(session_factory, crewai_state_data=document)
     await backfill(session_factory, flow_id)
     assert (await row(session_factory, flow_id))["phase_execution_times"]["data_import"]["attempts"] == 0
     await report_live(session_factory, live(PhaseTimed, flow_id, phase="data_import", execution_time_ms=5))
@@ -489,8 +575,7 @@ async def test_an_interrupted_transaction_leaves_the_flow_behind(session_factory
     async with session_factory() as session:
         pairs = await read_pairs(session, [flow_id], Scope())
         plan = plan_backfill(weigh(pairs[flow_id][0].child), pairs[flow_id][0].standing)
-        await note_plans(session, [plan])
-        await apply_events(session, plan.events)
+        await carry_out(session, [plan])
         await session.rollback()
     assert await row(session_factory, flow_id) == before
     assert await behind(session_factory) == [flow_id]

@@ -89,7 +89,7 @@ async def new_child(
     return flow_id
 
 
-def old_document(*, rows: int = 3) -> dict[str, Any]:
+def old_document(*, rows: int = 3, import_ended_at: str | None = None) -> dict[str, Any]:
     """Return the older shape: six sections that all say they run, most with the whole flow state of then."""
     chance = random.Random(7)
     raw = [{"hostname": f"app-prd-{number}", "note": f"{chance.random()}"} for number in range(rows)]
@@ -99,7 +99,7 @@ def old_document(*, rows: int = 3) -> dict[str, Any]:
         return {"status": "running", "progress": progress, "crew_status": {}, "legacy_data": state}
 
     nothing = {"data_import": True, "field_mapping": False, "data_cleansing": False}
-    begin = {"started_at": "2026-02-03T08:14:22.301200", "completed_at": None}
+    begin = {"started_at": "2026-02-03T08:14:22.301200", "completed_at": import_ended_at}
     return {
         "source": "data_import",
         "filename": "cmdb.csv",
@@ -172,6 +172,27 @@ SHAPES: dict[str, dict[str, Any]] = {
         "error_phase": "data_import",
         "error_details": {"error_type": "transient_io", "is_retryable": True, "recovery_hint": "prose"},
         "crewai_state_data": failed_document(),
+    },
+    "newest, five of five": {
+        "status": "active",
+        "current_phase": "asset_inventory",
+        "progress_percentage": 100.0,
+        "data_validation_completed": True,
+        **dict.fromkeys(MAIN_COLUMNS[:4], True),
+    },
+    "finished, and nothing else": {"status": "completed", "completed_at": WRITTEN_AT},
+    "cancelled, and nothing else": {"status": "cancelled"},
+    "twice encoded": {
+        "crewai_state_data": json.dumps(
+            json.dumps(
+                {"current_phase": "data_cleansing", "errors": [{"error": "boom", "phase": "Data Import"}]}
+            )
+        )
+    },
+    "contradicting": {
+        "data_import_completed": True,
+        "progress_percentage": 16.7,
+        "crewai_state_data": {"data_cleansing": {"legacy_data": {"phase_completion": {"data_import": 0}}}},
     },
     "a test": {"crewai_state_data": {"test": True}},
     "no object": {"crewai_state_data": [1, 2], "phases_completed": "data_import"},

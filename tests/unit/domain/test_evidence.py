@@ -20,6 +20,9 @@ from tests.support.events.child_rows import (
 FOUR = list(MAIN_PHASES[:4])
 
 
+_FIVE = dict.fromkeys((*MAIN_COLUMNS[:4], "data_validation_completed"), True)
+
+
 def columns(*names: str) -> dict[str, Any]:
     return {f"{name}_completed": True for name in names}
 
@@ -63,17 +66,66 @@ def columns(*names: str) -> dict[str, Any]:
         ),
         pytest.param(
             {"progress_percentage": 80.0},
-            dict.fromkeys(FOUR, "progress_percentage"),
+            dict.fromkeys(FOUR[:3], "progress_percentage"),
             id="progress in percent",
         ),
         pytest.param(
-            {"progress_percentage": 0.8},
-            dict.fromkeys(FOUR, "progress_percentage"),
-            id="progress as a fraction",
+            {"progress_percentage": 0.8, "phases_completed": ["data_import"]},
+            {
+                "data_import": "phases_completed",
+                "field_mapping_generation": "progress_percentage",
+                "data_cleansing": "progress_percentage",
+            },
+            id="progress as a fraction, which a complete phase tells",
+        ),
+        pytest.param({"progress_percentage": 1.0}, {}, id="a progress of which nothing tells the scale"),
+        pytest.param(
+            {"progress_percentage": 100.0, "status": "completed"},
+            {},
+            id="what the monitor of the application writes, whatever the flow did",
+        ),
+        pytest.param(
+            {"current_phase": "tech_debt"},
+            dict.fromkeys(FOUR, "current_phase"),
+            id="a phase that may be left out is not proven by a later one",
+        ),
+        pytest.param(
+            {"current_phase": "Data Cleansing.step2"},
+            dict.fromkeys(FOUR[:2], "current_phase"),
+            id="a step of a phase, in words",
+        ),
+        pytest.param(
+            {
+                "phases_completed": {
+                    "data_import": {"status": "completed"},
+                    "field_mapping": "2026-01-01",
+                    "data_cleansing": 1,
+                    "asset_inventory": "true",
+                    "dependencies": {"completed": False},
+                    "tech_debt": "maybe",
+                }
+            },
+            dict.fromkeys(FOUR, "phases_completed"),
+            id="an object of states, times, numbers and words",
+        ),
+        pytest.param(
+            {"phases_completed": [{"phase": "data_import"}, {"name": "inventory", "status": "failed"}]},
+            {"data_import": "phases_completed"},
+            id="a list of objects",
+        ),
+        pytest.param(
+            {"phases_completed": "data_import, Field Mapping"},
+            dict.fromkeys(FOUR[:2], "phases_completed"),
+            id="names in one text",
+        ),
+        pytest.param(
+            {"phases_completed": json.dumps(json.dumps(["data_import"]))},
+            {"data_import": "phases_completed"},
+            id="a list that was encoded twice",
         ),
         pytest.param(
             {"progress_percentage": 50.0},
-            dict.fromkeys(FOUR[:2], "progress_percentage"),
+            dict.fromkeys(FOUR[:1], "progress_percentage"),
             id="what only one of the scales would prove is not proven",
         ),
         pytest.param(
@@ -138,11 +190,53 @@ def test_the_current_phase_is_the_named_one_or_the_last_that_began(
 
 
 @pytest.mark.parametrize(
-    ("progress", "percentage"),
-    [(0, 0.0), (0.15, 15.0), (1, 100.0), (83.333333, 83.33), (100, 100.0), (250, 100.0), (-3, 0.0)],
+    ("row", "percentage"),
+    [
+        ({"progress_percentage": 0}, 0.0),
+        ({"progress_percentage": 83.333333}, 83.33),
+        ({"progress_percentage": 100}, 100.0),
+        ({"progress_percentage": 0.5}, None),
+        ({"progress_percentage": 1}, None),
+        ({"progress_percentage": 0.5, **columns("data_import")}, 50.0),
+        ({"progress_percentage": 1, "status": "completed", "completed_at": WRITTEN_AT}, 100.0),
+        ({"progress_percentage": 0.0, "crewai_state_data": {"progress": 60}}, 60.0),
+        ({"progress_percentage": 0.6, "crewai_state_data": {"progress": 60}}, 60.0),
+        ({"progress_percentage": 250}, None),
+        ({"progress_percentage": -3}, None),
+    ],
 )
-def test_both_scales_of_progress_become_percent(progress: float, percentage: float) -> None:
-    assert weigh(child_flow(progress_percentage=progress)).percentage == percentage
+def test_progress_is_read_where_something_tells_its_scale(
+    row: dict[str, Any], percentage: float | None
+) -> None:
+    assert weigh(child_flow(**row)).percentage == percentage
+
+
+def test_what_is_not_understood_is_named_and_denies_nothing() -> None:
+    row = {
+        "progress_percentage": 1.0,
+        "current_phase": "resuming",
+        "phases_completed": {"data_import": "maybe", "nonsense": True},
+        "crewai_state_data": "text",
+    }
+    evidence = weigh(child_flow(**row))
+    assert evidence.completed == {}
+    assert evidence.unread == {
+        "crewai_state_data": "is no object",
+        "phases_completed": "not understood: data_import, nonsense",
+        "current_phase": "resuming is no phase",
+        "progress_percentage": "1 may be a fraction or a percentage",
+    }
+
+
+def test_parts_of_a_row_that_deny_each_other_are_told() -> None:
+    document = {
+        "data_import": {"legacy_data": {"phase_completion": {"data_import": True, "field_mapping": 0}}}
+    }
+    row = columns("data_import", "field_mapping", "data_cleansing") | {"crewai_state_data": document}
+    assert weigh(child_flow(**row)).contradictions == {
+        "field_mapping_generation": "columns says complete, phase_completion says not complete",
+        "data_cleansing": "columns says complete, the document has no section of it",
+    }
 
 
 @pytest.mark.parametrize("progress", [None, "80", True, float("nan"), float("inf")])
@@ -196,8 +290,12 @@ def test_only_the_newest_errors_are_kept_each_of_them_short() -> None:
     [
         ({"started_at": "2026-01-01T00:00:00", "completed_at": "2026-01-01T00:00:02.5Z"}, [2_500.0]),
         (
-            {"legacy_data": {"started_at": "2026-01-01T00:00:00", "updated_at": "2026-01-01T00:00:01"}},
+            {"legacy_data": {"started_at": "2026-01-01T00:00:00", "completed_at": "2026-01-01T00:00:01"}},
             [1_000.0],
+        ),
+        (
+            {"legacy_data": {"started_at": "2026-01-01T00:00:00", "updated_at": "2026-02-01T00:00:00"}},
+            [],
         ),
         ({"started_at": "2026-01-01T00:00:00", "completed_at": "2026-01-01T00:00:00"}, []),
         ({"started_at": "2026-01-01T00:00:05", "completed_at": "2026-01-01T00:00:00"}, []),
@@ -214,7 +312,7 @@ def test_a_time_needs_a_start_and_an_end_that_differ(
 
 def test_a_start_that_sections_share_is_the_flows_and_tells_no_phases_time() -> None:
     def section(end: str) -> dict[str, Any]:
-        return {"legacy_data": {"started_at": "2026-01-01T00:00:00", "updated_at": f"2026-01-01T00:{end}:00"}}
+        return {"started_at": "2026-01-01T00:00:00", "completed_at": f"2026-01-01T00:{end}:00"}
 
     assert (
         weigh(child_flow(crewai_state_data={"data_import": section("01"), "inventory": section("09")})).times
@@ -229,6 +327,9 @@ def test_a_start_that_sections_share_is_the_flows_and_tells_no_phases_time() -> 
         (dict.fromkeys(MAIN_COLUMNS[:5], True), False),
         ({"status": "completed", "completed_at": WRITTEN_AT}, True),
         ({"status": "completed"}, False),
+        (_FIVE, False),
+        (_FIVE | {"progress_percentage": 100.0}, True),
+        (_FIVE | {"status": "completed"}, True),
         ({"progress_percentage": 100.0}, False),
         ({"phases_completed": list(MAIN_PHASES)}, False),
     ],

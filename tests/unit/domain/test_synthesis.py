@@ -19,6 +19,7 @@ from tests.support.events.child_rows import SHAPES, WRITTEN_AT, child_flow, fail
 from tests.support.events.flows import new_context
 
 FLOW_ID, CONTEXT = uuid4(), new_context()
+_IMPORTED_AT = "2026-02-03T08:14:22.377915"
 Y2000 = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -76,7 +77,7 @@ def test_transitions_come_in_canonical_order_and_before_everything_ever_reported
 
 
 def test_a_known_time_stands_in_the_entry() -> None:
-    made = plan({"crewai_state_data": old_document()})
+    made = plan({"crewai_state_data": old_document(import_ended_at=_IMPORTED_AT)})
     [imported, *_] = of_kind(made, PhaseTransitioned)
     assert imported.metadata["time"] == "2026-02-03T08:14:22.377915+00:00"
     assert made.times == {
@@ -85,7 +86,7 @@ def test_a_known_time_stands_in_the_entry() -> None:
             "attempts": 0,
             "time": "2026-02-03T08:14:22.377915+00:00",
             "source": "backfill",
-            "evidence": "crewai_state_data.data_import.legacy_data.started_at..updated_at",
+            "evidence": "crewai_state_data.data_import.legacy_data.started_at..completed_at",
         }
     }
 
@@ -123,9 +124,8 @@ def test_a_phase_with_a_live_error_gets_no_other() -> None:
 
 
 def test_a_phase_that_has_a_time_gets_no_other() -> None:
-    assert (
-        plan({"crewai_state_data": old_document()}, timed_phases=frozenset({"data_import_phase"})).times == {}
-    )
+    row = {"crewai_state_data": old_document(import_ended_at=_IMPORTED_AT)}
+    assert plan(row, timed_phases=frozenset({"data_import_phase"})).times == {}
 
 
 def test_reported_progress_is_never_replaced_and_an_older_snapshot_is() -> None:
