@@ -9,6 +9,7 @@ from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_TOO_MANY_DIGITS = 10**16
 
 #: What is further ahead of our clock than this is some clock's mistake, and would win every comparison.
 MAX_AHEAD = timedelta(minutes=5)
@@ -31,7 +32,14 @@ def from_microseconds(microseconds: int) -> datetime:
 
 def stamp_of(microseconds: int, event_id: UUID) -> str:
     """Return an event's place in time as 48 characters that sort as text: microseconds, then id."""
-    return f"{microseconds:016d}{event_id.hex}"
+    return _sortable(microseconds) + event_id.hex
+
+
+def _sortable(microseconds: int) -> str:
+    """Return 16 characters: digits from 1970 to 2286, before that "-" and after it ":" with 15 hex digits."""
+    if 0 <= microseconds < _TOO_MANY_DIGITS:
+        return f"{microseconds:016d}"
+    return f"-{microseconds + 16**15:015x}" if microseconds < 0 else f":{microseconds:015x}"
 
 
 def uuid7(microseconds: int) -> UUID:

@@ -9,8 +9,9 @@ from uuid import UUID
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from masterflow.domain.clock import clock, from_microseconds, uuid7_text
+from masterflow.domain.counting import counters
 from masterflow.domain.errors import InputInvalid
-from masterflow.domain.events import SCHEMA_VERSION, Event, describe, new_event
+from masterflow.domain.events import SCHEMA_VERSION, CountedEvent, Event, describe, new_event
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.tenant import FlowContext
 
@@ -19,7 +20,8 @@ def event_text(kind: type[Event], context: FlowContext, flow_id: UUID | str, **f
     """Return what `new_event(...).model_dump_json()` would, in half the time.
 
     Only what is the kind's own is validated; ids and time are made here, and the context was validated
-    when it was made.
+    when it was made. What is counted is numbered, unless its caller brings a time or an id: that call may
+    be a repetition, so it counts by its id.
 
     Raises:
         InputInvalid: an id, a field or the context is malformed; the message names it.
@@ -31,9 +33,12 @@ def event_text(kind: type[Event], context: FlowContext, flow_id: UUID | str, **f
     flow = flow_uuid(flow_id)
     own_fields = _own_fields(kind)
     try:
-        body = own_fields.serializer.to_json(own_fields.validator.validate_python(fields))
+        validated = own_fields.validator.validate_python(fields)
     except ValidationError as error:
         raise InputInvalid(describe(error)) from error
+    if issubclass(kind, CountedEvent) and validated.counted is None:
+        validated.counted = counters.number(flow, kind.count_of(validated))
+    body = own_fields.serializer.to_json(validated)
     now = clock.tick_microseconds(flow)
     whose = _whose(flow, context.client_account_id, context.engagement_id, context.user_id)
     head = f'{{"event_id":"{uuid7_text(now)}",{whose},"occurred_at":"{_time(now)}",'

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from masterflow.domain.clock import clock, parse_time, stamp_of, to_microseconds, uuid7
+from masterflow.domain.counting import Counted
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
@@ -28,7 +29,7 @@ from masterflow.domain.statuses import FlowStatus, flow_status
 from masterflow.domain.tenant import FlowContext, UserId
 
 #: The newest version of the event format that this code writes and reads.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 # An entry is at most 4 KB in the row; these leave room for its id, time, phase and status.
 _METADATA_BYTES = 3_300
@@ -136,7 +137,7 @@ class Event(BaseModel):
     engagement_id: UUID
     user_id: UserId
     occurred_at: UtcTime
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -154,14 +155,26 @@ class Event(BaseModel):
         return stamp_of(to_microseconds(self.occurred_at), self.event_id)
 
     @property
-    def mark(self) -> str:
-        """Return the short stamp it is counted by: 8 hex digits of seconds, the last 12 of the id."""
-        return f"{to_microseconds(self.occurred_at) // 1_000_000:08x}{self.event_id.hex[-12:]}"
-
-    @property
     def timestamp(self) -> str:
         """Return `occurred_at` as it stands in the row, always 32 characters."""
         return self.occurred_at.isoformat(timespec="microseconds")
+
+
+class CountedEvent(Event):
+    """An event of which the row says how many there were.
+
+    One that its process numbered counts once however often and however late it comes; one without a
+    number, such as a repository call, by its id within the newest 256 of its kind.
+    """
+
+    lane: ClassVar[Lane] = "detail"
+
+    counted: Counted | None = None
+
+    @staticmethod
+    def count_of(fields: Any) -> str:
+        """Return the name of the count that an event of these fields belongs to."""
+        raise NotImplementedError
 
 
 class PhaseTransitioned(Event):
@@ -175,7 +188,7 @@ class PhaseTransitioned(Event):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class PhaseTimed(Event):
+class PhaseTimed(CountedEvent):
     """A phase took this long."""
 
     lane: ClassVar[Lane] = "detail"
@@ -183,6 +196,11 @@ class PhaseTimed(Event):
     kind: Literal["phase_timed"] = "phase_timed"
     phase: Phase
     execution_time_ms: Milliseconds
+
+    @staticmethod
+    def count_of(fields: Any) -> str:
+        """Return the count of this phase's attempts."""
+        return f"attempts:{fields.phase}"
 
 
 class AgentCollaborated(Event):
@@ -223,12 +241,17 @@ class ErrorOccurred(Event):
     details: Details = Field(default_factory=dict)
 
 
-class FlowRetried(Event):
+class FlowRetried(CountedEvent):
     """Something of the flow was tried again."""
 
     lane: ClassVar[Lane] = "detail"
 
     kind: Literal["flow_retried"] = "flow_retried"
+
+    @staticmethod
+    def count_of(fields: Any) -> str:  # noqa: ARG004
+        """Return the one count of retries."""
+        return "retries"
 
 
 class MetadataUpdated(Event):

@@ -17,6 +17,7 @@ from masterflow.domain import FlowContext, InputInvalid
 from masterflow.domain.event_text import event_text
 from masterflow.domain.events import (
     AgentCollaborated,
+    CountedEvent,
     ErrorOccurred,
     Event,
     FlowRetried,
@@ -98,6 +99,8 @@ def test_the_text_of_a_report_is_the_json_of_its_event(data):
     fields = {name: data.draw(strategy) for name, strategy in FIELDS[kind].items()}
     text = event_text(kind, CONTEXT, FLOW_ID, **fields)
     read = parse_event(json.loads(text))
+    if isinstance(read, CountedEvent):
+        fields["counted"] = read.counted
     event = new_event(kind, CONTEXT, FLOW_ID, event_id=read.event_id, occurred_at=read.occurred_at, **fields)
     assert read == event
     assert json.loads(event.model_dump_json()).keys() == json.loads(text).keys()
