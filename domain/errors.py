@@ -25,10 +25,28 @@ class DatabaseUnavailable(TransientError):
     reason = "database_unavailable"
 
 
+class TransactionConflict(DatabaseUnavailable):
+    """Another transaction changed the same rows first; repeat this one from its beginning."""
+
+    reason = "transaction_conflict"
+
+
+class TablesUnsuitable(DatabaseUnavailable):
+    """A table, or a column of it, is missing or of another type; `flowctl doctor` names it."""
+
+    reason = "tables_unsuitable"
+
+
 class FlowNotFound(PermanentError):
     """No master row has this flow id."""
 
     reason = "flow_not_found"
+
+
+class UpdateSkipped(PermanentError):
+    """A trigger of the master table keeps the row from being updated."""
+
+    reason = "update_skipped"
 
 
 class TenantMismatch(PermanentError):

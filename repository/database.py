@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from masterflow.domain import DatabaseUnavailable
+from masterflow.domain.errors import DatabaseUnavailable, TablesUnsuitable, TransactionConflict
 from masterflow.repository.settings import DatabaseSettings
 from masterflow.repository.sql import statement
 
@@ -37,6 +37,13 @@ _TRANSIENT: Final = (
     "57",  # an operator, a shutdown, a statement that took too long
     "58030",  # the disk
 )
+
+
+# Serialization failure and deadlock.
+_CONFLICTS: Final = ("40001", "40P01")
+
+# A table, schema, column or function that is not there, and a type that does not fit.
+_UNSUITABLE: Final = ("3F000", "42703", "42804", "42883", "42P01")
 
 
 def make_engine(
@@ -74,6 +81,8 @@ async def translated_errors() -> AsyncIterator[None]:
     """Turn an error that a later attempt may get past into `DatabaseUnavailable`.
 
     Raises:
+        TransactionConflict: another transaction came first.
+        TablesUnsuitable: a table or column is missing, or of another type.
         DatabaseUnavailable: Postgres is away, overloaded, or gave up on this transaction.
         DBAPIError: any other error, as it was.
     """
@@ -82,6 +91,16 @@ async def translated_errors() -> AsyncIterator[None]:
     except PoolTimeout as error:
         raise DatabaseUnavailable(_advice("every connection of the pool is in use")) from error
     except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if state in _CONFLICTS:
+            raise TransactionConflict(
+                f"Another transaction changed the same rows ({type(error.orig).__name__}); repeat yours."
+            ) from error
+        if state in _UNSUITABLE:
+            cause = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+            raise TablesUnsuitable(
+                f"The tables lack what is needed ({cause!s:.120}); `flowctl doctor` says what to change."
+            ) from error
         if not _is_transient(error):
             raise
         raise DatabaseUnavailable(_advice(type(error.orig).__name__)) from error

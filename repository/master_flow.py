@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import Unpack
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain.errors import UpdateSkipped
 from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
@@ -217,6 +218,8 @@ class CrewAIFlowStateExtensionsRepository:
             raise FlowNotFound(f"Flow {flow_id} has no master row; create_master_flow makes one.")
         if outcome.foreign:
             raise TenantMismatch(f"Flow {flow_id} belongs to another tenant; check the ids passed.")
+        if outcome.skipped:
+            raise UpdateSkipped(f"A trigger of the master table skips the update of flow {flow_id}.")
 
 
 def _storable(document: Mapping[str, Any] | None) -> Any:

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import sha1
 from operator import itemgetter
 from typing import assert_never
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from masterflow.domain.clock import to_microseconds
 from masterflow.domain.events import (
     PROGRESS_KEY,
     AgentCollaborated,
     AgentPerformanceMeasured,
     AnyEvent,
+    CountedEvent,
     ErrorOccurred,
     FlowDeclared,
     FlowRetried,
@@ -27,6 +30,10 @@ from masterflow.domain.statuses import FINAL_STATUSES
 
 #: Entries a list column holds.
 MAX_ENTRIES = 100
+
+# Of a stamp: its time. Of a mark: its part that tells ids apart.
+_TIME_CHARS = 16
+_MARK_DIGITS = 12
 
 JsonObject = dict[str, JsonValue]
 
@@ -46,10 +53,10 @@ class MapDelta:
 
 @dataclass(slots=True)
 class StatusDelta:
-    """The status events that matter: the newest, the first final one, the newest failure and reopening."""
+    """The status events that matter: the newest, the final ones, the newest failure and reopening."""
 
     latest: tuple[str, str] | None = None
-    final: tuple[str, str] | None = None
+    finals: list[tuple[str, str]] = field(default_factory=list)
     failed: str | None = None
     reopened: str | None = None
 
@@ -64,11 +71,11 @@ class Delta:
     transitions: list[JsonObject] = field(default_factory=list)
     errors: list[JsonObject] = field(default_factory=list)
     collaborations: list[JsonObject] = field(default_factory=list)
-    timings: list[JsonObject] = field(default_factory=list)
+    times: dict[str, JsonObject] = field(default_factory=dict)
+    counted: dict[str, dict[str, list[JsonValue]]] = field(default_factory=dict)
     memory: MapDelta = field(default_factory=MapDelta)
     agents: MapDelta = field(default_factory=MapDelta)
     metadata: MapDelta = field(default_factory=MapDelta)
-    retries: list[str] = field(default_factory=list)
     started: tuple[str, str] | None = None
     status: StatusDelta = field(default_factory=StatusDelta)
 
@@ -85,7 +92,8 @@ class Delta:
                 if event.status == "processing":
                     self.started = (stamp, event.phase)
             case PhaseTimed():
-                self.timings.append(_timing(event))
+                self._time(event)
+                self._count(event, stamp)
             case AgentCollaborated():
                 self.collaborations.append(event.entry | _entry(event))
             case ErrorOccurred():
@@ -101,7 +109,7 @@ class Delta:
             case ProgressReported():
                 self.metadata.put({PROGRESS_KEY: event.snapshot}, stamp)
             case FlowRetried():
-                self.retries.append(event.mark)
+                self._count(event, stamp)
                 self.status.reopened = stamp
             case StatusChanged():
                 self._change_status(event, stamp)
@@ -110,10 +118,25 @@ class Delta:
             case _:
                 assert_never(event)
 
+    def _time(self, event: PhaseTimed) -> None:
+        """Keep the newest time of each phase, and of two at once the longer."""
+        time: JsonObject = {"execution_time_ms": event.execution_time_ms, "completed_at": event.timestamp}
+        known = self.times.get(event.phase)
+        if known is None or _order(time) > _order(known):
+            self.times[event.phase] = time
+
+    def _count(self, event: CountedEvent, stamp: str) -> None:
+        lists = self.counted.setdefault(event.count_of(event), {})
+        if event.counted:
+            item: list[JsonValue] = [event.counted.by, event.counted.number, stamp[:_TIME_CHARS]]
+            lists.setdefault("numbered", []).append(item)
+        else:
+            lists.setdefault("marked", []).append([*marks_of(event), stamp[:_TIME_CHARS]])
+
     def _change_status(self, event: StatusChanged, stamp: str) -> None:
         self.metadata.put(event.row_metadata, stamp)
         if event.status in FINAL_STATUSES:
-            self.status.final = self.status.final or (stamp, event.status)
+            self.status.finals.append((stamp, event.status))
         elif event.status == "failed":
             self.status.failed = stamp
         else:
@@ -131,7 +154,7 @@ class Delta:
         for name in ("transitions", "errors", "collaborations"):
             if entries := getattr(self, name):
                 document[name] = entries[-MAX_ENTRIES:]
-        for name in ("timings", "retries", "started"):
+        for name in ("times", "counted", "started"):
             if value := getattr(self, name):
                 document[name] = value
         for name in ("memory", "agents", "metadata"):
@@ -164,10 +187,18 @@ def _transition(event: PhaseTransitioned) -> JsonObject:
     return _entry(event) | {"phase": event.phase, "status": event.status, "metadata": event.metadata}
 
 
-def _timing(event: PhaseTimed) -> JsonObject:
-    return {
-        "mark": event.mark,
-        "phase": event.phase,
-        "execution_time_ms": event.execution_time_ms,
-        "completed_at": event.timestamp,
-    }
+def _order(time: JsonObject) -> tuple[str, float]:
+    return time["completed_at"], time["execution_time_ms"]  # type: ignore[return-value]  # as made above
+
+
+def marks_of(event: CountedEvent) -> tuple[str, str]:
+    """Return what an event without a number is counted by, and how an earlier version's row may know it.
+
+    A mark is 8 hex digits of seconds and 12 of a hash of the id. It was the id's own last 12, which all
+    ids of one machine share if they are of version 1 or 6, so of these the seconds must fit too.
+    """
+    seconds = min(max(to_microseconds(event.occurred_at) // 1_000_000, 0), 0xFFFFFFFF)
+    id_end = event.event_id.hex[-_MARK_DIGITS:]
+    digest = sha1(event.event_id.bytes, usedforsecurity=False).hexdigest()[:_MARK_DIGITS]
+    is_of_a_machine = event.event_id.version in (1, 6)
+    return f"{seconds:08x}{digest}", f"{seconds:08x}{id_end}" if is_of_a_machine else id_end

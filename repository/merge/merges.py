@@ -21,6 +21,8 @@ class MergeOutcome:
     missing: frozenset[UUID] = field(default_factory=frozenset)
     #: Flow ids whose row belongs to another tenant.
     foreign: frozenset[UUID] = field(default_factory=frozenset)
+    #: Flow ids whose row a trigger keeps from being updated.
+    skipped: frozenset[UUID] = field(default_factory=frozenset)
 
 
 async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> MergeOutcome:
@@ -39,8 +41,10 @@ async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> Mer
         if declared:
             await session.execute(statement("declare_flows"), {"declared": _json(declared)})
         merged = await session.execute(statement("merge_deltas"), merge_arguments(deltas))
-        refused = {delta.key for delta in deltas}.difference(map(tuple, merged))
-        return await _outcome(session, {flow_id for flow_id, *_ in refused})
+        is_written = {(flow_id, *tenant): written for flow_id, *tenant, written in merged}
+        refused = {delta.key for delta in deltas}.difference(is_written)
+        unchanged = [flow_id for (flow_id, *_), written in is_written.items() if not written]
+        return await _outcome(session, {flow_id for flow_id, *_ in refused}, unchanged)
 
 
 def merge_arguments(deltas: Sequence[Delta]) -> dict[str, str]:
@@ -59,9 +63,14 @@ def _json(documents: Sequence[object]) -> str:
     return json.dumps(documents, ensure_ascii=False, allow_nan=False)
 
 
-async def _outcome(session: AsyncSession, refused: set[UUID]) -> MergeOutcome:
-    if not refused:
-        return MergeOutcome()
-    rows = await session.execute(statement("existing_flows"), {"flow_ids": list(refused)})
-    foreign = frozenset(rows.scalars())
-    return MergeOutcome(missing=frozenset(refused) - foreign, foreign=foreign)
+async def _outcome(session: AsyncSession, refused: set[UUID], unchanged: list[UUID]) -> MergeOutcome:
+    foreign = await _ids(session, "existing_flows", list(refused))
+    skipped = await _ids(session, "find_skipped", unchanged)
+    return MergeOutcome(frozenset(refused) - foreign, foreign, skipped)
+
+
+async def _ids(session: AsyncSession, name: str, flow_ids: list[UUID]) -> frozenset[UUID]:
+    if not flow_ids:
+        return frozenset()
+    rows = await session.execute(statement(name), {"flow_ids": flow_ids})
+    return frozenset(rows.scalars())

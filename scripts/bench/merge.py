@@ -60,9 +60,8 @@ async def merge_in_python(session: AsyncSession, events: Sequence[AnyEvent]) -> 
         ):
             if fresh:
                 setattr(row, name, [*getattr(row, name), *fresh][-100:])
-        if delta.timings:
-            times = {str(timing["phase"]): timing for timing in delta.timings}
-            row.phase_execution_times = {**(row.phase_execution_times or {}), **times}
+        if delta.times:
+            row.phase_execution_times = {**(row.phase_execution_times or {}), **delta.times}
         if delta.metadata.values:
             row.flow_metadata = {**(row.flow_metadata or {}), **delta.metadata.values}
     await session.flush()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol, Self, TypeVar
 from uuid import UUID
@@ -10,16 +11,18 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from masterflow.domain.errors import DatabaseUnavailable
+from masterflow.domain.errors import DatabaseUnavailable, TransactionConflict
 from masterflow.domain.events import AnyEvent
 from masterflow.repository.database import translated_errors
-from masterflow.repository.merge.merges import apply_events
+from masterflow.repository.merge.merges import MergeOutcome, apply_events
 from masterflow.tasks.inbox.admission import DataRefused
 
 Sessions = async_sessionmaker[AsyncSession]
 
 # SQLSTATE classes that blame a value: data exception, broken constraint, program limit exceeded.
 _BLAMES_DATA: Final = ("22", "23", "54")
+
+_MOST_CONFLICTS: Final = 3
 
 _logger = logging.getLogger(__name__)
 
@@ -51,15 +54,26 @@ async def merge(sessions: Sessions, events: Sequence[AnyEvent]) -> Merged:
     """Merge events into their rows and commit; after `DatabaseUnavailable`, merge all of them again."""
 
     async def apply(part: Sequence[AnyEvent]) -> Merged:
-        async with translated_errors(), sessions.begin() as session:
-            outcome = await apply_events(session, part)
-        return Merged(outcome.missing, outcome.foreign)
+        outcome = await _applied(sessions, part)
+        skipped = DataRefused("A trigger of the master table skips the update of this flow's row.")
+        refused = {event.event_id: skipped for event in part if event.flow_id in outcome.skipped}
+        return Merged(outcome.missing, outcome.foreign, refused)
 
     def refuse(event: AnyEvent, cause: str) -> Merged:
         _logger.warning("Postgres refuses event %s: %s", event.event_id, cause)
         return Merged(refused={event.event_id: DataRefused(f"Postgres refuses the event: {cause}.")})
 
     return await apply_in_halves(events, apply, refuse)
+
+
+async def _applied(sessions: Sessions, events: Sequence[AnyEvent]) -> MergeOutcome:
+    """Apply events in a transaction of their own, again at once where another one came first."""
+    for _ in range(_MOST_CONFLICTS):
+        with suppress(TransactionConflict):
+            async with translated_errors(), sessions.begin() as session:
+                return await apply_events(session, events)
+    async with translated_errors(), sessions.begin() as session:
+        return await apply_events(session, events)
 
 
 async def apply_in_halves(

@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from masterflow.domain.errors import TablesUnsuitable
 from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
@@ -27,6 +29,7 @@ from tests.support.events.flows import bytes_of, merged, new_context, new_flow, 
 _CONTEXT = new_context()
 _BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 _KB = 1024
+_TABLE = "migration.crewai_flow_state_extensions"
 
 
 @pytest.fixture
@@ -311,3 +314,255 @@ async def test_missing_and_foreign_flows_are_told_apart_and_hold_nobody_up(sessi
     assert outcome == MergeOutcome(frozenset({missing}), frozenset({foreign}))
     assert len((await row_of(session, mine)).phase_transitions) == 1
     assert await bytes_of(session, foreign) == before
+
+
+async def test_ids_that_share_their_last_digits_count_one_by_one(session: AsyncSession) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    ids = [UUID(f"{n:08x}-0000-1000-8000-0123456789ab") for n in range(5)]
+    retries = [at(1, flow_id, FlowRetried, event_id=event_id) for event_id in ids]
+    times = [at(2, flow_id, PhaseTimed, event_id=each, phase="p", execution_time_ms=1) for each in ids]
+    row = await merged(session, flow_id, retries, times, retries[1:], times[:3])
+    assert row.retry_count == 5
+    assert row.phase_execution_times["p"]["attempts"] == 5
+
+
+def numbered(second: int, flow_id: UUID, by: str, number: int) -> list[AnyEvent]:
+    counted = {"by": by, "number": number}
+    return [
+        at(second, flow_id, FlowRetried, counted=counted),
+        at(second, flow_id, PhaseTimed, phase="p", execution_time_ms=second, counted=counted),
+    ]
+
+
+async def test_what_a_process_numbers_counts_once_whatever_comes_again_and_however_late(
+    session: AsyncSession,
+) -> None:
+    flow_id = await new_flow(session, _CONTEXT, retry_count=2)
+    events = [each for n in range(1, 901) for each in numbered(n, flow_id, "process1", n)]
+    others = [each for n in range(1, 51) for each in numbered(n, flow_id, "process2", n)]
+    row = await merged(
+        session, flow_id, events[:900], others, events[900:], events[:900], others, events[::-1]
+    )
+    assert row.retry_count == 952
+    assert row.phase_execution_times["p"]["attempts"] == 950
+    assert row.phase_execution_times["p"]["completed_at"] == events[-1].timestamp
+
+
+async def test_past_32_counters_a_count_says_that_it_is_at_least_so_much(session: AsyncSession) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    events = [event for n in range(40) for event in numbered(n, flow_id, f"process{n:03d}", n + 1)]
+    row = await merged(session, flow_id, events[::-1], events)
+    counts = row.flow_metadata["_enrichment"]["counts"]
+    assert row.retry_count == sum(range(9, 41))
+    assert counts["retries"]["at_least"] is True
+    assert counts["attempts:p"]["at_least"] is True
+
+
+async def test_an_event_that_an_earlier_version_counted_does_not_count_again(session: AsyncSession) -> None:
+    event = at(7, uuid4(), FlowRetried)
+    mark = f"{int(event.occurred_at.timestamp()):08x}{event.event_id.hex[-12:]}"
+    flow_id = await new_flow(
+        session, _CONTEXT, event.flow_id, retry_count=1, flow_metadata={"_enrichment": {"retries": [mark]}}
+    )
+    newer = numbered(9, flow_id, "process1", 1)[:1]
+    assert (await merged(session, flow_id, [event], newer, [event])).retry_count == 2
+
+
+async def test_a_repetition_does_not_touch_the_row(session: AsyncSession) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    events = [
+        transition(1, flow_id),
+        *numbered(2, flow_id, "process1", 1),
+        at(3, flow_id, MetadataUpdated, updates={"a": 1}),
+        at(4, flow_id, StatusChanged, status="paused"),
+        at(5, flow_id, ErrorOccurred, phase="p", error="boom"),
+        at(6, flow_id, FlowRetried),
+    ]
+    await merged(session, flow_id, events)
+    version = text(f"select xmin::text, ctid::text, updated_at from {_TABLE} where flow_id = :id")
+    before = (await session.execute(version, {"id": flow_id})).one()
+    await merged(session, flow_id, events[::-1], events[2:4])
+    assert (await session.execute(version, {"id": flow_id})).one() == before
+
+
+@pytest.mark.parametrize("word", ["paused", "archived", "processing", "deleted", "completed", "failed"])
+async def test_a_status_that_the_application_wrote_is_not_undone_by_what_is_older(
+    session: AsyncSession, word: str
+) -> None:
+    await session.execute(text(f"alter table {_TABLE} drop constraint chk_valid_flow_status"))
+    flow_id = await new_flow(session, _CONTEXT)
+    before = [
+        at(1, flow_id, StatusChanged, status="processing"),
+        at(2, flow_id, StatusChanged, status="completed"),
+    ]
+    await merged(session, flow_id, before)
+    await session.execute(
+        text(f"update {_TABLE} set flow_status = :word where flow_id = :id"), {"word": word, "id": flow_id}
+    )
+    older = [at(9, flow_id, StatusChanged, status="cancelled"), transition(10, flow_id)]
+    assert (await merged(session, flow_id, before, older, before)).flow_status == word
+    newer = new_event(StatusChanged, _CONTEXT, flow_id, status="waiting_for_approval", reopens=True)
+    expected = word if word in {"archived", "deleted", "completed"} else "waiting_for_approval"
+    assert (await merged(session, flow_id, [newer], before)).flow_status == expected
+
+
+async def test_metadata_that_was_overwritten_whole_loses_no_count_and_revives_nothing(
+    session: AsyncSession,
+) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    old = [
+        *numbered(1, flow_id, "process1", 7),
+        at(2, flow_id, FlowRetried),
+        at(3, flow_id, StatusChanged, status="processing"),
+        at(4, flow_id, StatusChanged, status="paused"),
+        at(4, flow_id, MemoryMeasured, metrics={"peak": 1}),
+        at(5, flow_id, MemoryMeasured, metrics={"peak": 2}),
+        at(5, flow_id, MetadataUpdated, updates={"k": "ours"}),
+    ]
+    await merged(session, flow_id, old)
+    await session.execute(
+        text(f'update {_TABLE} set flow_metadata = \'{{"k": "theirs"}}\' where flow_id = :id'),
+        {"id": flow_id},
+    )
+    row = await merged(session, flow_id, *[[event] for event in old])
+    assert (row.retry_count, row.phase_execution_times["p"]["attempts"]) == (8, 7)
+    assert (row.flow_status, row.memory_usage_metrics) == ("paused", {"peak": 2})
+    assert row.flow_metadata["k"] == "theirs"
+    again = new_event(FlowRetried, _CONTEXT, flow_id, counted={"by": "process1", "number": 8})
+    other = new_event(FlowRetried, _CONTEXT, flow_id, counted={"by": "process2", "number": 1})
+    assert (await merged(session, flow_id, [again], [other], [again], old)).retry_count == 10
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"retries": {"a": 1}},
+        {"retries": [None, {}]},
+        {"clocks": 5},
+        {"clocks": {"flow_metadata": []}},
+        {"clocks": {"flow_metadata": {"a": 1}}},
+        {"timings": "x"},
+        {"status": "x"},
+        {"status": {"latest": 4}},
+        {"phase": {}},
+        {"displaced": []},
+        {"sorted": 1},
+        {"counts": []},
+        {"counts": {"retries": 1}},
+        {"counts": {"retries": {"by": {"process1": "x"}}}},
+        {"since": 1},
+        7,
+        [],
+        "x",
+    ],
+)
+async def test_broken_bookkeeping_is_set_aside_and_made_anew(session: AsyncSession, broken: Any) -> None:
+    flow_id = await new_flow(session, _CONTEXT, flow_metadata={"_enrichment": broken, "kept": 1})
+    neighbour = await new_flow(session, _CONTEXT)
+    events = [
+        *numbered(1, flow_id, "process1", 3),
+        at(2, flow_id, FlowRetried),
+        at(3, flow_id, MetadataUpdated, updates={"a": 1}),
+        at(4, flow_id, StatusChanged, status="paused"),
+        transition(5, flow_id),
+    ]
+    row = await merged(session, flow_id, [*events, at(1, neighbour, FlowRetried)], events)
+    assert (row.retry_count, row.flow_status, row.flow_metadata["kept"]) == (4, "paused", 1)
+    assert row.flow_metadata["_enrichment"]["displaced"]["_enrichment"] == broken
+
+
+async def test_entries_of_other_writers_stand_where_their_time_puts_them(session: AsyncSession) -> None:
+    times: list[Any] = [
+        "2026-11-01T05:00:00+05:30",
+        "2026-11-01T00:00:01Z",
+        1761955200,
+        1793491202500,
+        "2026-11-01 00:00",
+        "2026-02-30T00:00:00",
+        "1950-01-01",
+        None,
+        "2026-11-01T00:00:03,25-0030",
+    ]
+    flow_id = await new_flow(session, _CONTEXT, error_history=[{"timestamp": each} for each in times])
+    row = await merged(session, flow_id, [at(2, flow_id, ErrorOccurred, phase="p", error="x")])
+    ours = "2026-11-01T00:00:02.000000+00:00"
+    assert [entry["timestamp"] for entry in row.error_history] == [
+        "2026-02-30T00:00:00",
+        None,
+        "1950-01-01",
+        1761955200,
+        "2026-11-01T05:00:00+05:30",
+        "2026-11-01 00:00",
+        "2026-11-01T00:00:01Z",
+        ours,
+        1793491202500,
+        "2026-11-01T00:00:03,25-0030",
+    ]
+
+
+async def test_a_value_of_2_kb_is_whole_while_fewer_than_100_newer_keys_stand(session: AsyncSession) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    values = {"text": "x" * 2_048, "object": {"a": "x" * 1_000, "b": "y" * 1_000}, "list": ["z" * 500] * 4}
+    outside = {"resume_data": {"x": "r" * 3_500}, "pause_reason": "p" * 3_000}
+    kinds: list[tuple[type[Any], str, str]] = [
+        (MetadataUpdated, "updates", "flow_metadata"),
+        (MemoryMeasured, "metrics", "memory_usage_metrics"),
+    ]
+    for kind, name, column in kinds:
+        old = at(1, flow_id, kind, **{name: {**values, **outside}})
+        small = [at(n + 2, flow_id, kind, **{name: {f"n{n}": n}}) for n in range(150)]
+        row = (await merged(session, flow_id, [old], small[:95]))[column]
+        assert {key: row[key] for key in values} == values
+        row = (await merged(session, flow_id, small[95:]))[column]
+        assert not values.keys() & row.keys()
+        assert (outside.keys() <= row.keys()) == (column == "flow_metadata")
+
+
+async def test_a_cut_keeps_the_type_of_a_value_and_says_so(session: AsyncSession) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    big = {
+        "text": "\x01é😀" * 900,
+        "object": {f"k{n:02d}": "x" * 200 for n in range(15)},
+        "list": ["y" * 200] * 15,
+    }
+    old = at(1, flow_id, MemoryMeasured, metrics=big)
+    newer = [at(n + 2, flow_id, MemoryMeasured, metrics={f"n{n}": n}) for n in range(16)]
+    metrics = (await merged(session, flow_id, [old], newer, [old])).memory_usage_metrics
+    assert {key: type(metrics[key]) for key in big} == {key: type(value) for key, value in big.items()}
+    for key in big:
+        assert "…[truncated" in json.dumps(metrics[key], ensure_ascii=False)
+        assert len(json.dumps(metrics[key], ensure_ascii=False).encode()) <= 2_060
+
+
+async def test_a_trigger_that_skips_the_update_is_told_as_such(session: AsyncSession) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    await session.execute(
+        text(
+            "create function migration.skip() returns trigger language plpgsql"
+            " as $$ begin return null; end $$"
+        )
+    )
+    await session.execute(
+        text(f"create trigger skip before update on {_TABLE} for each row execute function migration.skip()")
+    )
+    outcome = await apply_events(session, [at(1, flow_id, FlowRetried)])
+    assert outcome == MergeOutcome(skipped=frozenset({flow_id}))
+    await session.execute(
+        text(
+            "create or replace function migration.skip() returns trigger language plpgsql"
+            " as $$ begin return new; end $$"
+        )
+    )
+    for _ in range(2):
+        assert await apply_events(session, [at(1, flow_id, FlowRetried)]) == MergeOutcome()
+
+
+@pytest.mark.parametrize("column", ["phase_transitions", "flow_metadata", "phase_execution_times"])
+async def test_a_column_of_type_json_is_refused_in_one_sentence(session: AsyncSession, column: str) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    await session.execute(text(f"alter table {_TABLE} alter {column} drop default"))
+    await session.execute(text(f"alter table {_TABLE} alter {column} type json using {column}::json"))
+    with pytest.raises(TablesUnsuitable, match="`flowctl doctor` says what to change"):
+        await apply_events(
+            session, [transition(1, flow_id), at(1, flow_id, PhaseTimed, phase="p", execution_time_ms=1)]
+        )
