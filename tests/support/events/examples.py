@@ -37,11 +37,18 @@ _EXAMPLES: Final[list[tuple[type[Any], dict[str, Any]]]] = [
         ErrorOccurred,
         {"phase": "data_import", "error": "ValueError: row 17 has no hostname", "details": {"row": 17}},
     ),
-    (FlowRetried, {}),
+    (FlowRetried, {"counted": {"by": "Zm9yIGFs", "number": 41}}),
     (MemoryMeasured, {"metrics": {"items": 42}}),
     (AgentPerformanceMeasured, {"metrics": {"Schema Expert": {"tasks": 3, "seconds": 1.5}}}),
     (MetadataUpdated, {"updates": {"owner": "migration team"}}),
-    (PhaseTimed, {"phase": "data_import", "execution_time_ms": 1250.5}),
+    (
+        PhaseTimed,
+        {
+            "phase": "data_import",
+            "execution_time_ms": 1250.5,
+            "counted": {"by": "Zm9yIGFs", "number": 41},
+        },
+    ),
     (PhaseTransitioned, {"phase": "data_import", "status": "completed", "metadata": {"rows": 497}}),
     (FlowDeclared, {"flow_type": "discovery", "flow_name": "Data centre 7"}),
 ]
