@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from typing_extensions import override
 
 from masterflow.domain import FlowContext
 from masterflow.repository import CrewAIFlowStateExtensionsRepository, DiscoveryFlowRepository
@@ -43,7 +44,8 @@ class PostgresChildStore:
 class _ChildAlone(DiscoveryFlowRepository):
     """Writes the child row and leaves the master to the hooks, which told it already."""
 
-    async def _tell_master(
+    @override
+    async def _report_to_master(
         self, child: RowMapping, phase: str, *, completed: bool, duration_ms: float | None
     ) -> None:
         del child, phase, completed, duration_ms
