@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,12 +16,16 @@ from masterflow.repository.database import session_factory
 from masterflow.repository.merge.merges import apply_events
 from masterflow.scripts.embedded import EmbeddedPostgres
 from tests.support.events.flows import bytes_of, new_context, new_flow
+from tests.support.events.reference_model import row_after
 from tests.support.events.strategies import chance, event_sets, legacy_rows
 from tests.support.servers.databases import engine_for, fill_with_tables, temporary_database
 from tests.support.servers.debian import installed_program
 
 _CONTEXT = new_context()
 _COLUMN_BYTES = 256 * 1024
+
+# In a map, a longer value is cut once enough newer keys stand.
+_MOST_KEPT_WHOLE = 1_900
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +96,45 @@ def test_any_order_repetition_and_batching_of_events_ends_in_the_same_row(
     one_by_one = [[event] for event in in_order] if len(events) < 60 else [in_order[:50], in_order[50:]]
     schedule = [[in_order], one_by_one, data.draw(schedules(events)), data.draw(schedules(events))]
     runner.run(_check(engine_of_a_version, before, schedule))
+
+
+def _visible(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        name: json.loads(value) for name, value in row.items() if isinstance(value, str) and value[:1] in "[{"
+    }
+    metadata = shown["flow_metadata"]
+    metadata.pop("_enrichment", None)
+    current_phase = shown.pop("flow_persistence_data").get("current_phase")
+    for name in ("phase_transitions", "error_history", "agent_collaboration_log"):
+        shown[name] = [entry["id"] for entry in shown[name]]
+    return {
+        **shown,
+        "listing": metadata.pop("phase_transitions", []),
+        "current_phase": current_phase,
+        "retry_count": row["retry_count"],
+        "flow_status": row["flow_status"],
+    }
+
+
+@pytest.mark.timeout(900)
+@settings(max_examples=max(60, settings().max_examples // 3))
+@given(data=st.data())
+def test_a_model_in_plain_python_agrees_with_the_row(
+    runner: asyncio.Runner, engine_of_a_version: AsyncEngine, data: st.DataObject
+) -> None:
+    events = data.draw(event_sets(_CONTEXT))
+    batches = data.draw(schedules(events)) if len(events) < 100 else [events]
+
+    async def merged_row() -> dict[str, Any]:
+        async with session_factory(engine_of_a_version)() as session:
+            row = await _row_after(session, {}, batches)
+            await session.rollback()
+        return row
+
+    shown, expected = _visible(runner.run(merged_row())), row_after(events)
+    for name in ("memory_usage_metrics", "agent_performance_metrics", "flow_metadata"):
+        large = {key for key, value in expected[name].items() if len(json.dumps(value)) > _MOST_KEPT_WHOLE}
+        assert shown[name].keys() == expected[name].keys()
+        for key in large:
+            assert type(shown[name].pop(key)) is type(expected[name].pop(key))
+    assert shown == expected

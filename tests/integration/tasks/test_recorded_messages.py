@@ -33,14 +33,16 @@ def as_json(row: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 def test_a_message_of_every_version_so_far_makes_the_row_that_it_always_made(
-    workplace: Workplace, version: int
+    make_workplace: Callable[..., Workplace], version: int
 ) -> None:
+    workplace = make_workplace()
     message, events, expected = recorded(version)
     first = events[0]
     context = flow_context(first["client_account_id"], first["engagement_id"], first["user_id"])
     flow_id = workplace.new_flow(context, UUID(first["flow_id"]))
     workplace.redis.lpush(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}", message)
-    [confirmed] = eventually(lambda: workplace.confirmations(SENDER_ID))
+    with workplace.worker():
+        [confirmed] = eventually(lambda: workplace.confirmations(SENDER_ID))
     assert (confirmed["applied"], confirmed["dead"]) == (len(events), 0)
     assert as_json(workplace.row(flow_id)) == expected
 

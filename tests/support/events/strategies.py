@@ -33,6 +33,15 @@ _TEXTS = st.sampled_from(["", "a", 'quote " and \\', "x" * 1_500, "line\nbreak",
 _VALUES = st.one_of(st.none(), st.booleans(), st.integers(-9, 10**12), st.floats(-1e6, 1e6), _TEXTS)
 _OBJECTS = st.dictionaries(_KEYS, _VALUES, max_size=3)
 
+_COUNTED = st.one_of(
+    st.none(),
+    st.builds(
+        lambda process, number: {"by": f"process{process}", "number": number},
+        st.integers(0, 40),
+        st.integers(1, 3_000),
+    ),
+)
+
 #: What each kind of event is made of, besides what all have.
 FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
     PhaseTransitioned: {
@@ -40,12 +49,16 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
         "status": st.sampled_from(["processing", "completed", "failed"]),
         "metadata": _OBJECTS,
     },
-    PhaseTimed: {"phase": _PHASES, "execution_time_ms": st.sampled_from([0, 1, 2.5, 10**6])},
+    PhaseTimed: {
+        "phase": _PHASES,
+        "execution_time_ms": st.sampled_from([0, 1, 2.5, 10**6]),
+        "counted": _COUNTED,
+    },
     AgentCollaborated: {"entry": _OBJECTS},
     MemoryMeasured: {"metrics": _OBJECTS},
     AgentPerformanceMeasured: {"metrics": st.dictionaries(_KEYS, _OBJECTS, max_size=3)},
     ErrorOccurred: {"phase": _PHASES, "error": _TEXTS, "details": _OBJECTS},
-    FlowRetried: {},
+    FlowRetried: {"counted": _COUNTED},
     MetadataUpdated: {"updates": _OBJECTS},
     StatusChanged: {
         "status": st.sampled_from(FLOW_STATUSES),
