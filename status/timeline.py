@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from masterflow.domain.clock import parse_time
-from masterflow.domain.json_shapes import number_of
+from masterflow.domain.json_shapes import as_map, number_of
 
 _STARTS: Final = frozenset({"processing", "active"})
 _PAUSES: Final = frozenset({"paused"})
@@ -77,13 +77,27 @@ def bars_of(transitions: object, *, is_over: bool, over_at: datetime | None = No
 
 
 def dated_entries(entries: object) -> list[dict[str, Any]]:
-    """Return the objects of a list column, whatever it holds."""
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    """Return the objects of a list column, whatever it holds; `timestamp` is null where it is unknown."""
+    held = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [_with_its_time(entry) if is_backfilled(entry) else entry for entry in held]
+
+
+def is_backfilled(entry: Mapping[str, Any]) -> bool:
+    """Return whether a backfill made an entry, out of what a child row proves."""
+    return any(as_map(entry.get(name)).get("source") == "backfill" for name in ("metadata", "details"))
+
+
+def _with_its_time(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with the time that is known of it: its timestamp is only its place in the list."""
+    told = [as_map(entry.get(name)).get("time") for name in ("metadata", "details")]
+    known = next((time for time in told if isinstance(time, str) and parse_time(time)), None)
+    return entry | {"timestamp": known}
 
 
 def _dated(transitions: object) -> Iterable[tuple[datetime, Mapping[str, Any]]]:
     for entry in dated_entries(transitions):
-        if at := parse_time(entry.get("timestamp")):
+        # What a backfill has found is no attempt that anybody saw.
+        if not is_backfilled(entry) and (at := parse_time(entry.get("timestamp"))):
             yield at, entry
 
 

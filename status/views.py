@@ -165,7 +165,8 @@ def summary_of(row: Mapping[Any, Any]) -> FlowSummary:
 
 def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowStatus:
     """Return the view that a row of read_status.sql stands for."""
-    summary = _summary_fields(row)
+    # From the column itself: other programs write it too, and know nothing of our index of it.
+    summary = _summary_fields({**row, "transitions": row["listed"]})
     approval = None
     if summary["status"] == "waiting_for_approval":
         approval = Approval(
@@ -229,9 +230,15 @@ def _phase_view(name: str, status: str | None, time: object) -> PhaseView:
         phase=name,
         status=status or ("completed" if found else None),
         execution_time_ms=number_of(found.get("execution_time_ms")),
-        attempts=int(number_of(found.get("attempts")) or 1) if found else None,
+        attempts=_attempts(found.get("attempts")) if found else None,
         completed_at=_text(found.get("completed_at") or found.get("recorded_at")),
     )
+
+
+def _attempts(value: object) -> int:
+    """Return how often a phase was seen to run: of a backfilled time 0, of one without a count 1."""
+    counted = number_of(value)
+    return 1 if counted is None else int(counted)
 
 
 def _progress(snapshot: Mapping[str, Any], status: str, flow_type: str, phase: str | None) -> float | None:

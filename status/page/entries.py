@@ -48,7 +48,7 @@ def _anchor(kind: str, number: int, entry: Mapping[str, Any]) -> str:
 
 
 def _time(entry: Mapping[str, Any]) -> str:
-    return entry_text(entry.get("timestamp"))[:19].replace("T", " ")
+    return entry_text(entry.get("timestamp"))[:19].replace("T", " ") or "time unknown"
 
 
 def _line(text: str) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masterflow.status.page.gantt import gantt_of
-from masterflow.status.timeline import bars_of, phase_states
+from masterflow.status.timeline import bars_of, dated_entries, phase_states
 from masterflow.status.views import bar_views, phase_views, status_of
 
 _BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -33,6 +33,19 @@ def shape(transitions: list[Any], *, is_over: bool = False) -> list[tuple[Any, .
 
 def test_a_start_and_an_end_make_a_bar() -> None:
     assert shape([told(1, "a", "processing"), told(5, "a", "completed")]) == [("a", 1, "completed", 1, 5)]
+
+
+def test_what_a_backfill_found_is_no_attempt_and_stretches_no_axis() -> None:
+    place = {"timestamp": "1970-01-01T00:00:00.000010+00:00", "phase": "a", "status": "completed"}
+    found = place | {"metadata": {"source": "backfill", "time": "unknown"}}
+    assert shape([found, told(1, "a", "processing"), told(5, "a", "completed")]) == [
+        ("a", 1, "completed", 1, 5)
+    ]
+    assert [entry["timestamp"] for entry in dated_entries([found])] == [None]
+    known = place | {"metadata": {"source": "backfill", "time": "2026-01-01T00:00:00+00:00"}}
+    assert [entry["timestamp"] for entry in dated_entries([known])] == ["2026-01-01T00:00:00+00:00"]
+    [view] = phase_views({"a": {"execution_time_ms": 5, "attempts": 0}}, {})
+    assert view.attempts == 0
 
 
 def test_a_second_start_is_a_second_attempt() -> None:
@@ -116,7 +129,13 @@ def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot
         **dict.fromkeys(("created_at", "updated_at", "flow_name"), None),
         **dict.fromkeys(("retry_count", "transition_count", "error_count", "collaboration_count"), 0),
         **{"flow_status": "failed", "flow_type": "discovery", "user_id": "ann", "current_phase": None},
-        **{"snapshot": snapshot, "transitions": entries, "times": times, "status_stamps": times},
+        **{
+            "snapshot": snapshot,
+            "transitions": entries,
+            "listed": entries,
+            "times": times,
+            "status_stamps": times,
+        },
     }
     assert status_of(columns, None).status == "failed"
 

@@ -1,0 +1,73 @@
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from masterflow.domain import FlowContext
+from masterflow.repository.backfill.reads import Scope
+from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
+from masterflow.status.manager import FlowStatusManager
+from masterflow.tasks.backfill.catch_up import BackfillOptions, catch_up
+from tests.support.events.child_rows import SHAPES, new_child
+from tests.support.events.flows import new_flow
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def session(session_factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    async with session_factory() as session:
+        yield session
+
+
+async def test_transitions_that_the_application_writes_itself_are_in_status_and_timeline_at_once(
+    session: AsyncSession, context: FlowContext
+) -> None:
+    flow_id = await new_flow(session, context)
+    repository = CrewAIFlowStateExtensionsRepository(
+        session, context.client_account_id, context.engagement_id, "ann"
+    )
+    await repository.add_phase_transition(flow_id, "data_import", "completed")
+    theirs = {
+        "phase": "data_cleansing",
+        "status": "active",
+        "timestamp": "2026-11-02T09:00:00",
+        "metadata": {},
+    }
+    await session.execute(
+        text(
+            "update migration.crewai_flow_state_extensions"
+            " set phase_transitions = cast(:entries as jsonb) where flow_id = :flow_id"
+        ),
+        {"flow_id": flow_id, "entries": json.dumps([theirs])},
+    )
+    manager = FlowStatusManager(session, context)
+    status = await manager.get_flow_status(flow_id)
+    # Ours is gone from the column, so its index shows no ghost of it.
+    assert status.phases == {"data_cleansing": "active"}
+    assert [bar.phase for bar in (await manager.get_timeline(flow_id)).bars] == ["data_cleansing"]
+
+
+@pytest.mark.parametrize("name", ["old and complete", "newer, waiting", "failed", "contradicting"])
+async def test_no_reader_shows_the_place_of_a_backfilled_entry_as_its_time(
+    session_factory: async_sessionmaker[AsyncSession], context: FlowContext, name: str
+) -> None:
+    async with session_factory.begin() as session:
+        flow_id = await new_flow(session, context)
+        await new_child(session, context, flow_id, **SHAPES[name])
+    await catch_up(session_factory, [flow_id], Scope(), BackfillOptions())
+    async with session_factory() as session:
+        manager = FlowStatusManager(session, context)
+        status = await manager.get_flow_status(flow_id)
+        timeline = await manager.get_timeline(flow_id)
+        errors = (await manager.get_errors(flow_id)).errors
+    answers: list[Any] = [status, timeline]
+    said = "".join(answer.model_dump_json() for answer in answers) + json.dumps(errors)
+    assert "1970-" not in said
+    assert timeline.bars == []
+    assert timeline.transitions
+    assert status.status_since is None or status.status_since > datetime(2000, 1, 1, tzinfo=UTC)
