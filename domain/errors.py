@@ -32,7 +32,7 @@ class TransactionConflict(DatabaseUnavailable):
 
 
 class TablesUnsuitable(DatabaseUnavailable):
-    """A table, or a column of it, is missing or of another type; `flowctl doctor` names it."""
+    """A column of the tables is missing or of another type; `flowctl doctor` names it."""
 
     reason = "tables_unsuitable"
 

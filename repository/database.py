@@ -39,11 +39,10 @@ _TRANSIENT: Final = (
 )
 
 
-# Serialization failure and deadlock.
-_CONFLICTS: Final = ("40001", "40P01")
+_SERIALIZATION_FAILURE: Final = "40001"
 
-# A table, schema, column or function that is not there, and a type that does not fit.
-_UNSUITABLE: Final = ("3F000", "42703", "42804", "42883", "42P01")
+# A column that is not there, or of a type that does not fit.
+_UNSUITABLE: Final = ("42703", "42804", "42883")
 
 
 def make_engine(
@@ -82,7 +81,7 @@ async def translated_errors() -> AsyncIterator[None]:
 
     Raises:
         TransactionConflict: another transaction came first.
-        TablesUnsuitable: a table or column is missing, or of another type.
+        TablesUnsuitable: a column is missing, or of another type.
         DatabaseUnavailable: Postgres is away, overloaded, or gave up on this transaction.
         DBAPIError: any other error, as it was.
     """
@@ -92,7 +91,7 @@ async def translated_errors() -> AsyncIterator[None]:
         raise DatabaseUnavailable(_advice("every connection of the pool is in use")) from error
     except DBAPIError as error:
         state = str(getattr(error.orig, "sqlstate", None) or "")
-        if state in _CONFLICTS:
+        if state == _SERIALIZATION_FAILURE:
             raise TransactionConflict(
                 f"Another transaction changed the same rows ({type(error.orig).__name__}); repeat yours."
             ) from error

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from masterflow.domain.errors import TablesUnsuitable
+from masterflow.domain.errors import TablesUnsuitable, TransactionConflict
 from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
@@ -566,3 +566,18 @@ async def test_a_column_of_type_json_is_refused_in_one_sentence(session: AsyncSe
         await apply_events(
             session, [transition(1, flow_id), at(1, flow_id, PhaseTimed, phase="p", execution_time_ms=1)]
         )
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+async def test_a_serialization_failure_is_told_as_what_it_is(
+    session_factory: async_sessionmaker[AsyncSession], level: str
+) -> None:
+    async with session_factory.begin() as session:
+        flow_id = await new_flow(session, _CONTEXT)
+    async with session_factory() as late, session_factory() as early:
+        await late.connection(execution_options={"isolation_level": level})
+        await row_of(late, flow_id)
+        await apply_events(early, [at(1, flow_id, FlowRetried)])
+        await early.commit()
+        with pytest.raises(TransactionConflict, match="repeat yours"):
+            await apply_events(late, [at(2, flow_id, FlowRetried)])
