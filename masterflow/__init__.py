@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SecureCache,
     )
     from masterflow.status.api.flows import router as status_router
+    from masterflow.status.page.routes import router as page_router
     from masterflow.tracker import (
         Attempt,
         FlowProgressTracker,
@@ -73,6 +74,7 @@ __all__ = [
     "flow_uuid",
     "flush",
     "outbox_status",
+    "page_router",
     "phase",
     "run_initialization",
     "shutdown",
@@ -115,6 +117,7 @@ _ROOMS: Final = {
     ),
     "masterflow.tracker.testing": ("FlowReports",),
 }
+_ROUTERS: Final = {"page_router": "masterflow.status.page", "status_router": "masterflow.status.api.flows"}
 _HOMES: Final = {name: room for room, names in _ROOMS.items() for name in names}
 
 
@@ -124,8 +127,8 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             value: Any = version("masterflow")
-        elif name == "status_router":
-            value = import_module("masterflow.status.api.flows").router
+        elif name in _ROUTERS:
+            value = import_module(_ROUTERS[name]).router
         elif name in _HOMES:
             value = getattr(import_module(_HOMES[name]), name)
         else:

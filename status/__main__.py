@@ -32,7 +32,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         app = self.config.app
         if isinstance(app, FastAPI) and hasattr(app.state, "status"):
-            app.state.status.changes.close()
+            app.state.masterflow.changes.close()
         super().handle_exit(sig, frame)
 
 

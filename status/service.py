@@ -76,7 +76,13 @@ class StatusService:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Give the application its service, with `app.state.status_settings` or as the environment says."""
+    """Give the application its service, with `app.state.status_settings` or as the environment says.
+
+    Each router brings it, and the first one that starts makes the service of all.
+    """
+    if hasattr(app.state, "masterflow"):
+        yield
+        return
     settings = getattr(app.state, "status_settings", None) or StatusSettings()
     service = StatusService(
         settings,
@@ -84,14 +90,17 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         redis=getattr(app.state, "redis_settings", None),
         queue=getattr(app.state, "queue_settings", None),
     )
-    app.state.status = service
-    async with service.running():
-        yield
+    app.state.masterflow = service
+    try:
+        async with service.running():
+            yield
+    finally:
+        del app.state.masterflow
 
 
 def service_of(request: Request) -> StatusService:
     """Return the service of the application that answers."""
-    return cast("StatusService", request.app.state.status)
+    return cast("StatusService", request.app.state.masterflow)
 
 
 async def database_of(request: Request) -> AsyncIterator[AsyncSession]:

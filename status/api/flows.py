@@ -32,6 +32,10 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 
 _OF_ONE_FLOW: Final = described(404)
 
+#: Names of the routes that the page follows; no route of the application around has them.
+EVENTS: Final = "masterflow-events"
+FLOW_EVENTS: Final = "masterflow-flow-events"
+
 #: Mount it with `app.include_router(router)`; the environment says which database it reads.
 router = APIRouter(
     prefix="/api/v1",
@@ -124,7 +128,15 @@ async def read_activity(manager: Manager, flow_id: UUID) -> Response:
     return _json(await manager.get_activity(flow_id))
 
 
-@router.get("/events", status_code=200, responses=_STREAM, response_class=EventStream, response_model=None)
+@router.get(
+    "/events",
+    name=EVENTS,
+    summary="Follow All",
+    status_code=200,
+    responses=_STREAM,
+    response_class=EventStream,
+    response_model=None,
+)
 async def follow_all(request: Request, viewer: SignedIn, *, last_event_id: LastEventId = "") -> EventStream:
     """Follow all flows: an event within a second of each commit; `Last-Event-ID` goes on after that one."""
     return await open_stream(request, viewer, last_event_id=last_event_id)
@@ -132,6 +144,8 @@ async def follow_all(request: Request, viewer: SignedIn, *, last_event_id: LastE
 
 @router.get(
     "/flows/{flow_id}/events",
+    name=FLOW_EVENTS,
+    summary="Follow One",
     status_code=200,
     responses=_STREAM | _OF_ONE_FLOW,
     response_class=EventStream,

@@ -16,10 +16,10 @@ from masterflow.status.api.access import require_prober
 from masterflow.status.api.problems import NotReady, described
 from masterflow.status.api.safe_route import SafeRoute
 from masterflow.status.metrics import queue_metrics, redis_metrics, stream_metrics
-from masterflow.status.service import StatusService, service_of
+from masterflow.status.service import StatusService, lifespan, service_of
 from masterflow.tasks.enqueue import BrokerUnavailable, queue_lengths
 
-router = APIRouter(route_class=SafeRoute, tags=["probes"])
+router = APIRouter(route_class=SafeRoute, tags=["probes"], lifespan=lifespan)
 
 _GUARDED: Final = [Depends(require_prober)]
 

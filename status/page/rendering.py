@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from masterflow.status.page import words
+from masterflow.status.page.roots import page_root
 
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -45,9 +46,8 @@ def _assets_version() -> str:
 
 def render(request: Request, template: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
     """Return a page."""
-    root = request.scope.get("root_path", "")
     text = _environment.get_template(template).render(
-        root=root, version=_assets_version(), **{"signed_in": True, "events": None, **values}
+        root=page_root(request), version=_assets_version(), **{"signed_in": True, "events": None, **values}
     )
     return HTMLResponse(text, status_code, {"Content-Security-Policy": _CSP})
 

@@ -22,7 +22,8 @@ from masterflow.status.manager import FlowStatusManager
 from masterflow.status.page.entries import activity_entries, error_entries
 from masterflow.status.page.gantt import gantt_of
 from masterflow.status.page.rendering import ASSETS, asset, render, render_report
-from masterflow.status.service import service_of
+from masterflow.status.page.roots import FLOWS, events_address, page_root
+from masterflow.status.service import lifespan, service_of
 
 _PAGE_ROWS: Final = 25
 _SINCE: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
@@ -45,16 +46,19 @@ class PageRoute(SafeRoute):
         return render(request, "problem.html", status_code=code, detail=detail, will_pass=will_pass)
 
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=HTMLResponse)
+#: Include it under any prefix; beside the router of the API, the pages follow changes.
+router = APIRouter(
+    route_class=PageRoute, include_in_schema=False, default_response_class=HTMLResponse, lifespan=lifespan
+)
 
 
 @router.get("/")
 async def home(request: Request) -> Response:
     """Lead to the list."""
-    return RedirectResponse(f"{_root(request)}/flows", 303)
+    return RedirectResponse(f"{page_root(request)}/flows", 303)
 
 
-@router.get("/flows")
+@router.get("/flows", name=FLOWS)
 async def flows(
     request: Request,
     manager: Manager,
@@ -74,7 +78,7 @@ async def flows(
     return render(
         request,
         "flows.html",
-        events=f"{_root(request)}/api/v1/events",
+        events=events_address(request),
         page=page,
         chosen=chosen,
         is_first=not cursor,
@@ -88,8 +92,8 @@ async def flows(
 @router.get("/flows/{flow_id}")
 async def flow(request: Request, manager: Manager, flow_id: UUID) -> Response:
     """Show one flow."""
-    events = f"{_root(request)}/api/v1/flows/{flow_id}/events"
-    return render(request, "flow.html", events=events, **await _details(manager, flow_id))
+    details = await _details(manager, flow_id)
+    return render(request, "flow.html", events=events_address(request, flow_id), **details)
 
 
 @router.get("/flows/{flow_id}/report")
@@ -132,7 +136,7 @@ async def signin(request: Request) -> Response:
 @router.post("/signout", dependencies=[Depends(require_same_origin)])
 async def signout(request: Request) -> Response:
     """Forget the token."""
-    response = RedirectResponse(f"{_root(request)}/signin", 303)
+    response = RedirectResponse(f"{page_root(request)}/signin", 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
 
@@ -198,7 +202,3 @@ def _why(request: Request, error: TokenInvalid) -> str:
     """Return what to tell who is not signed in; nothing, if they have not tried."""
     is_try = request.cookies.get(COOKIE) or request.url.path.endswith("/signin")
     return str(error) if is_try else ""
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", ""))
