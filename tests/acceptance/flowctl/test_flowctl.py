@@ -42,6 +42,22 @@ def test_init_db_makes_the_tables_and_can_be_repeated(flowctl, empty_database):
     assert made == {"tables": ["migration.crewai_flow_state_extensions", "migration.discovery_flows"]}
 
 
+def test_init_db_says_which_columns_of_an_older_table_are_missing(flowctl, database_setting):
+    async def age(session):
+        for name in ("phase_transitions", "error_history"):
+            await session.execute(
+                text(f"alter table migration.crewai_flow_state_extensions drop column {name}")
+            )
+
+    with_session(age)
+    code, said, complaint = flowctl("init-db")
+    assert (code, said) == (1, "")
+    assert "crewai_flow_state_extensions lacks the column" in complaint
+    assert "phase_transitions" in complaint
+    assert "error_history" in complaint
+    assert complaint.count("\n") == 1
+
+
 @pytest.fixture
 def empty_database(postgres_server, monkeypatch):
     with temporary_database(postgres_server) as url:
