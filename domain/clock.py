@@ -14,6 +14,14 @@ _TOO_MANY_DIGITS = 10**16
 #: What is further ahead of our clock than this is some clock's mistake, and would win every comparison.
 MAX_AHEAD = timedelta(minutes=5)
 
+_RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+# How long a jump of the clock must last: what is corrected sooner than that was a bad reading. A jump
+# within the workers' bounds does less harm.
+_STEP_NS = 1_000_000_000
+_JUMP_LASTS_NS = 60 * 1_000_000_000
+_FAR_JUMP_LASTS_NS = 600 * 1_000_000_000
+
 # Not the module's generator, which a program may seed, and not os.urandom, a system call that lets
 # other threads take the interpreter: 38 instead of 1 microseconds while the sender is busy.
 _random = random.Random()  # noqa: S311
@@ -67,16 +75,27 @@ def parse_time(text: object) -> datetime | None:
         return None
 
 
+def _run_ns() -> int:
+    """Return how long the machine has run, also asleep, where the system tells."""
+    return time.clock_gettime_ns(_RUNNING)
+
+
 class HybridClock:
     """A wall clock that strictly increases within its process, and per flow from a known time on.
 
-    A flow that moves to a host whose clock is behind would report events that look old. Whoever
-    resumes a flow therefore calls `observe` with the newest time known of it.
+    It runs on by itself from its first reading. The machine's clock moves it by small steps at once; a
+    jump must last before it follows, so that one bad reading does not put all later events out of the
+    workers' bounds. A flow that moves to a host whose clock is behind would report events that look
+    old. Whoever resumes a flow therefore calls `observe` with the newest time known of it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
+        #: What the machine's clock is ahead of the time it has run, as far as it is believed.
+        self._offset_ns: int | None = None
+        #: A jump, and since when it lasts: another offset, and the time the machine had run.
+        self._doubt: tuple[int, int] | None = None
         self._floors: dict[UUID, int] = {}
         os.register_at_fork(after_in_child=self._renew_lock)
 
@@ -94,9 +113,8 @@ class HybridClock:
 
     def tick_microseconds(self, flow_id: UUID | None = None) -> int:
         """Return the time of an event that happens now, in microseconds since 1970; thread-safe."""
-        now = time.time_ns() // 1000
         with self._lock:
-            now = self._last = max(now, self._last + 1)
+            now = self._last = max(self._now(), self._last + 1)
             floor = self._floors.get(flow_id) if self._floors and flow_id else None
             if flow_id and floor is not None:
                 if floor < now:
@@ -104,6 +122,26 @@ class HybridClock:
                 else:
                     now = self._floors[flow_id] = floor + 1
         return now
+
+    def _now(self) -> int:
+        read_ns, run_ns = time.time_ns(), _run_ns()
+        offset_ns = read_ns - run_ns
+        if self._offset_ns is None or abs(offset_ns - self._offset_ns) <= _STEP_NS:
+            self._offset_ns, self._doubt = offset_ns, None
+        else:
+            self._offset_ns = self._after_jump(self._offset_ns, offset_ns, run_ns)
+        return (run_ns + self._offset_ns) // 1000
+
+    def _after_jump(self, former_ns: int, offset_ns: int, run_ns: int) -> int:
+        """Return the offset to believe: the former one until another one has lasted."""
+        if self._doubt is None or abs(offset_ns - self._doubt[0]) > _STEP_NS:
+            self._doubt = (offset_ns, run_ns)
+            return former_ns
+        is_far_ahead = offset_ns - former_ns > MAX_AHEAD // _MICROSECOND * 1000
+        if run_ns - self._doubt[1] < (_FAR_JUMP_LASTS_NS if is_far_ahead else _JUMP_LASTS_NS):
+            return former_ns
+        self._doubt = None
+        return offset_ns
 
 
 #: The process's clock.
