@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import redis
@@ -22,6 +22,7 @@ from masterflow.tasks.queues import (
     APPLY_EVENTS,
     ENRICHMENT_QUEUE,
     all_queues,
+    broker_address,
     broker_connection,
     queue,
     sentinel_waits,
@@ -36,6 +37,7 @@ __all__ = [
     "ConfirmationInbox",
     "Publisher",
     "QueueSettings",
+    "broker_address",
     "queue_lengths",
     "redis_client",
 ]
@@ -125,26 +127,35 @@ class ConfirmationInbox:
 
     def __init__(self, settings: QueueSettings, sender_id: str) -> None:
         self._redis = redis_client(settings)
-        self._key = confirmations_key(sender_id)
-        self._missing_rows_key = missing_rows_key(sender_id)
+        self._sender_id = sender_id
         self._logged_flows: set[str] = set()
         self._backlog_name = f"{OUTBOX_NOTE}{sender_id}"
 
     def receive(self) -> list[str]:
-        """Return the ids of the batches confirmed since the last call; what is malformed counts as none.
+        """Return the ids of the batches confirmed since the last call; fails as `receive_from` does."""
+        return self.receive_from([self._sender_id])[self._sender_id]
+
+    def receive_from(self, sender_ids: Collection[str]) -> dict[str, list[str]]:
+        """Return the ids of confirmed batches for each of several senders; what is malformed counts as none.
+
+        Others are those whose batches this one took over.
 
         Raises:
             BrokerUnavailable: Redis did not answer.
         """
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.lpop(self._key, _MOST_CONFIRMATIONS)
-        pipeline.spop(self._missing_rows_key, _MOST_CONFIRMATIONS)
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        for sender_id in sender_ids:
+            pipeline.lpop(confirmations_key(sender_id), _MOST_CONFIRMATIONS)
+            pipeline.spop(missing_rows_key(sender_id), _MOST_CONFIRMATIONS)
         try:
-            texts, flow_ids = pipeline.execute()
+            answers: list[Any] = pipeline.execute()
         except redis.RedisError as error:
             raise BrokerUnavailable(f"Redis gave no confirmations ({_cause(error)}).") from error
-        self._log_missing_rows(flow_ids)
-        return [batch_id for text in texts or () if (batch_id := _batch_id(text))]
+        self._log_missing_rows({flow_id for flow_ids in answers[1::2] for flow_id in flow_ids})
+        return {
+            sender_id: [found for text in texts or () if (found := _batch_id(text))]
+            for sender_id, texts in zip(sender_ids, answers[::2], strict=True)
+        }
 
     def _log_missing_rows(self, flow_ids: Iterable[str]) -> None:
         if len(self._logged_flows) > _MOST_LOGGED_FLOWS:

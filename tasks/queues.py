@@ -1,7 +1,7 @@
 """The queues, declared once for whoever sends to them and whoever consumes them, and what waits in them."""
 
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from kombu import Connection, Exchange, Queue
 from redis.backoff import NoBackoff
@@ -30,6 +30,27 @@ _QUORUM: Final = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 def speaks_amqp(broker_url: str) -> bool:
     """Return whether the broker is RabbitMQ rather than Redis."""
     return urlsplit(broker_url).scheme in ("amqp", "amqps")
+
+
+def broker_address(settings: QueueSettings) -> str:
+    """Return which broker this is, in one spelling and without user and password."""
+    redis = settings.broker.redis
+    if redis is None:
+        return ";".join(sorted(map(_amqp_address, settings.broker.url.split(";"))))
+    hosts = ",".join(sorted(f"{_host(host)}:{port}" for host, port in redis.hosts))
+    if redis.is_sentinel:
+        return f"sentinel://{hosts}/{redis.database} {settings.sentinel_master}"
+    return f"redis://{hosts or redis.path}/{redis.database}"
+
+
+def _amqp_address(url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+    return f"amqp://{_host(parts.hostname or '')}:{port}/{unquote(parts.path[1:]) or '/'}"
+
+
+def _host(name: str) -> str:
+    return "localhost" if name in ("", "127.0.0.1", "::1") else name
 
 
 def queue(name: str, broker_url: str) -> Queue:

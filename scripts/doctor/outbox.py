@@ -7,6 +7,7 @@ from typing import Final
 
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tracker.outbox import spool
+from masterflow.tracker.outbox.delivery import own_broker
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.spool import FolderStatus
 
@@ -27,11 +28,13 @@ def check_outbox() -> list[CheckResult]:
             file.write(bytes(4_096))
         room = room_result(shutil.disk_usage(place).free, most_bytes=settings.max_bytes)
         statuses = spool.statuses(folder)
+        locks = lock_result(folder)
     except OSError as error:
         found = f"The outbox folder {folder} cannot be used ({error.strerror})"
         advice = "let ENRICHMENT_SPOOL_DIR name a folder with room that the orchestrator's user may write"
         return [CheckResult("outbox", "problem", found, advice)]
-    return [CheckResult("outbox"), room, waiting_result(statuses), orphan_result(statuses)]
+    results = [waiting_result(statuses), orphan_result(statuses), sick_result(statuses), locks]
+    return [CheckResult("outbox"), room, *results]
 
 
 def room_result(free_bytes: int, *, most_bytes: int) -> CheckResult:
@@ -60,7 +63,32 @@ def orphan_result(statuses: list[FolderStatus]) -> CheckResult:
         return CheckResult("outbox orphans")
     found = f"{left} events were left by processes that are gone"
     advice = "send them with `flowctl outbox flush`, or let the next orchestrator here take them over"
+    if others := {it.broker for it in statuses if it.records and not it.has_owner} - {"", own_broker()}:
+        found += f", some of them for {' and '.join(sorted(others))}"
+        advice += "; `flowctl outbox adopt --all` also takes over what is for another broker"
     return CheckResult("outbox orphans", "problem", found, advice)
+
+
+def sick_result(statuses: list[FolderStatus]) -> CheckResult:
+    """Return whether every folder can be looked at."""
+    sick = [f"{it.name}: {it.trouble}" for it in statuses if it.trouble]
+    if not sick:
+        return CheckResult("outbox folders")
+    found = f"{len(sick)} folders of the outbox may hold events that nobody takes over ({'; '.join(sick)})"
+    advice = "run this as the user that reported them, or hand the folders over with chown"
+    return CheckResult("outbox folders", "problem", found, advice)
+
+
+def lock_result(folder: Path) -> CheckResult:
+    """Return whether locks in the outbox folder tell on every host whose process lives."""
+    advice = "let ENRICHMENT_SPOOL_DIR name a folder on a local disk, one for each host"
+    if not spool.locks_work(folder):
+        found = f"The file system of {folder} keeps no locks, so nobody takes over what dead processes leave"
+        return CheckResult("outbox locks", "problem", found, advice)
+    if kind := spool.shared_file_system(folder):
+        found = f"{folder} is on {kind}, whose locks may not hold between hosts"
+        return CheckResult("outbox locks", "problem", found, advice)
+    return CheckResult("outbox locks")
 
 
 def _nearest(folder: Path) -> Path:

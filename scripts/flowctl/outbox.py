@@ -12,7 +12,13 @@ from masterflow.scripts.flowctl.output import print_done, print_json, print_tabl
 from masterflow.scripts.outbox_metrics import outbox_metrics
 from masterflow.scripts.terminal.failures import fail
 from masterflow.tracker.outbox import spool
+from masterflow.tracker.outbox.delivery import own_broker
+from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.outbox.settings import OutboxSettings
+
+Everything = Annotated[
+    bool, typer.Option("--all", help="Also what is for another broker, such as one that has moved.")
+]
 
 group = typer.Typer(no_args_is_help=True, help="Events of this host that no worker has confirmed yet.")
 
@@ -21,20 +27,22 @@ _LOOK_INTERVAL_S: Final = 0.1
 
 @group.command()
 def status(*, as_json: AsJson = False) -> None:
-    """Show what waits, by process."""
+    """Show what waits, by process, and what cannot be looked at."""
     found = _folders()
     if as_json:
         print_json([asdict(folder) for folder in found])
         return
     print_table(
-        ("process", "alive", "events", "bytes", "oldest"),
+        ("process", "alive", "events", "bytes", "oldest", "broker", "remark"),
         (
             (
                 folder.name,
                 "yes" if folder.has_owner else "no",
-                str(folder.records),
+                "?" if folder.trouble and not folder.records else str(folder.records),
                 str(folder.bytes),
                 f"{folder.oldest_age_s:.0f} s" if folder.records else "",
+                folder.broker,
+                folder.trouble or _remark(folder),
             )
             for folder in found
         ),
@@ -49,11 +57,10 @@ def metrics() -> None:
 
 
 @group.command()
-def adopt(*, as_json: AsJson = False) -> None:
+def adopt(*, everything: Everything = False, as_json: AsJson = False) -> None:
     """Take over what dead processes left, and begin to send it."""
-    left = sum(folder.records for folder in _folders() if not folder.has_owner)
-    tracker.adopt()
-    print_done(f"{left} events taken over.", as_json=as_json, taken_over=left)
+    taken_over = process_delivery.take_over(whoever=everything)
+    print_done(f"{taken_over} events taken over.", as_json=as_json, taken_over=taken_over)
 
 
 @group.command()
@@ -64,25 +71,37 @@ def flush(
 ) -> None:
     """Wait until workers have confirmed everything, of dead processes too; exit code 1 if they have not."""
     deadline = time.monotonic() + timeout_s
-    tracker.adopt()
+    process_delivery.take_over()
     tracker.flush(timeout_s)
     folder = OutboxSettings().spool_dir
     while (waiting := spool.waiting_records(folder)) and time.monotonic() < deadline:
         time.sleep(_LOOK_INTERVAL_S)
     if waiting:
-        fail(f"{waiting} events are not confirmed after {timeout_s:.0f} s; is a worker running?")
+        obstacles = "".join(
+            f" {it.name}: {remark}." for it in _folders() if (remark := it.trouble or _remark(it))
+        )
+        fail(f"{waiting} events are not confirmed after {timeout_s:.0f} s; is a worker running?{obstacles}")
     print_done("Everything is confirmed.", as_json=as_json, waiting=0)
 
 
 @group.command()
 def purge(
-    *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False
+    *,
+    everything: Everything = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete what dead processes left, undelivered."""
     if not yes:
         typer.confirm("Events that no worker has seen will be lost. Go on?", abort=True, err=True)
-    count = spool.purge(OutboxSettings().spool_dir)
+    count = spool.purge(OutboxSettings().spool_dir, broker=None if everything else own_broker())
     print_done(f"{count} events deleted.", as_json=as_json, deleted=count)
+
+
+def _remark(folder: spool.FolderStatus) -> str:
+    if folder.has_owner or not folder.records or folder.broker in ("", own_broker()):
+        return ""
+    return "left for another broker; `flowctl outbox adopt --all` takes it over"
 
 
 def _folders() -> list[spool.FolderStatus]:

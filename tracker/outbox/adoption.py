@@ -2,22 +2,61 @@
 
 from pathlib import Path
 
+from masterflow.tracker.outbox.folder import remove_folder
+from masterflow.tracker.outbox.losses import QuietLog
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.segments import segments_in
-from masterflow.tracker.outbox.spool import folders, lock_of_dead, remove_folder
+from masterflow.tracker.outbox.spool import broker_of, claimed, folders, own_or_unnamed
+
+_log = QuietLog()
 
 
-def adopt_orphans(outbox: Outbox) -> int:
-    """Move the segments of dead processes into this outbox while it has room; return their records."""
+def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
+    """Move the segments of dead processes into this outbox while it has room; return their open records.
+
+    Never those of an application of another broker, unless `whoever` says so. What cannot be read or
+    moved costs nothing else: it stays, and `flowctl outbox status` names it.
+    """
+    if not outbox.own.excludes_others:
+        return 0
     adopted_records = 0
-    for folder in folders(outbox.folder.parent):
-        with lock_of_dead(folder) as is_dead:
-            if is_dead:
+    spool = outbox.folder.parent
+    try:
+        brokers = {folder: broker_of(folder) for folder in folders(spool) if folder != outbox.folder}
+    except OSError as error:
+        _log.warning(str(spool), "The outbox folder %s cannot be looked through: %s", spool, error)
+        return 0
+    adoptable = own_or_unnamed(brokers.values(), outbox.own.broker)
+    for folder, broker in brokers.items():
+        if whoever or broker in adoptable:
+            try:
                 adopted_records += _empty(folder, outbox)
+            except OSError as error:
+                _log.warning(
+                    str(folder), "What a dead process left in %s cannot be taken over: %s", folder, error
+                )
     return adopted_records
 
 
+def has_orphans(spool: Path, broker: str) -> bool:
+    """Return whether dead processes left anything that a process with this broker may take over."""
+    brokers = {folder: broker_of(folder) for folder in folders(spool)}
+    adoptable = own_or_unnamed(brokers.values(), broker)
+    return any(name in adoptable and _has_orphans(folder) for folder, name in brokers.items())
+
+
+def _has_orphans(folder: Path) -> bool:
+    try:
+        with claimed(folder) as journal:
+            return journal is not None and bool(segments_in(folder))
+    except OSError:
+        return False
+
+
 def _empty(folder: Path, outbox: Outbox) -> int:
-    adopted_records = sum(outbox.adopt(path) for path in segments_in(folder))
-    remove_folder(folder)
+    with claimed(folder) as journal:
+        if journal is None:
+            return 0
+        adopted_records = outbox.adopt(segments_in(folder), journal)
+        remove_folder(folder)
     return adopted_records

@@ -4,7 +4,9 @@ import threading
 import time
 from typing import Final
 
+from masterflow.domain import SettingsInvalid
 from masterflow.domain.events import Lane
+from masterflow.tasks.enqueue import QueueSettings, broker_address
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.sender import Sender
@@ -14,12 +16,20 @@ from masterflow.tracker.outbox.syncer import Syncer
 _SHORTEST_JOIN_S: Final = 0.1
 
 
+def own_broker() -> str:
+    """Return which broker this process's events are for; nothing while its settings do not say."""
+    try:
+        return broker_address(QueueSettings())
+    except (SettingsInvalid, ValueError):
+        return ""
+
+
 class Delivery:
     """An outbox and the two threads that serve it."""
 
     def __init__(self, settings: OutboxSettings, losses: Losses) -> None:
         """Open the outbox, or fail with OSError; the threads start with its first event."""
-        self.outbox = Outbox(settings, losses)
+        self.outbox = Outbox(settings, losses, broker=own_broker())
         self.sender = Sender(self.outbox, losses, confirm_timeout_s=settings.confirm_timeout_s)
         self._syncer = Syncer(self.outbox)
         self._log = losses.log
@@ -56,11 +66,14 @@ class Delivery:
         finally:
             self.sender.hasten(0.0)
 
-    def close(self, deadline: float) -> None:
-        """Stop the threads and close the files; what is not confirmed stays for the next process."""
+    def close(self, deadline: float) -> dict[str, int]:
+        """Stop the threads and close the files, and return the last numbers.
+
+        What is not confirmed stays for the next process.
+        """
         self.sender.halt()
         self._syncer.halt()
         for thread in (self.sender.thread, self._syncer.thread):
             if thread.ident is not None:
                 thread.join(max(_SHORTEST_JOIN_S, deadline - time.monotonic()))
-        self.outbox.close()
+        return self.outbox.close()

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from typing import Final
 
 logger = logging.getLogger(__name__)
@@ -29,21 +30,26 @@ class Losses:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
         self.log = QuietLog()
+        #: What outboxes that are closed had reported, confirmed and lost.
+        self.closed: Counter[str] = Counter()
 
     def note(self, reason: str, cause: object, count: int = 1) -> None:
         """Count lost events, and log the cause unless this reason was logged within the minute."""
-        total = self.count(reason, count)
-        self.log.warning(reason, "Lost %d events so far (%s): %s", total, reason, cause)
+        self.count(reason, count)
+        self.tell(reason, cause)
 
-    def count(self, reason: str, count: int = 1) -> int:
-        """Count lost events and return how many that makes."""
+    def count(self, reason: str, count: int = 1) -> None:
+        """Count lost events."""
         with self._lock:
-            total = self._counts[reason] = self._counts.get(reason, 0) + count
-        return total
+            self._counts[reason] += count
 
-    def counts(self) -> dict[str, int]:
-        """Return how many events were lost, by reason."""
+    def tell(self, reason: str, cause: object) -> None:
+        """Log the cause of what was counted, unless this reason was logged within the minute."""
+        self.log.warning(reason, "Lost %d events so far (%s): %s", self._counts[reason], reason, cause)
+
+    def counts(self) -> Counter[str]:
+        """Return how many events were lost, by reason; 0 for one that never came up."""
         with self._lock:
-            return dict(self._counts)
+            return Counter(self._counts)

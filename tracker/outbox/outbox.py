@@ -1,22 +1,26 @@
 """The outbox: the events of this process that no worker has confirmed, on disk and bounded."""
 
+import errno
 import os
 import threading
 import time
 from bisect import insort
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Final, get_args
 
 from masterflow.domain.events import Lane
+from masterflow.tracker.outbox.eviction import LEVELS, can_thin, thin_out
+from masterflow.tracker.outbox.folder import Folder, Journal, make_folder
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import Segment, encode_record
 from masterflow.tracker.outbox.settings import OutboxSettings
-from masterflow.tracker.outbox.spool import make_folder, remove_folder
+from masterflow.tracker.outbox.window import Parcel, restore_parcels
 
 _LANES: Final[tuple[Lane, ...]] = get_args(Lane)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _name = attrgetter("path.name")
 
 
@@ -29,23 +33,44 @@ class Outbox:
 
     Order between and within lanes does not matter, because merging does not depend on it. `append` is
     for any thread and costs one write; the other methods belong to the threads that send and sync.
+    Each event that was reported is pending, under way, confirmed or lost, at every moment.
     """
 
-    def __init__(self, settings: OutboxSettings, losses: Losses) -> None:
-        """Make the folder and its first segments, or fail with OSError."""
+    def __init__(self, settings: OutboxSettings, losses: Losses, *, broker: str = "") -> None:
+        """Make the folder and its first segments.
+
+        Raises:
+            OSError: the disk is full, gone or not ours; nothing is left of them.
+        """
         self._settings = settings
         self._losses = losses
-        self.folder, self._folder_lock = make_folder(settings.spool_dir)
-        self._lock = threading.Lock()
-        self._is_shorter = threading.Condition(self._lock)
+        self.lock = threading.Lock()
+        self._is_shorter = threading.Condition(self.lock)
+        self._syncing = threading.Lock()
         self._bytes = 0
+        self._reported = self._confirmed = self._lost = 0
+        #: What was lost and not logged yet, by reason; logged by nobody who holds the lock.
+        self._news: dict[str, object] = {}
+        # What is dropped at once is a small part of the whole.
+        self._segment_bytes = min(settings.segment_bytes, max(64_000, settings.max_bytes // 8))
         self._segments: dict[Lane, list[Segment]] = {lane: [] for lane in _LANES}
         self._open: dict[Lane, Segment] = {}
         self._retired: list[Segment] = []
         self._dropped: list[Segment] = []
+        self._restored: list[Parcel] = []
         self._has_new_files = False
-        for lane in _LANES:
-            self._begin_segment(lane)
+        self.own: Folder = make_folder(settings.spool_dir, broker)
+        try:
+            for lane in _LANES:
+                self._begin_segment(lane)
+        except OSError:
+            self._give_up()
+            raise
+
+    @property
+    def folder(self) -> Path:
+        """Return where this process's segments are."""
+        return self.own.path
 
     @property
     def sender_id(self) -> str:
@@ -53,106 +78,165 @@ class Outbox:
         return self.folder.name
 
     def append(self, lane: Lane, event: bytes) -> None:
-        """Keep an event's JSON; once this returns, the event outlives the process.
+        """Keep an event's JSON; once this returns, the event outlives the process, or is counted as lost.
 
-        With OSError the disk is full or gone and the event is lost; with OutboxClosed it belongs into
-        the next outbox.
+        Raises:
+            OutboxClosed: it belongs into the next outbox.
         """
         record = encode_record(event)
-        dropped_records = 0
-        with self._lock:
-            if not self._fits(len(record)):
-                dropped_records = self._drop_details(len(record))
-            if is_kept := self._fits(len(record)):
-                self._write(lane, record)
-        if dropped_records:
-            self._losses.note("overflow_detail", "the outbox is full", dropped_records)
-        if not is_kept:
-            self._losses.note(f"overflow_{lane}", "the outbox is full of what goes last")
+        with self.lock:
+            if not self._open:
+                raise OutboxClosed
+            self._keep(lane, record)
+            self._reported += 1
+        if self._news:
+            self._tell_losses()
 
     def unread(self) -> list[tuple[Segment, int]]:
         """Return the segments with records never sent, each with its present size in bytes."""
-        with self._lock:
+        with self.lock:
             return [(segment, segment.size) for segment in self._all() if segment.read_to < segment.size]
 
     def pending(self) -> dict[str, int]:
         """Return how many records and bytes wait for a confirmation; bytes go segment by segment."""
-        with self._lock:
+        with self.lock:
             records = sum(segment.pending_records for segment in self._all())
             return {"pending_records": records, "pending_bytes": self._bytes}
 
-    def adopt(self, path: Path) -> int:
-        """Take over a dead process's segment if there is room for it; return its number of records."""
-        segment = Segment.find(path)
-        with self._lock:
-            if not self._fits(segment.size):
-                return 0
-            segment.path = path.rename(self.folder / path.name)
-            self._bytes += segment.size
-            insort(self._segments[segment.lane], segment, key=_name)
-        return segment.records
+    def numbers(self) -> dict[str, int]:
+        """Return what became of all that was reported or adopted: the other four add up to `reported`."""
+        with self.lock:
+            segments = self._all()
+            under_way = sum(segment.under_way_records for segment in segments)
+            return {
+                "reported": self._reported,
+                "pending": sum(segment.pending_records for segment in segments) - under_way,
+                "under_way": under_way,
+                "confirmed": self._confirmed + sum(segment.confirmed_records for segment in segments),
+                "lost": self._lost + sum(segment.lost_records for segment in segments),
+            }
+
+    def adopt(self, paths: Iterable[Path], journal: Journal) -> int:
+        """Take over segments of one dead process while there is room; return how many records are open.
+
+        One that cannot be moved stays where it is, and costs no other.
+        """
+        found: list[Segment] = []
+        for path in paths:
+            try:
+                found += self._move(path)
+            except OSError as error:
+                self._losses.log.warning(
+                    str(path), "%s, left by a dead process, stays there: %s", path, error
+                )
+        parcels = restore_parcels(
+            journal,
+            {segment.path.name: segment for segment in found},
+            confirm_timeout_s=self._settings.confirm_timeout_s,
+        )
+        self.own.note(*journal.lines({segment.path.name for segment in found}))
+        records = sum(segment.records for segment in found)
+        with self.lock:
+            for segment in found:
+                insort(self._segments[segment.lane], segment, key=_name)
+            self._restored += parcels
+            self._reported += records
+        return records
+
+    def note(self, *lines: dict[str, object]) -> None:
+        """Add lines to the journal of the folder."""
+        self.own.note(*lines)
+
+    def restored(self) -> list[Parcel]:
+        """Return what adopted segments had under way, once."""
+        with self.lock:
+            restored, self._restored = self._restored, []
+        return restored
 
     def settle(self) -> None:
         """Delete the closed segments whose records are all confirmed, and those dropped."""
-        with self._lock:
+        with self.lock:
             dropped, self._dropped = self._dropped, []
             settled = [segment for segment in self._closed() if segment.is_settled]
-        for segment in (*dropped, *settled):
-            segment.path.unlink(missing_ok=True)
-        with self._lock:
-            for segment in settled:
+        for segment in dropped:
+            self._delete(segment)
+        deleted = [segment for segment in settled if self._delete(segment)]
+        with self.lock:
+            for segment in deleted:
                 self._forget(segment)
             self._is_shorter.notify_all()
 
+    def tidy(self) -> None:
+        """Close what is confirmed, delete it, and see to the folder and its journal."""
+        self.own.restore_lock()
+        self.close_segments(only_settled=True)
+        self.settle()
+        with self.lock:
+            names = {segment.path.name for segment in self._all() if segment.read_to}
+        self.own.shorten(names)
+
     def close_segments(self, *, only_settled: bool = False) -> list[Segment]:
-        """Close what is open and not empty, and return all closed segments."""
-        with self._lock:
+        """Close what is open and not empty, as far as the disk lets it, and return all that is not empty."""
+        with self.lock:
             for lane, segment in list(self._open.items()):
                 if segment.size and (segment.is_settled or not only_settled):
-                    self._begin_segment(lane)
-            return self._closed()
+                    with suppress(OSError):
+                        self._begin_segment(lane)
+            return [segment for segment in self._all() if segment.size or not segment.is_open]
 
     def wait_until_confirmed(self, segments: Collection[Segment], deadline: float) -> bool:
         """Return whether all of these were confirmed before a time of the monotonic clock."""
-        with self._lock:
-            is_gone = self._is_shorter.wait_for(
-                lambda: not set(segments).intersection(self._all()), max(0.0, deadline - time.monotonic())
+
+        def are_settled() -> bool:
+            present = set(self._all())
+            return all(segment.is_settled or segment not in present for segment in segments)
+
+        with self.lock:
+            lost = {segment: segment.lost_records for segment in segments}
+            is_over = self._is_shorter.wait_for(are_settled, max(0.0, deadline - time.monotonic()))
+            return is_over and not any(
+                segment.is_dropped or segment.lost_records > lost[segment] for segment in segments
             )
-        return is_gone and not any(segment.is_dropped for segment in segments)
 
     def sync(self) -> None:
         """Bring everything appended so far to the disk, and close the files of closed segments."""
-        with self._lock:
-            retired, self._retired = self._retired, []
-            has_new_files, self._has_new_files = self._has_new_files, False
-            written = [*self._open.values(), *retired]
-        try:
-            if self._settings.fsync != "never":
-                for segment in written:
+        with self._syncing:
+            with self.lock:
+                retired, self._retired = self._retired, []
+                has_new_files, self._has_new_files = self._has_new_files, False
+                written = [*self._open.values(), *retired]
+            failure = None
+            for segment in written if self._settings.fsync != "never" else ():
+                try:
                     segment.sync()
-                if has_new_files:
-                    self._sync_folders()
-        finally:
+                except OSError as error:
+                    failure = error
             for segment in retired:
                 segment.close()
+            if has_new_files and self._settings.fsync != "never":
+                self._sync_folders()
+        if failure:
+            raise failure
 
-    def close(self) -> None:
-        """Let go of the folder; what is not confirmed stays for the next process."""
-        with self._lock:
+    def close(self) -> dict[str, int]:
+        """Let go of the folder and return the last numbers; what is not confirmed stays for a successor."""
+        with self.lock:
             self._retired += self._open.values()
             self._open.clear()
         try:
             self.sync()
-            self.settle()
-            remove_folder(self.folder)
-        finally:
-            os.close(self._folder_lock)
+        except OSError as error:
+            self._losses.log.warning("sync", "The outbox cannot be synced to the disk: %s", error)
+        self.settle()
+        self.own.remove()
+        self.own.close()
+        return self.numbers()
 
     def abandon(self) -> None:
         """Let go, in a forked child, of what belongs to the parent; takes no lock."""
         for segment in (*self._open.values(), *self._retired):
             segment.close()
-        os.close(self._folder_lock)
+        self.own.abandon()
 
     # Below, the caller holds the lock.
 
@@ -165,10 +249,20 @@ class Outbox:
     def _fits(self, more_bytes: int) -> bool:
         return self._bytes + more_bytes <= self._settings.max_bytes
 
+    def _keep(self, lane: Lane, record: bytes) -> None:
+        """Write a record, if need be in place of others, or count it as lost."""
+        while not self._fits(len(record)):
+            if not self._make_room(lane):
+                return self._lose(f"overflow_{lane}", "the outbox is full of what goes last")
+        while True:
+            try:
+                return self._write(lane, record)
+            except OSError as error:
+                if error.errno not in _FULL or not self._make_room(lane, is_disk_full=True):
+                    return self._lose("disk", error)
+
     def _write(self, lane: Lane, record: bytes) -> None:
-        if not self._open:
-            raise OutboxClosed
-        if self._open[lane].size >= self._settings.segment_bytes:
+        if self._open[lane].size >= self._segment_bytes:
             with suppress(OSError):  # Rather a file too long than an event lost.
                 self._begin_segment(lane)
         segment = self._open[lane]
@@ -181,9 +275,7 @@ class Outbox:
         try:
             segment = Segment.create(self.folder, lane)
         except FileNotFoundError:  # Somebody has removed the folder.
-            os.close(self._folder_lock)
-            self.folder, self._folder_lock = make_folder(self._settings.spool_dir)
-            segment = Segment.create(self.folder, lane)
+            segment = self._renew_folder(lane)
         if lane in self._open:
             self._open[lane].is_open = False
             self._retired.append(self._open[lane])
@@ -191,27 +283,132 @@ class Outbox:
         insort(self._segments[lane], segment, key=_name)
         self._has_new_files = True
         if self._settings.fsync == "always":
-            self._sync_folders()
+            with suppress(OSError):
+                self._sync_folders()
 
-    def _drop_details(self, wanted_bytes: int) -> int:
-        dropped_records = 0
-        for segment in [segment for segment in self._segments["detail"] if segment.size]:
-            if self._fits(wanted_bytes):
-                break
-            if segment is self._open.get("detail"):
-                self._begin_segment("detail")
-            self._forget(segment)
-            segment.is_dropped = True
+    def _renew_folder(self, lane: Lane) -> Segment:
+        fresh = make_folder(self._settings.spool_dir, self.own.broker)
+        try:
+            segment = Segment.create(fresh.path, lane)
+        except OSError:
+            fresh.remove()
+            fresh.close()
+            raise
+        former, self.own = self.own, fresh
+        former.close()
+        return segment
+
+    def _make_room(self, lane: Lane, *, is_disk_full: bool = False) -> bool:
+        """Drop the oldest details, or else, for what goes last, what matters least of it."""
+        if self._drop_details(is_disk_full=is_disk_full):
+            return True
+        return lane == "vital" and self._thin_out()
+
+    def _drop_details(self, *, is_disk_full: bool) -> bool:
+        segment = next((segment for segment in self._segments["detail"] if segment.size), None)
+        if segment is None:
+            return False
+        if segment is self._open.get("detail") and not self._close_details():
+            return False
+        count = segment.pending_records
+        segment.lost_records += count
+        segment.under_way_records = 0
+        segment.is_dropped = True
+        self._losses.count("overflow_detail", count)
+        self._news["overflow_detail"] = "the disk is full" if is_disk_full else "the outbox is full"
+        self._forget(segment)
+        try:
+            # Emptied first, because the thread that syncs may still hold it open.
+            os.truncate(segment.path, 0)
+            segment.path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError:
             self._dropped.append(segment)
-            dropped_records += segment.pending_records
-        return dropped_records
+        return True
+
+    def _close_details(self) -> bool:
+        """Let the next detail begin a new segment; on a full disk that is the same file, emptied."""
+        former = self._open["detail"]
+        try:
+            self._begin_segment("detail")
+        except OSError:
+            try:
+                self._open["detail"] = segment = former.emptied()
+            except OSError:
+                return False
+            insort(self._segments["detail"], segment, key=_name)
+        return True
+
+    def _thin_out(self) -> bool:
+        for level in LEVELS:
+            for segment in self._segments["vital"]:
+                if not can_thin(segment, level):
+                    continue
+                size = segment.size
+                try:
+                    count = thin_out(segment, level)
+                except OSError:
+                    continue
+                if count:
+                    self._bytes -= size - segment.size
+                    segment.lost_records += count
+                    self._losses.count("overflow_vital", count)
+                    self._news["overflow_vital"] = "the outbox is full of what goes last"
+                    return True
+        return False
+
+    def _lose(self, reason: str, cause: object) -> None:
+        self._lost += 1
+        self._losses.count(reason)
+        self._news[reason] = cause
 
     def _forget(self, segment: Segment) -> None:
         if segment in self._segments[segment.lane]:
             self._segments[segment.lane].remove(segment)
             self._bytes -= segment.size
+            self._confirmed += segment.confirmed_records
+            self._lost += segment.lost_records
+
+    # Below, nobody holds it.
+
+    def _tell_losses(self) -> None:
+        with self.lock:
+            news, self._news = self._news, {}
+        for reason, cause in news.items():
+            self._losses.tell(reason, cause)
+
+    def _move(self, path: Path) -> list[Segment]:
+        segment = Segment.find(path)
+        with self.lock:
+            if not self._fits(segment.size):
+                return []
+            self._bytes += segment.size
+        try:
+            segment.path = path.rename(self.folder / path.name)
+        except OSError:
+            with self.lock:
+                self._bytes -= segment.size
+            raise
+        return [segment]
+
+    def _delete(self, segment: Segment) -> bool:
+        try:
+            segment.path.unlink(missing_ok=True)
+        except OSError as error:
+            self._losses.log.warning("delete", "A file of the outbox cannot be deleted: %s", error)
+            return False
+        return True
+
+    def _give_up(self) -> None:
+        for segment in self._open.values():
+            segment.close()
+            self._delete(segment)
+        self.own.remove()
+        self.own.close()
 
     def _sync_folders(self) -> None:
+        self.own.sync()
         for folder in (self.folder, self.folder.parent):
             descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
             try:

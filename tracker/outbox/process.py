@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from masterflow.domain.events import Lane
-from masterflow.tracker.outbox.adoption import adopt_orphans
-from masterflow.tracker.outbox.delivery import Delivery
+from masterflow.tracker.outbox.adoption import adopt_orphans, has_orphans
+from masterflow.tracker.outbox.delivery import Delivery, own_broker
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.memory import MemoryOutbox
 from masterflow.tracker.outbox.outbox import OutboxClosed
@@ -21,9 +22,15 @@ _REOPEN_INTERVAL_S: Final = 1.0
 
 _EXIT_POLL_S: Final = 0.1
 
+#: How often a process that has forked, but reports nothing itself, looks after its children's events.
+_LOOK_INTERVAL_S: Final = 3.0
+_FORK_WAIT_S: Final = 1.0
+
+_NOTHING: Final = {"reported": 0, "pending": 0, "under_way": 0, "confirmed": 0, "lost": 0}
+
 
 class ProcessDelivery:
-    """The one delivery of a process; any thread may use it."""
+    """The one delivery of a process; any thread may use it, and only `append` lets an error pass."""
 
     def __init__(self) -> None:
         self._redirect: MemoryOutbox | None = None
@@ -35,10 +42,14 @@ class ProcessDelivery:
 
     def _begin(self) -> None:
         self._gate = threading.RLock()
+        self._looking = threading.Lock()
+        self._is_looking_held = False
         self._delivery: Delivery | None = None
         self._memory: MemoryOutbox | None = None
         self._settings: OutboxSettings | None = None
         self._reopen_at = 0.0
+        self._failure: OSError | SettingsInvalid | None = None
+        self._lookout: threading.Thread | None = None
         self.losses = Losses()
 
     @property
@@ -90,41 +101,80 @@ class ProcessDelivery:
     def shutdown(self, timeout_s: float) -> bool:
         """Flush, stop the threads and close the files; return whether everything was confirmed.
 
-        What was not confirmed stays on disk for the next process. A later report opens a new outbox.
+        What was not confirmed stays on disk for the next process, and leaves this one's `status`. A later
+        report opens a new outbox.
         """
         deadline = time.monotonic() + timeout_s
         is_confirmed = self.flush(timeout_s)
         with self._gate:
             delivery, self._delivery, self._settings = self._delivery, None, None
-            self._memory = None
-        if delivery is not None:
-            try:
-                delivery.close(deadline)
-            except OSError as error:
-                self.losses.log.warning("close", "The outbox could not be closed cleanly: %s", error)
+            self._memory, self._reopen_at, self._failure = None, 0.0, None
+            if delivery is not None:
+                self._note_closed(delivery.close(deadline))
         return is_confirmed
 
-    def adopt(self) -> int:
-        """Take over what dead processes left, and return its number of records."""
+    def adopt(self, *, whoever: bool = False) -> int:
+        """Take over what dead processes left, and return its number of records; begin to send it.
+
+        Call it where a process starts that may not report for long. `whoever` takes over what is for
+        another broker too.
+        """
+        try:
+            return self.take_over(whoever=whoever)
+        except (OSError, SettingsInvalid) as error:
+            self.losses.log.warning("adopt", "What dead processes left cannot be taken over: %s", error)
+            return 0
+
+    def take_over(self, *, whoever: bool = False) -> int:
+        """Do what `adopt` does, but let an error pass: OSError or SettingsInvalid."""
         delivery = self.memory or self._delivery or self._open()
         if isinstance(delivery, MemoryOutbox):
             return 0
+        # Before the thread begins, which does the same, so that this knows the number.
+        adopted_records = adopt_orphans(delivery.outbox, whoever=whoever)
         delivery.start()
-        adopted_records = adopt_orphans(delivery.outbox)
         delivery.sender.notice()
         return adopted_records
 
     def status(self) -> dict[str, Any]:
-        """Return what waits, what is under way, and how many events were lost by reason, in this process."""
+        """Return what became of the events that this process has reported or taken over.
+
+        {"reported", "pending", "under_way", "confirmed", "lost": {reason: events}, "pending_records",
+        "pending_bytes", "batches_under_way", "is_cut_off"}: pending, under way, confirmed and lost add
+        up to reported; `pending_records` is what is not confirmed.
+        """
         delivery = self._delivery
-        waiting = delivery.outbox.pending() if delivery else {"pending_records": 0, "pending_bytes": 0}
+        numbers, lost = self._numbers(delivery)
         return {
-            **waiting,
+            **numbers,
+            "pending_records": numbers["pending"] + numbers["under_way"],
+            "pending_bytes": delivery.outbox.pending()["pending_bytes"] if delivery else 0,
             "batches_under_way": delivery.sender.batches_under_way if delivery else 0,
             "is_cut_off": delivery.sender.is_cut_off if delivery else False,
-            "lost": self.losses.counts(),
+            "lost": lost,
             **({"outbox": "off", **self.memory.status()} if self.memory else {}),
         }
+
+    def _numbers(self, delivery: Delivery | None) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the numbers of all outboxes, and what was lost by reason: at one moment."""
+        while True:
+            before = self.losses.counts()
+            open_ones = [delivery.outbox.numbers()] if delivery else []
+            if (lost := self.losses.counts()) == before:
+                break
+        total = dict(_NOTHING)
+        for numbers in (self.losses.closed, *open_ones):
+            for name in total:
+                total[name] += numbers[name]
+        # What no outbox took was reported all the same.
+        total["reported"] += lost.total() - total.pop("lost")
+        return total, lost
+
+    def _note_closed(self, numbers: dict[str, int]) -> None:
+        left = numbers["pending"] + numbers["under_way"]
+        self.losses.closed.update(
+            reported=numbers["reported"] - left, confirmed=numbers["confirmed"], lost=numbers["lost"]
+        )
 
     def _open(self) -> Delivery | MemoryOutbox:
         with self._gate:
@@ -137,31 +187,70 @@ class ProcessDelivery:
                     )
                 return self._memory
             if self._delivery is None:
-                if time.monotonic() < self._reopen_at:
-                    raise OSError("the spool could not be opened a moment ago")
+                if self._failure is not None and time.monotonic() < self._reopen_at:
+                    raise self._failure.with_traceback(None)
                 self._reopen_at = time.monotonic() + _REOPEN_INTERVAL_S
-                self._delivery = Delivery(self.settings, self.losses)
-                self._reopen_at = 0.0
+                try:
+                    self._delivery = Delivery(self.settings, self.losses)
+                except (OSError, SettingsInvalid) as error:
+                    self._failure = error
+                    raise
+                self._failure = None
+                self._close_with_multiprocessing()
             return self._delivery
+
+    def _close_with_multiprocessing(self) -> None:
+        """Close in a child of `multiprocessing` too, which ends without the functions of `atexit`."""
+        process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+        if process is not None and util is not None and process.parent_process() is not None:
+            util.Finalize(None, self._close_at_exit, exitpriority=0)
 
     def _close_at_exit(self) -> None:
         if (delivery := self._delivery) is None:
             return
-        deadline = time.monotonic() + self.settings.exit_timeout_s
-        while time.monotonic() < deadline and not delivery.sender.is_cut_off:
-            if self.flush(min(_EXIT_POLL_S, deadline - time.monotonic())):
-                break
+        with suppress(SettingsInvalid):
+            deadline = time.monotonic() + self.settings.exit_timeout_s
+            while time.monotonic() < deadline and not delivery.sender.is_cut_off:
+                if self.flush(min(_EXIT_POLL_S, deadline - time.monotonic())):
+                    break
         self.shutdown(0.0)
 
+    # A parent of children that report, and end without a word, may never report itself.
+
+    def _look_out(self) -> None:
+        """Take over what children left, until this process has a delivery of its own, which does it too."""
+        pause, gate = threading.Event(), self._gate
+        while not pause.wait(_LOOK_INTERVAL_S) and self._delivery is None and self._gate is gate:
+            with self._looking:
+                try:
+                    if not self.settings.is_off and has_orphans(self.settings.spool_dir, own_broker()):
+                        self.adopt()
+                except (OSError, SettingsInvalid) as error:
+                    self.losses.log.warning("adopt", "What children left cannot be taken over: %s", error)
+
+    def _begin_to_look_out(self) -> None:
+        if self._delivery is None and self._lookout is None and self.memory is None:
+            self._lookout = threading.Thread(
+                target=self._look_out, name="enrichment-outbox-lookout", daemon=True
+            )
+            with suppress(RuntimeError):
+                self._lookout.start()
+
     def _hold(self) -> None:
+        is_held = self._looking.acquire(timeout=_FORK_WAIT_S)
         self._gate.acquire()
+        self._is_looking_held = is_held
         if self._delivery is not None:
             self._delivery.sender.hold()
 
     def _release(self) -> None:
         if self._delivery is not None:
             self._delivery.sender.release()
+        if self._is_looking_held:
+            self._is_looking_held = False
+            self._looking.release()
         self._gate.release()
+        self._begin_to_look_out()
 
     def _begin_in_child(self) -> None:
         # The child has none of the parent's threads, and must not hold on to its folder or its locks.

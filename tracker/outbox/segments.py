@@ -1,10 +1,13 @@
 """The files of an outbox: append-only segments of checked records."""
 
+import errno
 import os
 import re
+import resource
 import time
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,7 +28,7 @@ _UUID: Final = re.compile(rb"[0-9a-f-]{36}")
 # Behind the event's id and the key's name. To look for the key in 500 events takes 130 microseconds, this 45.
 _FLOW_ID: Final = slice(62, 98)
 
-_SUFFIX: Final = ".log"
+_NAME: Final = re.compile(r"(vital|detail)-(\d{16})-[0-9a-f]+\.log")
 _CLOSED: Final = -1
 
 
@@ -63,29 +66,35 @@ class Stretch:
 class Segment:
     """One file of records; any thread appends under its outbox's lock, the sender's thread reads.
 
-    It knows how far it was read and how much of that is confirmed, but holds no events.
+    It knows how far it was read and what became of each record, but holds no events.
     """
 
     def __init__(self, path: Path, descriptor: int = _CLOSED) -> None:
         self.path = path
         self.lane: Lane = "vital" if path.name.startswith("vital-") else "detail"
         self.size = 0
+        # Each record is confirmed, lost or under way; the others wait.
         self.records = 0
         self.confirmed_records = 0
+        self.lost_records = 0
+        self.under_way_records = 0
         self.batches_under_way = 0
         self.read_to = 0
-        self.read_records = 0
         #: False once no more records will follow, though the file may still have to be synced.
         self.is_open = descriptor != _CLOSED
         self.is_dropped = False
+        #: How often what was not read yet has been rewritten, and how much was left out of it.
+        self.rewrites = 0
+        self.thinned = 0
+        self.thinned_size = 0
         self._descriptor = descriptor
         self._synced_size = 0
 
     @classmethod
     def create(cls, folder: Path, lane: Lane) -> Self:
         """Make a new segment, whose name sorts by time."""
-        path = folder / f"{lane}-{time.time_ns() // 1000:016d}-{token_hex(4)}{_SUFFIX}"
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        path = folder / _new_name(lane)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return cls(path, os.open(path, flags, 0o600))
 
     @classmethod
@@ -104,8 +113,8 @@ class Segment:
 
     @property
     def pending_records(self) -> int:
-        """Return how many records no worker has confirmed."""
-        return self.records - self.confirmed_records
+        """Return how many records no worker has confirmed and nobody has given up."""
+        return self.records - self.confirmed_records - self.lost_records
 
     @property
     def is_settled(self) -> bool:
@@ -118,12 +127,42 @@ class Segment:
         Raises:
             OSError: the disk is full or gone; nothing of the record is left.
         """
-        written = os.write(self._descriptor, record)
+        # At its place, not at the file's end: what an interrupted append has left is written over.
+        written = os.pwrite(self._descriptor, record, self.size)
         if written < len(record):
-            os.ftruncate(self._descriptor, self.size)
-            raise OSError(f"{self.path} took {written} of {len(record)} bytes")
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self.size)
+            cause = _cause_of_cut(self.size + len(record))
+            raise OSError(cause, f"took {written} of {len(record)} bytes", self.path)
         self.size += written
         self.records += 1
+
+    def rewrite_unread(self, data: bytes) -> None:
+        """Replace what was not read yet by some of its records, in their order.
+
+        A kill in between leaves the others where they are, because none moves towards the end.
+
+        Raises:
+            OSError: the file cannot be written; nothing has changed.
+        """
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            written = os.pwrite(descriptor, data, self.read_to) if data else 0
+            if written < len(data):
+                raise OSError(errno.EIO, f"took {written} of {len(data)} bytes", self.path)
+            os.ftruncate(descriptor, self.read_to + len(data))
+        finally:
+            os.close(descriptor)
+        self.size = self.read_to + len(data)
+        self.rewrites += 1
+
+    def emptied(self) -> Self:
+        """Give the open file, emptied and under a new name, to a new segment; this one is gone then."""
+        path = self.path.rename(self.path.with_name(_new_name(self.lane)))
+        os.ftruncate(self._descriptor, 0)
+        fresh = type(self)(path, self._descriptor)
+        self._descriptor, self.is_open = _CLOSED, False
+        return fresh
 
     def sync(self) -> None:
         """Bring what was appended to the disk."""
@@ -149,15 +188,16 @@ class Segment:
         max_bytes: int = MAX_BATCH_BYTES,
     ) -> Stretch:
         """Return the events from `start` on, at least one even if it is larger; a torn end is skipped."""
-        data = self._bytes(start, min(up_to, start + max_bytes))
+        data = self.data(start, min(up_to, start + max_bytes))
         if b"\n" not in data and start + len(data) < up_to:
-            data, max_records = self._bytes(start, up_to), 1
+            data, max_records = self.data(start, up_to), 1
         *lines, tail = data.split(b"\n", max_records)
         if lines:
             return _stretch(lines, end=start + len(data) - len(tail))
         return _stretch([tail or b"?"], end=up_to)
 
-    def _bytes(self, start: int, end: int) -> bytes:
+    def data(self, start: int, end: int) -> bytes:
+        """Return the bytes between two offsets."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return os.pread(descriptor, end - start, start)
@@ -166,8 +206,26 @@ class Segment:
 
 
 def segments_in(folder: Path) -> list[Path]:
-    """Return the segment files of an outbox's folder."""
-    return sorted(folder.glob(f"*{_SUFFIX}"))
+    """Return the segment files of an outbox's folder; what else stands there is none of ours."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            ]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in sorted(names)]
+
+
+def _new_name(lane: Lane) -> str:
+    return f"{lane}-{time.time_ns() // 1000:016d}-{token_hex(4)}.log"
+
+
+def _cause_of_cut(wanted_size: int) -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return errno.EFBIG if limit != resource.RLIM_INFINITY and wanted_size > limit else errno.ENOSPC
 
 
 def _stretch(lines: list[bytes], *, end: int) -> Stretch:

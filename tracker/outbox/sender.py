@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Final
 
 from masterflow.tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
@@ -11,7 +12,8 @@ from masterflow.tracker.outbox.backlog import Backlog
 from masterflow.tracker.outbox.backoff import Backoff
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.outbox import Outbox
-from masterflow.tracker.outbox.window import Window
+from masterflow.tracker.outbox.spool import shared_file_system
+from masterflow.tracker.outbox.window import AGAIN, Window
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,12 @@ class Sender:
 
     def __init__(self, outbox: Outbox, losses: Losses, *, confirm_timeout_s: float) -> None:
         self._outbox = outbox
-        self._window = Window(losses, confirm_timeout_s=confirm_timeout_s)
+        self._window = Window(
+            losses,
+            confirm_timeout_s=confirm_timeout_s,
+            lock=outbox.lock,
+            note=outbox.note,
+        )
         self._backlog = Backlog(outbox, self._window, losses)
         self._log = losses.log
         self._wake = threading.Event()
@@ -91,6 +98,7 @@ class Sender:
 
     def _run(self) -> None:
         with self._at_work:
+            self._check_locks()
             while not self._is_halted:
                 try:
                     self._serve()
@@ -100,6 +108,22 @@ class Sender:
                     )
                     logger.debug("The sender failed and starts again.", exc_info=True)
                     self._wait(self._nudge, _TIDY_INTERVAL_S)
+
+    def _check_locks(self) -> None:
+        folder = self._outbox.folder.parent
+        if not self._outbox.own.excludes_others:
+            logger.warning(
+                "The file system of the outbox folder %s keeps no locks, so nobody takes over what a dead "
+                "process leaves there; let ENRICHMENT_SPOOL_DIR name a folder on a local disk.",
+                folder,
+            )
+        elif kind := shared_file_system(folder):
+            logger.warning(
+                "The outbox folder %s is on %s, whose locks may not hold between hosts; let each host have "
+                "a folder of its own, best on a local disk.",
+                folder,
+                kind,
+            )
 
     def _wait(self, event: threading.Event, timeout_s: float) -> None:
         if self._is_halted:
@@ -118,6 +142,7 @@ class Sender:
                 # Cleared before the work, so that what is appended during it is not overlooked.
                 self._wake.clear()
                 self._nudge.clear()
+                self._window.restore(self._outbox.restored())
                 self._receive(inbox)
                 self._send(publisher)
                 if not self._is_interrupted:
@@ -132,12 +157,15 @@ class Sender:
         if not self._window or time.monotonic() < self._redis.retry_at:
             return
         try:
-            batch_ids = inbox.receive()
+            confirmed = inbox.receive_from({self._outbox.sender_id, *self._window.names()})
         except BrokerUnavailable as error:
             self._note_failure(self._redis, error)
             return
         self._note_success(self._redis)
-        if self._window.confirm(batch_ids, time.monotonic()):
+        count = 0
+        for name, batch_ids in confirmed.items():
+            count += self._window.confirm(batch_ids, time.monotonic(), is_repetition=name.endswith(AGAIN))
+        if count:
             self._outbox.settle()
 
     def _send(self, publisher: Publisher) -> None:
@@ -145,7 +173,8 @@ class Sender:
             return
         unread = self._outbox.unread()
         while self._publish_due(publisher) and unread and not self._window.is_full:
-            self._window.take(unread)
+            if not self._window.take(unread):
+                break
             unread = [(segment, size) for segment, size in unread if segment.read_to < size]
 
     def _publish_due(self, publisher: Publisher) -> bool:
@@ -156,7 +185,7 @@ class Sender:
             if batch is None:
                 continue
             try:
-                publisher.publish(batch)
+                publisher.publish(replace(batch, sender_id=parcel.name))
             except BrokerUnavailable as error:
                 self._note_failure(self._broker, error)
                 return False
@@ -168,8 +197,7 @@ class Sender:
     def _tidy(self, now: float) -> None:
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_INTERVAL_S
-            self._outbox.close_segments(only_settled=True)
-            self._outbox.settle()
+            self._outbox.tidy()
         if now >= self._adopt_at:
             self._adopt_at = now + _ADOPT_INTERVAL_S
             if adopt_orphans(self._outbox):

@@ -61,7 +61,7 @@ def test_a_kill_at_any_moment_loses_no_event_whose_hook_has_returned(start, tmp_
 
 
 def test_what_a_killed_process_left_is_delivered_by_the_next_one_within_ten_seconds(start, redis_url):
-    dead = start("say(200); os.kill(os.getpid(), 9)")
+    dead = start("say(200); os.kill(os.getpid(), 9)", redis_url)
     assert dead.wait() == 128 + signal.SIGKILL
     with StubWorker(redis_url) as worker:
         started_at = time.monotonic()
@@ -74,7 +74,7 @@ def test_what_a_process_left_that_dies_later_is_delivered_within_ten_seconds(sta
     with StubWorker(redis_url) as worker:
         living = start("say(); time.sleep(60)", redis_url)
         eventually(lambda: set(living.accepted) <= set(worker.event_ids) and living.accepted)
-        dead = start("say(200); os.kill(os.getpid(), 9)")
+        dead = start("say(200); os.kill(os.getpid(), 9)", redis_url)
         dead.wait()
         eventually(lambda: set(dead.accepted) <= set(worker.event_ids), timeout_s=10)
 

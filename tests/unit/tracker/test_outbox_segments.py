@@ -95,10 +95,10 @@ def test_a_file_that_somebody_shortened_is_given_up(segment):
 
 
 def test_a_write_cut_short_by_the_disk_leaves_nothing(segment, monkeypatch):
-    write = os.write
+    write = os.pwrite
     fill(segment, 1)
     for cut in (40, 5, 1):
-        monkeypatch.setattr("os.write", lambda file, data, cut=cut: write(file, data[:cut]))
+        monkeypatch.setattr("os.pwrite", lambda file, data, at, cut=cut: write(file, data[:cut], at))
         with pytest.raises(OSError, match="took"):
             fill(segment, "lost")
     monkeypatch.undo()

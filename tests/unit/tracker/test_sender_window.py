@@ -107,12 +107,37 @@ def test_while_nobody_confirms_only_the_oldest_is_repeated(window, segment):
     assert {parcel.batch_id for now in range(4_000) for parcel in due(window, now)} == {oldest.batch_id}
 
 
-def test_once_a_worker_confirms_all_that_waited_too_long_are_repeated(window, segment):
+def test_once_a_repetition_is_confirmed_all_that_was_sent_before_it_has_a_timeout_left(window, segment):
     oldest, *others = send(window, segment, now=0, batches=10)
     assert due(window, 30) == [oldest]
-    window.confirm([oldest.batch_id], 31)
-    assert due(window, 31) == others
-    assert due(window, 31) == []
+    window.confirm([oldest.batch_id], 31, is_repetition=True)
+    assert due(window, 60.9) == []
+    assert due(window, 61) == others
+    assert due(window, 61) == []
+
+
+def test_a_backlog_that_workers_take_up_in_turn_is_never_repeated(window, segment):
+    parcels = send(window, segment, now=0, batches=10)
+    assert due(window, 1_000) == parcels[:1]
+    for number, parcel in enumerate(parcels):
+        now = 1_001 + 20 * number
+        window.confirm([parcel.batch_id], now)
+        assert due(window, now + 19.9) == []
+
+
+def test_what_a_worker_passed_over_is_repeated_and_nothing_that_was_sent_later(window, segment):
+    first, second, third, *later = send(window, segment, now=0, batches=5)
+    window.confirm([third.batch_id], 100)
+    assert due(window, 129.9) == []
+    assert [parcel for parcel in due(window, 130) if parcel in later] == []
+    assert {first.last_sending, second.last_sending} == {6, 7}
+
+
+def test_a_worker_that_is_slower_than_its_neighbours_has_a_whole_timeout_from_then_on(window, segment):
+    slow, quick = send(window, segment, now=0, batches=2)
+    window.confirm([quick.batch_id], 500)
+    assert due(window, 529.9) == []
+    assert due(window, 530) == [slow]
 
 
 def test_a_new_batch_goes_out_though_older_ones_wait(window, segment):
@@ -134,7 +159,8 @@ def test_what_was_sent_into_a_failing_broker_does_not_lengthen_the_waits(window,
     assert due(window, 300) == [oldest]
     assert [now for now in range(300, 400) if due(window, now)] == [330, 390]
     window.confirm([oldest.batch_id], 400)
-    assert due(window, 400) == [other]
+    assert due(window, 429.9) == []
+    assert due(window, 430) == [other]
 
 
 def test_a_confirmed_batch_is_never_repeated_and_a_strange_confirmation_is_ignored(window, segment):
