@@ -6,9 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from masterflow.domain import SettingsInvalid
 from masterflow.domain.events import Lane
 from masterflow.tracker.outbox.adoption import adopt_orphans, has_orphans
 from masterflow.tracker.outbox.delivery import Delivery, own_broker
