@@ -7,13 +7,13 @@ from typing import Final
 from masterflow.domain import SettingsInvalid
 from masterflow.domain.events import Lane
 from masterflow.tasks.enqueue import QueueSettings, broker_address
-from masterflow.tracker.outbox.losses import Losses
+from masterflow.tracker.outbox.losses import Losses, QuietLog
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.sender import Sender
 from masterflow.tracker.outbox.settings import OutboxSettings
-from masterflow.tracker.outbox.syncer import Syncer
 
 _SHORTEST_JOIN_S: Final = 0.1
+_SYNC_INTERVAL_S: Final = 0.2
 
 
 def own_broker() -> str:
@@ -22,6 +22,40 @@ def own_broker() -> str:
         return broker_address(QueueSettings())
     except (SettingsInvalid, ValueError):
         return ""
+
+
+class Syncer:
+    """Syncs what was appended within 200 ms of its append; sleeps while nothing is.
+
+    It has a thread of its own, because a hanging broker may hold up the sender's.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._is_dirty = threading.Event()
+        self._is_halted = threading.Event()
+        self._log = QuietLog()
+        self.thread = threading.Thread(target=self._run, name="enrichment-outbox-sync", daemon=True)
+
+    def notice(self) -> None:
+        """Say that something was appended."""
+        if not self._is_dirty.is_set():
+            self._is_dirty.set()
+
+    def halt(self) -> None:
+        """Let the thread end."""
+        self._is_halted.set()
+        self._is_dirty.set()
+
+    def _run(self) -> None:
+        while not self._is_halted.is_set():
+            self._is_dirty.wait()
+            self._is_halted.wait(_SYNC_INTERVAL_S)
+            self._is_dirty.clear()
+            try:
+                self._outbox.sync()
+            except OSError as error:
+                self._log.warning("sync", "The outbox cannot be synced to the disk: %s", error)
 
 
 class Delivery:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from masterflow.tracker.outbox.segments import Segment, decode_record
@@ -17,17 +18,23 @@ _ERROR: Final = "error_occurred"
 _STATUS: Final = "status_changed"
 
 
-def can_thin(segment: Segment, level: int) -> bool:
-    """Return whether there may be something of this level in what was not read of a segment."""
-    is_grown = segment.size - segment.thinned_size >= _GROWN_BYTES
-    return segment.read_to < segment.size and (segment.thinned < level or is_grown)
+def thin_out(segments: Sequence[Segment]) -> tuple[int, int]:
+    """Leave the least worthy out of the first segment that has any; return the records and bytes freed.
 
-
-def thin_out(segment: Segment, level: int) -> int:
-    """Leave out of the unread rest of a segment what goes at this level; return how many records.
-
-    With OSError the file cannot be rewritten, and nothing has changed.
+    A file that cannot be rewritten is passed over.
     """
+    for level in LEVELS:
+        for segment in segments:
+            size, is_grown = segment.size, segment.size - segment.thinned_size >= _GROWN_BYTES
+            if segment.read_to < size and (segment.thinned < level or is_grown):
+                with suppress(OSError):
+                    if count := _thin_out(segment, level):
+                        segment.lost_records += count
+                        return count, size - segment.size
+    return 0, 0
+
+
+def _thin_out(segment: Segment, level: int) -> int:
     *lines, tail = segment.data(segment.read_to, segment.size).split(b"\n")
     kept = [line for line, is_kept in zip(lines, _kept(lines, level), strict=True) if is_kept]
     if len(kept) < len(lines):

@@ -137,11 +137,17 @@ class Folder:
             self._short_at = max(_LONG_BYTES, 2 * self._size)
 
     def sync(self) -> None:
-        """Bring the journal's beginning to the disk."""
+        """Bring the names of new files to the disk, and the journal's beginning."""
         with self._writing:
             if self._descriptor != _CLOSED and not self._is_synced:
                 os.fsync(self._descriptor)
                 self._is_synced = True
+        for folder in (self.path, self.path.parent):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def restore_lock(self) -> None:
         """Put the lock back if somebody has removed it, so that the folder is seen and nobody's orphan."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from masterflow.domain.events import Lane
-from masterflow.tracker.outbox.eviction import LEVELS, can_thin, thin_out
+from masterflow.tracker.outbox.eviction import thin_out
 from masterflow.tracker.outbox.folder import Folder, Journal, make_folder
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import Segment, encode_record
@@ -214,7 +214,7 @@ class Outbox:
             for segment in retired:
                 segment.close()
             if has_new_files and self._settings.fsync != "never":
-                self._sync_folders()
+                self.own.sync()
         if failure:
             raise failure
 
@@ -284,7 +284,7 @@ class Outbox:
         self._has_new_files = True
         if self._settings.fsync == "always":
             with suppress(OSError):
-                self._sync_folders()
+                self.own.sync()
 
     def _renew_folder(self, lane: Lane) -> Segment:
         fresh = make_folder(self._settings.spool_dir, self.own.broker)
@@ -341,22 +341,12 @@ class Outbox:
         return True
 
     def _thin_out(self) -> bool:
-        for level in LEVELS:
-            for segment in self._segments["vital"]:
-                if not can_thin(segment, level):
-                    continue
-                size = segment.size
-                try:
-                    count = thin_out(segment, level)
-                except OSError:
-                    continue
-                if count:
-                    self._bytes -= size - segment.size
-                    segment.lost_records += count
-                    self._losses.count("overflow_vital", count)
-                    self._news["overflow_vital"] = "the outbox is full of what goes last"
-                    return True
-        return False
+        count, freed_bytes = thin_out(self._segments["vital"])
+        if count:
+            self._bytes -= freed_bytes
+            self._losses.count("overflow_vital", count)
+            self._news["overflow_vital"] = "the outbox is full of what goes last"
+        return count > 0
 
     def _lose(self, reason: str, cause: object) -> None:
         self._lost += 1
@@ -406,12 +396,3 @@ class Outbox:
             self._delete(segment)
         self.own.remove()
         self.own.close()
-
-    def _sync_folders(self) -> None:
-        self.own.sync()
-        for folder in (self.folder, self.folder.parent):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

@@ -8,18 +8,22 @@ import time
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Final, Self
 
 from masterflow.domain.events import Lane
+from masterflow.tracker.outbox.folder import CutSpan
 
 #: What one message holds, unless a single event is larger. Packing it keeps the interpreter from the
 #: hooks for about a millisecond; with 1 MB it would be four.
 MAX_BATCH_RECORDS: Final = 500
 MAX_BATCH_BYTES: Final = 256_000
+
+#: How far one cut reads, so that each of many client accounts gets a message worth sending.
+_MOST_READ_BYTES: Final = 4_000_000
 
 _ACCOUNT_KEY: Final = b'"client_account_id":"'
 _UUID_CHARS: Final = 36
@@ -203,6 +207,57 @@ class Segment:
             return os.pread(descriptor, end - start, start)
         finally:
             os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a segment, and how many of its records are in the batch."""
+
+    segment: Segment
+    start: int
+    end: int
+    record_count: int
+
+    def read(self) -> dict[bytes, list[bytes]]:
+        """Return all events of the stretch by client account, also those of other batches."""
+        events: dict[bytes, list[bytes]] = {}
+        start = self.start
+        while start < self.end:
+            found = self.segment.read(start, self.end)
+            start = found.end
+            for account, texts in found.events.items():
+                events.setdefault(account, []).extend(texts)
+        return events
+
+
+@dataclass(slots=True, eq=False)
+class Cut:
+    """What is read from the segments at once: a batch for each client account in it."""
+
+    spans: dict[Segment, CutSpan] = field(default_factory=dict)
+    events: dict[str, list[bytes]] = field(default_factory=dict)
+    bytes: int = 0
+
+    def room(self) -> tuple[int, int]:
+        """Return how many more records and bytes it may read."""
+        records = max(map(len, self.events.values()), default=0)
+        size = max((sum(map(len, events)) for events in self.events.values()), default=0)
+        if self.bytes >= _MOST_READ_BYTES:
+            return 0, 0
+        return MAX_BATCH_RECORDS - records, MAX_BATCH_BYTES - size
+
+    def add(self, segment: Segment, start: int, found: Stretch) -> None:
+        """Take in what was read of a segment behind what was taken in of it before."""
+        counts = {account.decode(): len(events) for account, events in found.events.items()}
+        _, first, _, corrupt, before = self.spans.get(segment, (segment.path.name, start, start, 0, {}))
+        counts = {
+            account: before.get(account, 0) + counts.get(account, 0) for account in {**before, **counts}
+        }
+        name = segment.path.name
+        self.spans[segment] = (name, first, found.end, corrupt + found.corrupt_records, counts)
+        for account, events in found.events.items():
+            self.events.setdefault(account.decode(), []).extend(events)
+        self.bytes += found.end - start
 
 
 def segments_in(folder: Path) -> list[Path]:

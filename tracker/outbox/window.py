@@ -9,20 +9,11 @@ from typing import Final
 from masterflow.tasks.enqueue import Batch
 from masterflow.tracker.outbox.folder import CutSpan, Journal, Sent, accounts_of, batch_id_of
 from masterflow.tracker.outbox.losses import Losses
-from masterflow.tracker.outbox.segments import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_RECORDS,
-    Segment,
-    Stretch,
-    flow_ids_in,
-)
+from masterflow.tracker.outbox.segments import MAX_BATCH_BYTES, Cut, Segment, Span, flow_ids_in
 
 #: What may be under way, in full messages; the rest waits on disk.
 WINDOW_BATCHES: Final = 64
 _WINDOW_BYTES: Final = 64 * MAX_BATCH_BYTES
-
-#: How far one cut reads, so that each of many client accounts gets a message worth sending.
-_MOST_READ_BYTES: Final = 4_000_000
 
 #: One more than is shown, so that it can be told that there are more.
 _MOST_FLOW_IDS: Final = 4
@@ -33,46 +24,6 @@ AGAIN: Final = ".again"
 _LONGEST_CONFIRM_TIMEOUT_S: Final = 600.0
 _SICK_FILE_PAUSE_S: Final = 5.0
 _NEVER: Final = float("-inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of a segment, and how many of its records are in the batch."""
-
-    segment: Segment
-    start: int
-    end: int
-    record_count: int
-
-
-@dataclass(slots=True, eq=False)
-class Cut:
-    """What is read from the segments at once: a batch for each client account in it."""
-
-    spans: dict[Segment, CutSpan] = field(default_factory=dict)
-    events: dict[str, list[bytes]] = field(default_factory=dict)
-    bytes: int = 0
-
-    def room(self) -> tuple[int, int]:
-        """Return how many more records and bytes it may read."""
-        records = max(map(len, self.events.values()), default=0)
-        size = max((sum(map(len, events)) for events in self.events.values()), default=0)
-        if self.bytes >= _MOST_READ_BYTES:
-            return 0, 0
-        return MAX_BATCH_RECORDS - records, MAX_BATCH_BYTES - size
-
-    def add(self, segment: Segment, start: int, found: Stretch) -> None:
-        """Take in what was read of a segment behind what was taken in of it before."""
-        counts = {account.decode(): len(events) for account, events in found.events.items()}
-        _, first, _, corrupt, before = self.spans.get(segment, (segment.path.name, start, start, 0, {}))
-        counts = {
-            account: before.get(account, 0) + counts.get(account, 0) for account in {**before, **counts}
-        }
-        name = segment.path.name
-        self.spans[segment] = (name, first, found.end, corrupt + found.corrupt_records, counts)
-        for account, events in found.events.items():
-            self.events.setdefault(account.decode(), []).extend(events)
-        self.bytes += found.end - start
 
 
 @dataclass(slots=True, eq=False)
@@ -332,7 +283,7 @@ class Window:
             if span.segment.is_dropped:
                 continue
             try:
-                found = _read_all(span)
+                found = span.read()
             except FileNotFoundError as error:
                 self._give_up(parcel, span, error)
             except OSError as error:
@@ -409,14 +360,3 @@ def _resume(parcel: Parcel, sent: Sent | None) -> Parcel:
 
 def _continues(segment: Segment | None, span: CutSpan) -> bool:
     return segment is not None and segment.read_to == span[1] <= span[2] <= segment.size
-
-
-def _read_all(span: Span) -> dict[bytes, list[bytes]]:
-    events: dict[bytes, list[bytes]] = {}
-    start = span.start
-    while start < span.end:
-        found = span.segment.read(start, span.end)
-        start = found.end
-        for account, texts in found.events.items():
-            events.setdefault(account, []).extend(texts)
-    return events
