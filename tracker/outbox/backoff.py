@@ -7,6 +7,9 @@ from typing import Final
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
 
+# Not the module's generator, which a program may have seeded for its own sake.
+_chance: Final = random.Random()  # noqa: S311
+
 
 class Backoff:
     """Pauses that double from 0.1 to 5 seconds, with jitter, so that not all senders come back at once."""
@@ -24,7 +27,7 @@ class Backoff:
         """Lengthen the pause."""
         pause_s = min(_LONGEST_S, _FIRST_S * 2 ** min(self._failures, 10))
         self._failures += 1
-        self.retry_at = time.monotonic() + pause_s * random.uniform(0.5, 1)  # noqa: S311
+        self.retry_at = time.monotonic() + pause_s * _chance.uniform(0.5, 1)
 
     def note_success(self) -> bool:
         """End the pauses; return whether this ends a failure."""
