@@ -19,6 +19,9 @@ from tests.support.servers.debian import installed_program
 from tests.support.servers.image import name_what_was_left_out
 from tests.support.servers.slots import free_slot
 
+#: The application that takes us up has tests of its own, which run in its environment.
+collect_ignore = ["application"]
+
 _FOLDERS = ("unit", "integration", "faults", "acceptance", "browser")
 
 # The servers may come from the environment, and no other setting of the machine reaches a test. They

@@ -59,12 +59,12 @@ def build_wheel(source: Path) -> Path:
     return wheel
 
 
-def make_environment(folder: Path, *requirements: object) -> Path:
-    """Make an empty environment, install the requirements at the versions of the lock, return its Python."""
+def make_environment(folder: Path, *requirements: object, lock: str = "requirements.txt") -> Path:
+    """Make an empty environment, install the requirements at the versions of a lock, return its Python."""
     python = folder / "bin" / "python"
     create = [_UV, "venv", "--quiet"] if _UV else [sys.executable, "-m", "venv", "--without-pip"]
     run(*create, folder, folder=folder.parent)
     into = ["--python", python]
     install = [_UV, "pip", "install", *into] if _UV else [*_PIP, *into, "install", "--no-compile"]
-    run(*install, "--quiet", "--constraint", ROOT / "requirements.txt", *requirements, folder=folder.parent)
+    run(*install, "--quiet", "--constraint", ROOT / lock, *requirements, folder=folder.parent)
     return python

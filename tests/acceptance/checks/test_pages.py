@@ -84,11 +84,11 @@ ELSEWHERE = {
         "test_pages",
         "test_a_part_of_the_tests_is_chosen_as_the_page_says",
     ),
-    "celery -A your_tasks worker": (
+    "celery -A tasks worker": (
         "test_adoption",
         "test_your_celery_application_and_ours_take_nothing_of_each_other_on_one_redis",
     ),
-    "uvicorn your_api:app": (
+    "uvicorn api:app": (
         "test_adoption",
         "test_your_fastapi_application_serves_the_status_of_flows_beside_its_own_routes",
     ),

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,7 +25,9 @@ from tests.support.eventually import eventually
 from tests.support.pages import PAGES, ROOT, examples
 from tests.support.processes.host import Host, example, orchestrate
 
-EXAMPLES = ("your_flow.py", "your_tasks.py", "your_api.py")
+EXAMPLES = ("flows.py", "tasks.py", "api.py")
+APPLICATION = ROOT / "tests" / "application"
+PAGE_ENDS = "\n\n# The page on adoption ends here.\n"
 THEIR_QUEUE = "celery"
 
 
@@ -39,9 +42,15 @@ def host(tmp_path, database_url, redis_url):
 
 
 def test_every_python_example_is_run_here():
-    known = [example(name) for name in EXAMPLES] + examples("README.md")
+    known = [example(name) for name in (*EXAMPLES, "test_tasks.py")] + examples("README.md")
     assert len(examples("README.md")) == 1
     assert [text for name in PAGES for text in examples(name) if text not in known] == []
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, "tests/test_tasks.py"])
+def test_the_page_shows_what_the_application_does(name):
+    shown = (APPLICATION / name).read_text().split(PAGE_ENDS)[0].rstrip("\n")
+    assert example(Path(name).name).rstrip("\n") == shown
 
 
 README_DRIVER = """
@@ -91,7 +100,7 @@ class TheirApplication:
         """Send one task; return the flow that it imports for."""
         flow_id, context = self._host.new_flow()
         ids = (flow_id, context.client_account_id, context.engagement_id, context.user_id)
-        self._celery.send_task("your_tasks.import_data", [str(it) for it in ids])
+        self._celery.send_task("tasks.import_data", [str(it) for it in ids])
         return flow_id
 
     @property
@@ -100,7 +109,7 @@ class TheirApplication:
 
     def inspect(self, what):
         """Return what `celery inspect` is answered, by node."""
-        command = f"celery -A your_tasks inspect {what} --json --timeout 1"
+        command = f"celery -A tasks inspect {what} --json --timeout 1"
         done = self._host.run(command)
         assert done.returncode == 0, done.stdout
         return json.loads(done.stdout.splitlines()[-1])
@@ -134,12 +143,12 @@ def test_your_celery_application_and_ours_take_nothing_of_each_other_on_one_redi
         eventually(lambda: is_retried(host, ours), timeout_s=60)
         # It worked, and left what is not its own.
         assert theirs.waiting == 3
-    with host.running("celery -A your_tasks worker --concurrency=1"):
+    with host.running("celery -A tasks worker --concurrency=1"):
         ours = retry(host)
         eventually(lambda: theirs.waiting == 0, timeout_s=60)
         # Both workers have the same name, and each hears only its own commands.
         eventually(lambda: [*theirs.inspect("ping")] == [host.worker], timeout_s=30)
-        total = {"your_tasks.import_data": 3}
+        total = {"tasks.import_data": 3}
         eventually(lambda: theirs.inspect("stats")[host.worker]["total"] == total, timeout_s=30)
         assert not is_retried(host, ours)
         with host.running("flowctl worker --concurrency=1"):
@@ -182,7 +191,7 @@ def test_your_fastapi_application_serves_the_status_of_flows_beside_its_own_rout
     token = host.run(f"flowctl token {tenant} --user ann").stdout.strip()
     url = f"http://127.0.0.1:{host.ports['uvicorn']}"
     with (
-        host.running(f"uvicorn your_api:app --port {host.ports['uvicorn']}"),
+        host.running(f"uvicorn api:app --port {host.ports['uvicorn']}"),
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
         eventually(lambda: answer_of(client, "/") == (200, {"yours": True}), timeout_s=30)

@@ -102,13 +102,13 @@ class Host:
 #: What an application does around the example of an orchestrator.
 _DRIVER: Final = """
 import asyncio, sys
-import your_flow
+import flows
 from masterflow import tracker
 from masterflow.domain import FlowContext
 
 flow_id, client, engagement, user = sys.argv[1:]
 context = FlowContext(client_account_id=client, engagement_id=engagement, user_id=user)
-asyncio.run(your_flow.run_flow(flow_id, context, ["one", "two"]))
+asyncio.run(flows.run_flow(flow_id, context, ["one", "two"]))
 assert tracker.flush(30)
 assert not {"fastapi", "psycopg", "sqlalchemy"} & sys.modules.keys()
 """
@@ -122,7 +122,7 @@ def example(name: str) -> str:
 
 def orchestrate(host: Host, **settings: str) -> None:
     """Run the adoption page's orchestrator, and see its row filled by the worker that runs."""
-    (host.folder / "your_flow.py").write_text(example("your_flow.py"))
+    (host.folder / "flows.py").write_text(example("flows.py"))
     flow_id, context = host.new_flow()
     tenant = (context.client_account_id, context.engagement_id, context.user_id)
     command = ["python", "-c", _DRIVER, str(flow_id), *map(str, tenant)]

@@ -1,0 +1,3 @@
+"""The application's own idea of a status."""
+
+OPEN = "open"
