@@ -39,7 +39,7 @@ MORE = {
 TYPED = {
     "flowctl init-db": r"These tables are there: .*crewai_flow_state_extensions",
     "flowctl doctor": r"sharing\s+✔ well",
-    "flowctl backfill": r".",
+    "flowctl backfill --all --again": r".",
     "flowctl backfill --since 30d --dry-run": r".",
     "flowctl backfill --since 30d": r".",
     "flowctl health worker": r"heartbeat\s+✔ well",
@@ -57,6 +57,7 @@ TYPED = {
     "flowctl outbox metrics": r"# TYPE enrichment_outbox",
     "flowctl outbox status": r".",
     "flowctl outbox flush": r".",
+    "flowctl outbox adopt --all": r".",
     "flowctl flag on": r"Enrichment is on in all processes",
     "flowctl flag off": r"Enrichment is off in all processes",
     "flowctl flag show": r"Enrichment is on by MASTER_STATE_ENRICHMENT_ENABLED",
@@ -74,6 +75,10 @@ ELSEWHERE = {
             "pip install '.[worker,status]'",
         ),
         ("test_extras", "test_an_extra_brings_what_it_promises_and_nothing_of_the_others"),
+    ),
+    "flowctl dead import letters.json": (
+        "test_flowctl",
+        "test_letters_that_were_saved_as_json_are_loaded_each_once",
     ),
     "./scripts/demo": ("test_demo", "test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing"),
     "./scripts/demo --csv FILE": ("test_demo", "test_it_shows_every_row_and_both_checks"),
