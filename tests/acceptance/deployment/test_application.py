@@ -3,8 +3,9 @@
 import shlex
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -84,13 +85,13 @@ def test_flows_of_its_workers_and_its_api_fill_their_rows_and_stand_on_its_pages
 def look_at_rows(host: Host, flows: dict[str, list[str]]) -> None:
     ends = {"scored": "completed", "whole": "completed", "failed": "failed", "api": "completed"}
     for name, status in ends.items():
-        eventually(lambda name=name, status=status: _row(host, flows[name]) == status, timeout_s=60)
-    row = host.place.row(flows["scored"][0])
+        eventually(partial(_has_status, host, flows[name], status), timeout_s=60)
+    row = host.place.row(UUID(flows["scored"][0]))
     told = [(entry["phase"], entry["status"]) for entry in row["phase_transitions"]]
     assert told.count(("check", "completed")) == 3
     assert told[-1] == ("score", "completed")
     assert row["flow_metadata"]["last_progress_update"]["progress"] == 100
-    [error] = host.place.row(flows["failed"][0])["error_history"]
+    [error] = host.place.row(UUID(flows["failed"][0]))["error_history"]
     assert "no such file" in error["error"]
 
 
@@ -119,5 +120,5 @@ def _is_up(client: httpx.Client) -> bool:
         return False
 
 
-def _row(host: Host, flow: list[str]) -> str:
-    return str(host.place.row(flow[0])["flow_status"])
+def _has_status(host: Host, flow: list[str], status: str) -> bool:
+    return bool(host.place.row(UUID(flow[0]))["flow_status"] == status)
