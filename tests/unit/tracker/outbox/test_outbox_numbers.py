@@ -170,7 +170,7 @@ def test_a_spool_that_cannot_be_opened_keeps_no_descriptor(tmp_path, monkeypatch
     for _ in range(5):
         with pytest.raises(OSError, match="Too many"):
             Process(tmp_path / "spool")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # others may be collected meanwhile
     assert list((tmp_path / "spool").iterdir()) == []
 
 
