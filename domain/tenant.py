@@ -1,6 +1,6 @@
 """Whose data it is: the tenant that every read and write is scoped by."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -21,6 +21,12 @@ class FlowContext(BaseModel):
     client_account_id: UUID
     engagement_id: UUID
     user_id: UserId
+
+    if TYPE_CHECKING:  # A type checker would want UUIDs, where texts of them are read too.
+
+        def __init__(
+            self, *, client_account_id: UUID | str, engagement_id: UUID | str, user_id: str
+        ) -> None: ...
 
 
 def flow_context(client_account_id: object, engagement_id: object, user_id: object) -> FlowContext:

@@ -121,6 +121,18 @@ _ROUTERS: Final = {"page_router": "masterflow.status.page", "status_router": "ma
 _HOMES: Final = {name: room for room, names in _ROOMS.items() for name in names}
 
 
+def _load(module: str, name: str, *, extra: str) -> Any:
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("masterflow"):
+            raise
+        raise ImportError(
+            f"{module} needs {error.name}, which is not installed: pip install 'masterflow[{extra}]'.",
+            name=error.name,
+        ) from error
+
+
 # Type checkers read the imports above; from this they would believe that there is any name.
 if not TYPE_CHECKING:
 
@@ -128,9 +140,9 @@ if not TYPE_CHECKING:
         if name == "__version__":
             value: Any = version("masterflow")
         elif name in _ROUTERS:
-            value = import_module(_ROUTERS[name]).router
+            value = _load(_ROUTERS[name], "router", extra="status")
         elif name in _HOMES:
-            value = getattr(import_module(_HOMES[name]), name)
+            value = _load(_HOMES[name], name, extra="database")
         else:
             raise AttributeError(f"module 'masterflow' has no attribute {name!r}")
         globals()[name] = value

@@ -5,12 +5,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from masterflow.domain import InputInvalid
+import celery
+
+from masterflow.domain import InputInvalid, SettingsInvalid
 
 #: Where to run them: Celery puts its folder first on the path, and a user's may hold a `tasks` of its own.
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 _MOST_FLOWER_TASKS: Final = 10_000
+_LEAST_CELERY: Final = (5, 7)
 
 
 def worker(*options: str) -> list[str]:
@@ -31,6 +34,19 @@ def flower(*options: str, address: str, port: int) -> list[str]:
     place = [f"--address={address}", f"--port={port}"]
     limits = ["--read-only", f"--max-tasks={_MOST_FLOWER_TASKS}", "--persistent=false"]
     return _celery("flower", *place, *limits, *options, app="masterflow.scripts.flower_app")
+
+
+def require_celery() -> None:
+    """Make sure that this Celery is one that our worker knows the inside of.
+
+    Raises:
+        SettingsInvalid: it is older.
+    """
+    if tuple(map(int, celery.__version__.split(".")[:2])) < _LEAST_CELERY:
+        raise SettingsInvalid(
+            f"Worker and beat want Celery 5.7 or newer, and this is {celery.__version__}; install them apart"
+            " from your application: pip install 'masterflow[worker]'."
+        )
 
 
 def require_free(address: str, port: int) -> None:

@@ -1,12 +1,15 @@
 """The queues, declared once for whoever sends to them and whoever consumes them, and what waits in them."""
 
+from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from kombu import Connection, Exchange, Queue
+from kombu.exceptions import VersionMismatch
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from masterflow.domain import SettingsInvalid
 from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.tasks.settings import QueueSettings
 
@@ -65,15 +68,28 @@ def all_queues(broker_url: str) -> list[Queue]:
 
 
 def broker_connection(settings: QueueSettings, *, timeout_s: float) -> Connection:
-    """Return a connection that connects when it is used, tries once, and waits no longer for an answer."""
+    """Return a connection that connects when it is used, tries once, and waits no longer for an answer.
+
+    Raises:
+        SettingsInvalid: the installed packages cannot reach this broker; the message says which.
+    """
     waits = ("read_timeout", "write_timeout") if settings.broker.redis is None else _REDIS_WAITS
     limits = {**dict.fromkeys(waits, timeout_s), **_options_of_connections(settings), "max_retries": 0}
-    return Connection(
+    connection = Connection(
         settings.broker.url,
         connect_timeout=timeout_s,
         ssl=transport_tls(settings) or False,
         transport_options={**transport_options(settings), **limits},
     )
+    try:
+        # What kombu finds out when it first connects, where it would look like a broker that is away.
+        _ = connection.transport
+    except VersionMismatch as error:
+        raise SettingsInvalid(
+            f"kombu {version('kombu')} cannot use this redis: {error}. Install a redis as it says, or"
+            " `pip install 'kombu<5.5'` to keep an older one."
+        ) from error
+    return connection
 
 
 def _options_of_connections(settings: QueueSettings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The servers that tests run on, a fresh database and Redis for each test, and markers by folder."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,10 @@ _REDIS_URL = os.environ.setdefault("TEST_REDIS_URL", os.environ.get("REDIS_URL",
 _SETTINGS = ("CELERY_", "DATABASE_", "ENRICHMENT_", "FLOWER_", "MASTER_STATE_", "PG", "REDIS_")
 for _name in [name for name in os.environ if name.startswith(_SETTINGS)]:
     del os.environ[_name]
+
+# What a test reports or leaves without a word about where must reach no spool of the machine.
+_SPOOL = tempfile.TemporaryDirectory(prefix="enrichment-tests-", ignore_cleanup_errors=True)
+os.environ["ENRICHMENT_SPOOL_DIR"] = _SPOOL.name
 
 hypothesis.settings.register_profile(
     "house",

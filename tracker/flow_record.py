@@ -56,7 +56,8 @@ class FlowRecord:
         self._failed: dict[str, tuple[ErrorMark, int]] = {}
         self._moments = itertools.count(1)
         self._paused_phase: str | None = None
-        self._reported_status: str | None = None
+        # Another process may have brought the flow further: what this one does not know, it does not report.
+        self._reported_status: str = "initialized"
 
     @property
     def is_waiting(self) -> bool:
@@ -245,19 +246,26 @@ class FlowRecord:
             "current_phase": self.phase,
             **({} if percent is None else {"progress": percent, "progress_percentage": percent}),
             "status": phase_status,
-            "workflow_status": self.status,
+            **self._status_facts(),
             "message": self.message,
             "status_message": self.message,
-            "is_processing": self.status == "processing",
-            "awaiting_user_input": self.is_waiting,
-            "awaiting_user_approval": self.status == "waiting_for_approval",
             "timestamp": now,
             "last_updated": now,
         }
 
+    def _status_facts(self) -> dict[str, object]:
+        if self.status == "initialized":
+            return {}
+        return {
+            "workflow_status": self.status,
+            "is_processing": self.status == "processing",
+            "awaiting_user_input": self.is_waiting,
+            "awaiting_user_approval": self.status == "waiting_for_approval",
+        }
+
     def persist(self, progress: Mapping[str, object]) -> None:
         """Report a snapshot, and before it the flow's status if that has changed."""
-        status = progress.get("workflow_status", "processing")
+        status = progress.get("workflow_status", self._reported_status)
         if status != self._reported_status:
             self._reported_status = str(status)
             self.tell(StatusChanged, status=status, metadata=_flags(progress))

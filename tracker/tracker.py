@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, Self, TypeVar, cast, overload
 from uuid import UUID
 
 from masterflow.domain import FlowContext, InputInvalid
@@ -53,6 +53,34 @@ def current_flow() -> "FlowProgressTracker | None":
     """Return the tracker whose `with` block is around the running code, if there is one."""
     flows = _flows_here.get()
     return flows[-1] if flows else None
+
+
+@overload
+def create_progress_tracker(
+    flow_id: UUID | str | int,
+    context: TenantIds,
+    *,
+    phases: Sequence[str] = (),
+    flow_type: str | None = None,
+    flow_name: str | None = None,
+    flow_configuration: Mapping[str, object] | None = None,
+    create: Literal[False] = False,
+    ends_flow: bool = True,
+) -> "FlowProgressTracker": ...
+
+
+@overload
+def create_progress_tracker(
+    flow_id: UUID | str | int,
+    context: TenantIds,
+    *,
+    phases: Sequence[str] = (),
+    flow_type: str,
+    flow_name: str | None = None,
+    flow_configuration: Mapping[str, object] | None = None,
+    create: bool,
+    ends_flow: bool = True,
+) -> "FlowProgressTracker": ...
 
 
 def create_progress_tracker(
@@ -131,6 +159,9 @@ class FlowProgressTracker:
         self, flow_name: str | None = None, flow_configuration: Mapping[str, object] | None = None
     ) -> _Rest:
         """Let a worker make the flow's row if it is missing; of several declarations the earliest counts."""
+        if self._flow_type is None:
+            refuse(InputInvalid("A row has a type: pass flow_type with create=True; no row is made."))
+            return None
         self.record.tell(
             FlowDeclared,
             flow_type=self._flow_type,
@@ -317,6 +348,11 @@ class FlowProgressTracker:
 
 
 def _progress(phases: Sequence[str], flow_type: str | None) -> PhaseProgress:
+    if isinstance(phases, str):
+        refuse(
+            InputInvalid(f"{phases!r:.80} is one text; pass the names of the phases, in order, as a list.")
+        )
+        phases = ()
     try:
         return PhaseProgress(phases, flow_type)
     except Exception as problem:  # noqa: BLE001  nor because of what it declares

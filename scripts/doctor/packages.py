@@ -11,14 +11,16 @@ from masterflow.tasks.check_result import CheckResult
 
 _DISTRIBUTION: Final = "masterflow"
 _LOOKED_AT: Final = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "pydantic", "cryptography")
-_EXTRAS: Final = ("database", "cli", "worker", "status")
+_EXTRAS: Final = ("database", "cli", "status")
 _LEAST_PYTHON: Final = (3, 11)
 
 
 def check_packages() -> list[CheckResult]:
     """Return whether Python and the packages fit."""
+    # Beside an API or an orchestrator the Celery of a worker is not asked for.
+    extras = [*_EXTRAS, *(["worker"] if _version("flower") else [])]
     try:
-        wanted = [*_wanted(_DISTRIBUTION, *_EXTRAS), *_wanted("celery")]
+        wanted = [*_wanted(_DISTRIBUTION, *extras), *_wanted("celery")]
     except PackageNotFoundError:
         return [CheckResult("packages", "note", "This project is not installed", "run `pip install .` once")]
     installed = {name: found for name in _LOOKED_AT if (found := _version(name))}

@@ -1,5 +1,27 @@
 """`flowctl`, the operator's command line; each group of commands has a file of its own."""
 
-from masterflow.scripts.flowctl.app import main
+import sys
+from importlib import import_module
+
+import masterflow
+
+
+def main() -> None:
+    """Run the command that the arguments name, or say what has to be installed for it.
+
+    Raises:
+        ModuleNotFoundError: a module of ours is missing.
+    """
+    try:
+        run = import_module("masterflow.scripts.flowctl.app").main
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("masterflow"):
+            raise
+        if sys.argv[1:] == ["--version"]:
+            print(f"masterflow {masterflow.__version__}")
+            return
+        sys.exit(f"flowctl needs {error.name}; install it: pip install 'masterflow[cli,database]'.")
+    run()
+
 
 __all__ = ["main"]

@@ -1,6 +1,6 @@
 """Runs it as `python -m masterflow.scripts.flowctl`."""
 
-from masterflow.scripts.flowctl.app import main
+from masterflow.scripts.flowctl import main
 
 if __name__ == "__main__":
     main()

@@ -17,12 +17,14 @@ PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def worker(context: typer.Context) -> None:
     """Run a worker; every option of `celery worker` works here too."""
+    celery_commands.require_celery()
     DatabaseSettings()
     _become(celery_commands.worker(*context.args))
 
 
 def beat(context: typer.Context) -> None:
     """Run beat, of which there has to be exactly one; every option of `celery beat` works here too."""
+    celery_commands.require_celery()
     _become(celery_commands.beat(*context.args))
 
 

@@ -4,11 +4,14 @@ import pytest
 
 from masterflow.domain.events import (
     ErrorOccurred,
+    FlowDeclared,
     FlowRetried,
     PhaseTimed,
     ProgressReported,
     StatusChanged,
 )
+from masterflow.tracker import create_progress_tracker
+from tests.support.events.reported import CONTEXT, FLOW_ID
 
 pytestmark = pytest.mark.usefixtures("quiet_losses")
 
@@ -197,3 +200,31 @@ async def test_nothing_leaves_a_final_status(tracker, told, end):
     await tracker.fail_flow("late")
     assert told.statuses == [final]
     assert told.snapshot["workflow_status"] == final
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        lambda tracker: tracker.set_progress(40),
+        lambda tracker: tracker.complete_phase("data_import"),
+        lambda tracker: tracker.report_agent_activity("Expert", "looked"),
+        lambda tracker: tracker.update_metadata({"source": "cmdb"}),
+    ],
+)
+async def test_a_process_that_comes_to_a_flow_reports_no_status_that_it_does_not_know(tracker, told, report):
+    report(tracker)
+    assert told.statuses == []
+    for event in told.of(ProgressReported):
+        assert not {"workflow_status", "is_processing", "awaiting_user_input"} & event.snapshot.keys()
+
+
+async def test_a_text_is_no_list_of_phases(told):
+    tracker = create_progress_tracker(FLOW_ID, CONTEXT, phases="abc")
+    tracker.start_phase("a")
+    assert "progress" not in told.snapshot
+
+
+async def test_a_row_without_a_type_is_not_declared_and_the_log_says_why(told, caplog):
+    create_progress_tracker(FLOW_ID, CONTEXT, create=True)  # type: ignore[call-overload]
+    assert told.of(FlowDeclared) == []
+    assert "pass flow_type with create=True" in caplog.text
