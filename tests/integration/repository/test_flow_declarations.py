@@ -8,7 +8,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from masterflow.domain.events import AnyEvent, FlowDeclared, PhaseTransitioned, StatusChanged, new_event
+from masterflow.domain.events import (
+    AnyEvent,
+    FlowDeclared,
+    MetadataUpdated,
+    PhaseTransitioned,
+    StatusChanged,
+    new_event,
+)
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.tenant import flow_context
 from masterflow.repository import CrewAIFlowStateExtensionsRepository
@@ -67,6 +74,8 @@ async def test_a_declaration_changes_nothing_of_a_row_that_the_application_made(
     session: AsyncSession,
 ) -> None:
     flow_id = await new_flow(session, CONTEXT)
+    # A merge notes which status the row had; a later declaration finds the note there.
+    await apply_events(session, [new_event(MetadataUpdated, CONTEXT, flow_id, updates={"a": 1})])
     before = await words_of(session, flow_id), await bytes_of(session, flow_id)
     outcome = await apply_events(session, [declared(flow_id)])
     assert (await words_of(session, flow_id), await bytes_of(session, flow_id)) == before
