@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 
 from tests.support.packages import run
@@ -67,3 +69,16 @@ def test_the_least_installation_reports_without_a_database_driver(installed, tmp
         "print(tracker.outbox_status()['pending_records']); os._exit(0)"
     )
     assert run(python, "-c", spool + told, folder=tmp_path).strip() == "1"
+
+
+@pytest.mark.timeout(300)
+def test_what_the_least_installation_lacks_is_named_with_the_extra_that_brings_it(installed, tmp_path):
+    python = installed("")
+    flowctl = str(python.with_name("flowctl"))
+    assert run(flowctl, "--version", folder=tmp_path).startswith("masterflow ")
+    done = subprocess.run([flowctl, "doctor"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "flowctl needs typer; install it: pip install 'masterflow[cli,database]'.\n"
+    for name, extra in (("page_router", "status"), ("SecureCache", "database")):
+        code = f"import masterflow\ntry: masterflow.{name}\nexcept ImportError as error: print(error)"
+        assert f"pip install 'masterflow[{extra}]'" in run(python, "-c", code, folder=tmp_path)

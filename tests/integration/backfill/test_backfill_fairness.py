@@ -61,6 +61,7 @@ def test_while_live_events_come_half_of_the_children_are_left_to_them(place, con
         with database.transaction():
             database.execute(_LOCK, [behind])
             for flow_id in behind:
+                retry(place, context, live)
                 place.send_task(APPLY_CHUNK, queue=BACKFILL_QUEUE, flow_ids=[str(flow_id)])
             for _ in range(10):  # Each chunk that is taken now keeps its child until the lock is gone.
                 retry(place, context, live)

@@ -1,5 +1,6 @@
 """What `import masterflow` gives, and what it loads."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -7,6 +8,7 @@ from importlib.metadata import version
 import pytest
 
 import masterflow
+from tests.support.pages import ROOT
 
 HEAVY = ("crewai", "fastapi", "psycopg", "sqlalchemy", "starlette", "typer", "uvicorn")
 AT_MOST = 35
@@ -35,3 +37,9 @@ def test_an_orchestrator_loads_neither_database_nor_web():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_the_newest_of_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
+    assert versions[0] == masterflow.__version__
