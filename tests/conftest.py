@@ -35,7 +35,7 @@ for _name in [name for name in os.environ if name.startswith(_SETTINGS)]:
 
 # What a test reports or leaves without a word about where must reach no spool of the machine.
 _SPOOL = tempfile.TemporaryDirectory(prefix="enrichment-tests-", ignore_cleanup_errors=True)
-os.environ["ENRICHMENT_SPOOL_DIR"] = _SPOOL.name
+os.environ["XDG_STATE_HOME"] = _SPOOL.name  # where the default is
 
 hypothesis.settings.register_profile(
     "house",

@@ -1,12 +1,25 @@
-"""The statements of the repository, each in its own file."""
+"""The statements of the repository, each in its own file; what several share is a file that they include."""
 
+import re
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
 from sqlalchemy import TextClause, text
+
+_INCLUDE: Final = re.compile(r"^ *-- include: (\w+)\n", re.MULTILINE)
 
 
 @cache
 def statement(name: str) -> TextClause:
-    """Return the statement in `<name>.sql`, with its `:name` parameters unbound."""
-    return text(files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8"))
+    """Return the statement in `<name>.sql`, with its `:name` parameters unbound.
+
+    A line `-- include: <part>` stands for the text of `<part>.sql`.
+    """
+    return text(source(name))
+
+
+def source(name: str) -> str:
+    """Return the text of a statement or a part, whole."""
+    written = files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda line: source(line[1]), written)

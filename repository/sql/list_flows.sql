@@ -70,29 +70,13 @@ looked_at as materialized (
 )
 
 select
-    flow.flow_id, flow.client_account_id, flow.engagement_id, flow.user_id, flow.flow_type, flow.flow_name,
-    flow.flow_status, flow.retry_count, flow.created_at, flow.updated_at,
-    known.current_phase,
-    raw.metadata -> 'last_progress_update' as snapshot,
-    raw.metadata -> 'phase_transitions' as transitions,
-    raw.metadata #> '{_enrichment,status}' as status_stamps,
+    -- include: summary_columns
+    ,
     meant.is_meant,
     looked_at.place = looked_at.total and looked_at.total < :scanned and not looked_at.is_partial as is_end
 from looked_at
 join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
--- "#> '{}'" reads a compressed column once; "offset 0" keeps what was read.
-cross join lateral (select flow.flow_metadata #> '{}' as metadata offset 0) as raw
-cross join lateral (
-    select coalesce(
-        flow.flow_persistence_data ->> 'current_phase',
-        regexp_replace(
-            jsonb_path_query_array(raw.metadata, '$.phase_transitions[*] ? (@ like_regex "[:]processing$")') ->> -1,
-            '[:]processing$', ''
-        ),
-        raw.metadata #>> '{last_progress_update,current_phase}'
-    ) as current_phase
-    offset 0
-) as known
+-- include: summary_source
 cross join lateral (select concat_ws(' ', flow.flow_name, flow.flow_id, flow.user_id, raw.metadata ->> 'external_flow_id') as words) as words
 cross join lateral (
     select

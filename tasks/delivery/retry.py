@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from celery import platforms, signals
 
+from masterflow.domain.backoff import pause_s
 from masterflow.domain.errors import TransientError
 
 #: With one more attempt of at most ATTEMPT_TIMEOUT_S, below the hard time limit of a task.
@@ -63,17 +64,18 @@ class Retries:
         Raises:
             TransientError: the time is up, or the worker stops; the message must go back to the broker.
         """
-        wait_s = _FIRST_WAIT_S
+        failures = 0
         while True:
+            failures += 1
+            wait_s = pause_s(failures, first_s=_FIRST_WAIT_S, longest_s=_LONGEST_WAIT_S)
             try:
                 return attempt()
             except TransientError as error:
                 if is_stopping() or time.monotonic() + wait_s > self._deadline:
                     raise
-                if wait_s == _FIRST_WAIT_S:
+                if failures == 1:
                     _logger.warning("Waiting: %s", error)
             rest(wait_s)
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
 def rest(seconds: float) -> None:

@@ -4,6 +4,8 @@ import random
 import time
 from typing import Final
 
+from masterflow.domain.backoff import pause_s
+
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
 
@@ -25,9 +27,9 @@ class Backoff:
 
     def note_failure(self) -> None:
         """Lengthen the pause."""
-        pause_s = min(_LONGEST_S, _FIRST_S * 2 ** min(self._failures, 10))
         self._failures += 1
-        self.retry_at = time.monotonic() + pause_s * _chance.uniform(0.5, 1)
+        longest_s = pause_s(self._failures, first_s=_FIRST_S, longest_s=_LONGEST_S)
+        self.retry_at = time.monotonic() + longest_s * _chance.uniform(0.5, 1)
 
     def note_success(self) -> bool:
         """End the pauses; return whether this ends a failure."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from masterflow.domain.backoff import pause_s
 from masterflow.tasks.enqueue import Batch
 from masterflow.tracker.outbox.folder import CutSpan, Journal, Sent, accounts_of, batch_id_of
 from masterflow.tracker.outbox.losses import Losses
@@ -194,7 +195,7 @@ class Window:
         parcel.names[parcel.name] = None
         parcel.sent_at, parcel.events, parcel.passed_at = now, None, None
         parcel.resend_at = now + parcel.wait_s
-        parcel.wait_s = min(2 * parcel.wait_s, _LONGEST_CONFIRM_TIMEOUT_S)
+        parcel.wait_s = pause_s(2, first_s=parcel.wait_s, longest_s=_LONGEST_CONFIRM_TIMEOUT_S)
         self._note({"sent": [parcel.batch_id, parcel.name, time.time(), 1]})
 
     def confirm(self, batch_ids: Iterable[str], now: float, *, is_repetition: bool = False) -> int:
@@ -354,7 +355,7 @@ def _resume(parcel: Parcel, sent: Sent | None) -> Parcel:
         span.segment.under_way_records += span.record_count
     if sent:
         parcel.names, parcel.sent_at, parcel.begun_at = dict(sent.names), sent.at, sent.at
-        parcel.wait_s = min(parcel.wait_s * 2 ** min(sent.times - 1, 10), _LONGEST_CONFIRM_TIMEOUT_S)
+        parcel.wait_s = pause_s(sent.times, first_s=parcel.wait_s, longest_s=_LONGEST_CONFIRM_TIMEOUT_S)
     return parcel
 
 

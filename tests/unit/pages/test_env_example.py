@@ -44,7 +44,6 @@ def test_what_is_commented_out_is_the_default(kind, monkeypatch):
     required = {name: value for name, value in LINES.items() if not name.startswith("#")}
     for name, value in required.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("ENRICHMENT_SPOOL_DIR", raising=False)
     defaults = kind()
     for name, value in LINES.items():
         monkeypatch.setenv(name.lstrip("#"), value)

@@ -1,0 +1,7 @@
+-- What a summary is made of: a part of the statements that include it after summary_source.
+    flow.flow_id, flow.client_account_id, flow.engagement_id, flow.user_id, flow.flow_type, flow.flow_name,
+    flow.flow_status, flow.retry_count, flow.created_at, flow.updated_at,
+    known.current_phase,
+    raw.metadata -> 'last_progress_update' as snapshot,
+    raw.metadata -> 'phase_transitions' as transitions,
+    raw.metadata #> '{_enrichment,status}' as status_stamps
