@@ -16,6 +16,7 @@ from masterflow.tasks.celery.idleness import takes_nothing
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 from masterflow.tasks.heartbeats import BEAT, heartbeat_age_s
+from masterflow.tasks.queues import broker_connection
 
 _ANSWER_TIMEOUT_S: Final = 3
 
@@ -47,7 +48,7 @@ def life_of(name: str, age_s: float | None) -> CheckResult:
 
 def _broker() -> CheckResult:
     try:
-        with app.connection_for_read() as connection:
+        with broker_connection(QueueSettings(), timeout_s=_ANSWER_TIMEOUT_S) as connection:
             connection.ensure_connection(max_retries=1, timeout=_ANSWER_TIMEOUT_S)
     except (KombuError, OSError, RedisError) as error:
         return CheckResult("broker", "away", f"The broker does not answer: {error!s:.200}")
