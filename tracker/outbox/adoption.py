@@ -1,12 +1,19 @@
 """What a dead process left in the spool, taken over by a living one."""
 
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from masterflow.tracker.outbox.folder import remove_folder
 from masterflow.tracker.outbox.losses import QuietLog
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.segments import segments_in
 from masterflow.tracker.outbox.spool import broker_of, claimed, folders, own_or_unnamed
+
+_LOOK_INTERVAL_S: Final = 3.0
 
 _log = QuietLog()
 
@@ -60,3 +67,38 @@ def _empty(folder: Path, outbox: Outbox) -> int:
         adopted_records = outbox.adopt(segments_in(folder), journal)
         remove_folder(folder)
     return adopted_records
+
+
+class Lookout:
+    """The thread of a process that forks and reports nothing itself, and so adopts nothing by a sender.
+
+    It looks every few seconds, and never while the process forks: a fork would copy what it holds.
+    """
+
+    def __init__(self, look: Callable[[], bool]) -> None:
+        """Take what looks once, and returns whether to look again."""
+        self._look = look
+        self._look_at = time.monotonic() + _LOOK_INTERVAL_S
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, or go on where `stop` interrupted; what was due meanwhile is done at once."""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=[self._ended], name="enrichment-outbox-lookout", daemon=True
+        )
+        with suppress(RuntimeError):  # No thread can be had now; the next fork tries again.
+            self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Let the thread end, and wait until it has, at most so long."""
+        self._ended.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(max(0.0, self._look_at - time.monotonic())):
+            self._look_at = time.monotonic() + _LOOK_INTERVAL_S
+            if not self._look():
+                return

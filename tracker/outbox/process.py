@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from masterflow.domain import SettingsInvalid
 from masterflow.domain.events import Lane
-from masterflow.tracker.outbox.adoption import adopt_orphans, has_orphans
+from masterflow.tracker.outbox.adoption import Lookout, adopt_orphans, has_orphans
 from masterflow.tracker.outbox.delivery import Delivery, own_broker
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.memory import MemoryOutbox
@@ -23,8 +23,6 @@ _REOPEN_INTERVAL_S: Final = 1.0
 
 _EXIT_POLL_S: Final = 0.1
 
-#: How often a process that has forked, but reports nothing itself, looks after its children's events.
-_LOOK_INTERVAL_S: Final = 3.0
 _FORK_WAIT_S: Final = 1.0
 
 _NOTHING: Final = {"reported": 0, "pending": 0, "under_way": 0, "confirmed": 0, "lost": 0}
@@ -43,14 +41,12 @@ class ProcessDelivery:
 
     def _begin(self) -> None:
         self._gate = threading.RLock()
-        self._looking = threading.Lock()
-        self._is_looking_held = False
         self._delivery: Delivery | None = None
         self._memory: MemoryOutbox | None = None
         self._settings: OutboxSettings | None = None
         self._reopen_at = 0.0
         self._failure: OSError | SettingsInvalid | None = None
-        self._lookout: threading.Thread | None = None
+        self._lookout: Lookout | None = None
         self.losses = Losses()
 
     @property
@@ -216,42 +212,31 @@ class ProcessDelivery:
                     break
         self.shutdown(0.0)
 
-    # A parent of children that report, and end without a word, may never report itself.
-
-    def _look_out(self) -> None:
-        """Take over what children left, until this process has a delivery of its own, which does it too."""
-        pause, gate = threading.Event(), self._gate
-        while not pause.wait(_LOOK_INTERVAL_S) and self._delivery is None and self._gate is gate:
-            with self._looking:
-                try:
-                    if not self.settings.is_off and has_orphans(self.settings.spool_dir, own_broker()):
-                        self.adopt()
-                except (OSError, SettingsInvalid) as error:
-                    self.losses.log.warning("adopt", "What children left cannot be taken over: %s", error)
-
-    def _begin_to_look_out(self) -> None:
-        if self._delivery is None and self._lookout is None and self.memory is None:
-            self._lookout = threading.Thread(
-                target=self._look_out, name="enrichment-outbox-lookout", daemon=True
-            )
-            with suppress(RuntimeError):
-                self._lookout.start()
+    def _look(self) -> bool:
+        """Take over what children left; return whether to look again: a delivery of our own does it too."""
+        try:
+            if not self.settings.is_off and has_orphans(self.settings.spool_dir, own_broker()):
+                self.adopt()
+        except (OSError, SettingsInvalid) as error:
+            self.losses.log.warning("adopt", "What children left cannot be taken over: %s", error)
+        return self._delivery is None and self.memory is None
 
     def _hold(self) -> None:
-        is_held = self._looking.acquire(timeout=_FORK_WAIT_S)
+        # Before the gate, which the thread may want.
+        if self._lookout is not None:
+            self._lookout.stop(_FORK_WAIT_S)
         self._gate.acquire()
-        self._is_looking_held = is_held
         if self._delivery is not None:
             self._delivery.sender.hold()
 
     def _release(self) -> None:
         if self._delivery is not None:
             self._delivery.sender.release()
-        if self._is_looking_held:
-            self._is_looking_held = False
-            self._looking.release()
         self._gate.release()
-        self._begin_to_look_out()
+        # A parent of children that report, and end without a word, may never report itself.
+        if self._delivery is None and self.memory is None:
+            self._lookout = self._lookout or Lookout(self._look)
+            self._lookout.start()
 
     def _begin_in_child(self) -> None:
         # The child has none of the parent's threads, and must not hold on to its folder or its locks.

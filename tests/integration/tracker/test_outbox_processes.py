@@ -150,6 +150,26 @@ def test_what_a_child_left_that_ended_at_once_is_delivered_by_its_parent(start, 
         eventually(lambda: set(worker.event_ids) == set(orchestrator.accepted), timeout_s=15)
 
 
+CHILDREN_ALONE = """
+for number in range(6):
+    child = os.fork()
+    if child == 0:
+        assert threading.active_count() == 1
+        say(10)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    time.sleep(0.8)
+time.sleep(60)
+"""
+
+
+def test_children_of_a_parent_that_only_forks_are_looked_after_though_it_forks_often(start, redis_url):
+    with StubWorker(redis_url) as worker:
+        orchestrator = start(CHILDREN_ALONE, redis_url)
+        eventually(lambda: len(orchestrator.accepted) == 60, timeout_s=20)
+        eventually(lambda: set(worker.event_ids) == set(orchestrator.accepted), timeout_s=10)
+
+
 def test_a_child_of_a_child_and_a_pool_of_processes_report_too(start, redis_url):
     lines = """
 import multiprocessing
