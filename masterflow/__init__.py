@@ -117,15 +117,21 @@ _ROOMS: Final = {
     ),
     "masterflow.tracker.testing": ("FlowReports",),
 }
-_ROUTERS: Final = {"page_router": "masterflow.status.page", "status_router": "masterflow.status.api.flows"}
-_HOMES: Final = {name: room for room, names in _ROOMS.items() for name in names}
+#: Where each name is found: a module, and how it is called there.
+_HOMES: Final = {name: (room, name) for room, names in _ROOMS.items() for name in names} | {
+    "page_router": ("masterflow.status.page", "router"),
+    "status_router": ("masterflow.status.api.flows", "router"),
+}
+#: What has to be installed for the names of a room.
+_EXTRAS: Final = {"repository": "database", "status": "status"}
 
 
-def _load(module: str, name: str, *, extra: str) -> Any:
+def _load(module: str, name: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("masterflow"):
+        extra = _EXTRAS.get(module.split(".")[1])
+        if extra is None or (error.name or "").startswith("masterflow"):
             raise
         raise ImportError(
             f"{module} needs {error.name}, which is not installed: pip install 'masterflow[{extra}]'.",
@@ -139,10 +145,8 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             value: Any = version("masterflow")
-        elif name in _ROUTERS:
-            value = _load(_ROUTERS[name], "router", extra="status")
         elif name in _HOMES:
-            value = _load(_HOMES[name], name, extra="database")
+            value = _load(*_HOMES[name])
         else:
             raise AttributeError(f"module 'masterflow' has no attribute {name!r}")
         globals()[name] = value

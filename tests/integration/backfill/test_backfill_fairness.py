@@ -16,7 +16,7 @@ from tests.support.servers.rabbitmq import RabbitMQ
 CHUNKS = 6
 
 _LOCK = "select from migration.crewai_flow_state_extensions where flow_id = any(%s) for update"
-_WORKING = "select pid from pg_stat_activity where query like '%%for no key update%%' and pid <> %s"
+_WORKING = "select pid from pg_stat_activity where query like '-- Lock masters%%' and pid <> %s"
 
 
 @pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.alone)])

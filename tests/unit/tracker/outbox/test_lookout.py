@@ -5,19 +5,17 @@ import pytest
 from masterflow.tracker.outbox import adoption
 from masterflow.tracker.outbox.adoption import Lookout
 
-NAME = "enrichment-outbox-lookout"
 
-
-def threads() -> int:
-    return sum(thread.name == NAME for thread in threading.enumerate())
+def is_alive(looking: Lookout) -> bool:
+    return looking._thread is not None and looking._thread.is_alive()
 
 
 def test_no_thread_is_left_once_it_was_stopped():
     looking = Lookout(lambda: True)
     looking.start()
-    assert threads() == 1
+    assert is_alive(looking)
     looking.stop(5)
-    assert threads() == 0
+    assert not is_alive(looking)
 
 
 def test_a_look_that_was_due_while_it_was_stopped_is_done_at_once(monkeypatch: pytest.MonkeyPatch):
@@ -32,7 +30,7 @@ def test_a_look_that_was_due_while_it_was_stopped_is_done_at_once(monkeypatch: p
     looking.start()
     assert looked.wait(5)
     looking.stop(5)
-    assert threads() == 0
+    assert not is_alive(looking)
     looked.clear()
     looking.start()
     assert looked.wait(5)
