@@ -2,11 +2,12 @@
 
 from celery import Celery
 
-from masterflow.tasks.guards.kombu import guard_stray_values, guard_torn_down_channels
+from masterflow.tasks.guards.kombu import guard_stray_values, guard_subscriptions, guard_torn_down_channels
 from masterflow.tasks.guards.pool import guard_handed_over_tasks
 
 guard_torn_down_channels()
 guard_stray_values()
+guard_subscriptions()
 guard_handed_over_tasks()
 
 app = Celery("enrichment")

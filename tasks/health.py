@@ -5,6 +5,7 @@ from typing import Final
 
 from kombu.exceptions import KombuError
 from redis import RedisError
+from redis.exceptions import NoPermissionError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,6 +18,7 @@ from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 from masterflow.tasks.heartbeats import BEAT, heartbeat_age_s
 from masterflow.tasks.queues import broker_connection
+from masterflow.tasks.rights.redis import redis_rights
 
 _ANSWER_TIMEOUT_S: Final = 3
 
@@ -26,7 +28,7 @@ STALE_AFTER_S: Final = 30.0
 
 def worker_health(hostname: str) -> list[CheckResult]:
     """Return what was found about one worker, by its `name@host`, and about all it needs."""
-    return [_broker(), _database(), _heartbeat(hostname), _answer(hostname)]
+    return [_broker(), _database(), _redis_rights(), _heartbeat(hostname), _answer(hostname)]
 
 
 def beat_health() -> list[CheckResult]:
@@ -46,12 +48,26 @@ def life_of(name: str, age_s: float | None) -> CheckResult:
     return CheckResult("heartbeat")
 
 
+def _redis_rights() -> CheckResult:
+    try:
+        return redis_rights(QueueSettings())
+    except (OSError, RedisError):
+        return CheckResult("redis rights")  # As the other results say.
+
+
+def _unanswered(name: str, who: str, error: Exception) -> CheckResult:
+    if isinstance(error, NoPermissionError):
+        advice = "give the user the rights that `redis rights` names"
+        return CheckResult(name, "problem", f"{who} refuses: {error!s:.200}", advice)
+    return CheckResult(name, "away", f"{who} does not answer: {error!s:.200}")
+
+
 def _broker() -> CheckResult:
     try:
         with broker_connection(QueueSettings(), timeout_s=_ANSWER_TIMEOUT_S) as connection:
             connection.ensure_connection(max_retries=1, timeout=_ANSWER_TIMEOUT_S)
     except (KombuError, OSError, RedisError) as error:
-        return CheckResult("broker", "away", f"The broker does not answer: {error!s:.200}")
+        return _unanswered("broker", "The broker", error)
     return CheckResult("broker")
 
 
@@ -60,7 +76,7 @@ def _heartbeat(name: str) -> CheckResult:
         with redis_client(QueueSettings()) as redis:
             age_s = heartbeat_age_s(redis, name)
     except RedisError as error:
-        return CheckResult("heartbeat", "away", f"Redis does not answer: {error!s:.200}")
+        return _unanswered("heartbeat", "Redis", error)
     return life_of(name, age_s)
 
 
@@ -71,7 +87,7 @@ def _answer(hostname: str) -> CheckResult:
         if takes_nothing(hostname):
             return _stuck(f"{hostname} takes none of the messages that wait for it")
     except (KombuError, OSError, RedisError) as error:
-        return CheckResult("answer", "away", f"The worker cannot be asked: {error!s:.200}")
+        return _unanswered("answer", "The broker", error)
     return CheckResult("answer")
 
 

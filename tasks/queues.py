@@ -103,10 +103,13 @@ def transport_options(settings: QueueSettings) -> dict[str, Any]:
     redis = settings.broker.redis
     if redis is None:
         return {}
+    # Without patterns, all that workers tell of themselves goes over one channel, to which a Redis user who
+    # is limited to our prefix may subscribe.
+    options: dict[str, Any] = {"global_keyprefix": KEY_PREFIX, "fanout_patterns": False}
     if not redis.is_sentinel:
-        return {"global_keyprefix": KEY_PREFIX}
+        return options
     return {
-        "global_keyprefix": KEY_PREFIX,
+        **options,
         "master_name": settings.sentinel_master,
         "sentinel_kwargs": sentinel_waits(),
     }

@@ -7,6 +7,7 @@ from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 from kombu import Connection
 from kombu.exceptions import KombuError
 from redis import RedisError
+from redis.exceptions import NoPermissionError
 
 from masterflow.domain.addresses import RedisAddress
 from masterflow.domain.redis_keys import KEY_PREFIX
@@ -33,7 +34,12 @@ def check_broker() -> list[CheckResult]:
             connection.ensure_connection(max_retries=1, timeout=3)
             if settings.broker.redis is None:
                 return [CheckResult("broker"), *_quorum(connection, settings.broker_url)]
-        found = sharing_results(_kombu_keys(settings.broker.redis, settings))
+        found = _sharing(settings.broker.redis, settings)
+    except NoPermissionError as error:
+        said = f"The broker refuses what a worker does ({error!s:.200})"
+        return [
+            CheckResult("broker", "problem", said, "give its user the rights that are named beside redis")
+        ]
     except (AMQPError, KombuError, OSError, RedisError) as error:
         said = f"The broker does not answer ({error!s:.200})"
         return [CheckResult("broker", "away", said, "start it, or correct CELERY_BROKER_URL")]
@@ -54,6 +60,14 @@ def visibility_result(visibility_s: float, time_limit_s: float) -> CheckResult:
     )
     advice = "let visibility_timeout be twice task_time_limit in celeryconfig.py"
     return CheckResult("visibility timeout", "problem", found, advice)
+
+
+def _sharing(address: RedisAddress, settings: QueueSettings) -> list[CheckResult]:
+    """Return what there is to see; a user who may not search all keys is told so beside the other rights."""
+    try:
+        return sharing_results(_kombu_keys(address, settings))
+    except NoPermissionError:
+        return []
 
 
 def sharing_results(keys: Iterable[str]) -> list[CheckResult]:

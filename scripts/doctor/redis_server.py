@@ -1,4 +1,4 @@
-"""Whether Redis answers, is new enough, keeps what it took, and keeps time as we do."""
+"""Whether Redis answers, lets us do our work, is new enough, keeps what it took, and keeps time as we do."""
 
 import time
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from masterflow.domain.addresses import RedisAddress
 from masterflow.scripts.doctor.clocks import clock_result
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import client_of
+from masterflow.tasks.rights.redis import missing_rules, rights_result
 from masterflow.tasks.settings import QueueSettings
 
 LEAST_VERSION: Final = (6, 2)
@@ -30,15 +31,21 @@ def _look(name: str, address: RedisAddress, settings: QueueSettings) -> list[Che
     variable = "REDIS_URL" if name == "redis" else "CELERY_BROKER_URL"
     try:
         with client_of(address, settings) as redis:
-            before_s = time.time()
-            there: Any = redis.time()
-            here_s = (before_s + time.time()) / 2
-            info: Any = redis.info()
+            missing = missing_rules(redis, database=address.database)
+            clock = [] if "+time" in missing else [_clock(name, redis)]
+            info: Any = {} if "+info" in missing else redis.info()
     except (RedisError, OSError) as error:
         found = f"Redis does not answer ({type(error).__name__}: {error!s:.200})"
         return [CheckResult(name, "away", found, f"start it, or correct {variable}")]
-    clock = clock_result(name, there_s=there[0] + there[1] / 1e6, here_s=here_s)
-    return [*server_results(name, info), clock]
+    rights = rights_result(f"{name} rights", address, missing)
+    return [*(server_results(name, info) if info else [CheckResult(name)]), *clock, rights]
+
+
+def _clock(name: str, redis: Any) -> CheckResult:
+    before_s = time.time()
+    there = redis.time()
+    here_s = (before_s + time.time()) / 2
+    return clock_result(name, there_s=there[0] + there[1] / 1e6, here_s=here_s)
 
 
 def server_results(name: str, info: Mapping[str, Any]) -> list[CheckResult]:

@@ -1,13 +1,13 @@
-"""Two guards against kombu 5.7, which lets a Redis restart or a stray value in a queue end a busy worker.
+"""Guards against kombu 5.7: a Redis restart, a stray value or a limited Redis user would end a worker.
 
 REMOVE each one when tests/integration/worker/test_worker_kombu_guards.py passes without it.
 """
 
 import logging
 from queue import Empty
-from typing import Any
+from typing import Any, Final
 
-from kombu.transport.redis import Channel
+from kombu.transport.redis import Channel, PrefixedRedisPubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from masterflow.tasks.guards import replace
@@ -16,6 +16,9 @@ _logger = logging.getLogger(__name__)
 
 # What reading a value that is no message raises, from its JSON to its missing headers.
 _NO_MESSAGE = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+
+# What makes a name a pattern to Redis.
+_OF_PATTERNS: Final = frozenset("*?[\\")
 
 
 def guard_torn_down_channels() -> None:
@@ -53,3 +56,30 @@ def guard_stray_values() -> None:
         return read
 
     replace(Channel, "_brpop_read", guarded)
+
+
+def guard_subscriptions() -> None:
+    """Subscribe to a channel by its name where kombu would subscribe to the same name as a pattern.
+
+    Redis compares the pattern of PSUBSCRIBE with a user's channel patterns as text, so a user with
+    `&enrichment:*` could not listen to `enrichment:/0.celery.pidbox`: the worker connected again and
+    again, five times a second, and took no message.
+    """
+
+    def named(subscribe: str) -> Any:
+        def guarded(original: Any) -> Any:
+            def subscribe_to(pubsub: Any, *patterns: Any, **handlers: Any) -> Any:
+                names = [one for each in patterns for one in ([each] if isinstance(each, str) else each)]
+                is_by_name = names and not handlers and not _OF_PATTERNS.intersection("".join(names))
+                return (
+                    getattr(pubsub, subscribe)(*names)
+                    if is_by_name
+                    else original(pubsub, *patterns, **handlers)
+                )
+
+            return subscribe_to
+
+        return guarded
+
+    replace(PrefixedRedisPubSub, "psubscribe", named("subscribe"))
+    replace(PrefixedRedisPubSub, "punsubscribe", named("unsubscribe"))

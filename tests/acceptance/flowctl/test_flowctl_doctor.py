@@ -23,6 +23,7 @@ from masterflow.tasks.settings import QueueSettings
 from masterflow.tracker.outbox.segments import Segment, encode_record
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
+from tests.support.servers.limited import limited_redis_url, overstepped
 from tests.support.servers.rabbitmq import RabbitMQ
 
 MASTER = "migration.crewai_flow_state_extensions"
@@ -214,6 +215,35 @@ def test_a_redis_that_loses_events_is_named(examined, redis, setting, value, nam
     redis.config_set(setting, value)
     # A full one takes no heartbeat, but this one has taken it before.
     check(examined, "problem", name, words)
+
+
+@pytest.mark.parametrize(
+    ("rules", "level", "found", "advice"),
+    [
+        (["-info"], "note", "may not run info", "`ACL SETUSER enrichment +info`"),
+        (["-watch", "-hgetall"], "problem", "may not run watch, hgetall", "+watch +hgetall`"),
+        (["resetchannels"], "problem", "may not use our channels", "&enrichment:*`"),
+        (["resetkeys", "~enrichment:enrichment"], "problem", "may not use our keys", "~enrichment:*`"),
+        (["-multi"], "problem", "may not run multi", "+multi`"),
+    ],
+)
+def test_what_a_user_of_redis_may_not_do_is_named_with_the_rule_that_lets_it(
+    examined, own_redis, monkeypatch, rules, level, found, advice
+):
+    monkeypatch.setenv("REDIS_URL", limited_redis_url(own_redis.url, *rules))
+    name = "redis rights"
+    [result] = [it for it in examined()[1] if it["name"] == name]
+    assert (result["level"], found in result["found"], advice in result["advice"]) == (level, True, True)
+    assert "broker" not in {it["name"] for it in examined()[1] if it["level"] == "away"}
+
+
+def test_a_user_of_redis_who_may_do_what_the_page_lists_is_well_and_the_trial_leaves_nothing(
+    examined, own_redis, redis, monkeypatch
+):
+    keys = set(redis.keys())
+    monkeypatch.setenv("REDIS_URL", limited_redis_url(own_redis.url))
+    assert not {it["name"] for it in examined()[1]} & {"redis", "redis rights", "broker", "sharing"}
+    assert (set(redis.keys()), overstepped(own_redis.url)) == (keys, set())
 
 
 def test_a_broker_on_another_redis_is_looked_at_too(examined, redis, redis_url, monkeypatch):

@@ -13,22 +13,33 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis import Redis
 
 from masterflow.domain.events import ErrorOccurred, new_event
 from masterflow.domain.redis_keys import KEY_PREFIX
+from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.databases import temporary_database
+from tests.support.servers.limited import limited_redis_url, overstepped
 
 FLOWCTL = Path(sys.executable).with_name("flowctl")
 WORKER = f"tested@{socket.gethostname()}"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, postgres_server, database_template, redis_server):
+def limited_redis(server_folder):
+    """A Redis whose user may do what docs/operations.md lists and nothing else; the address of its admin."""
+    with EmbeddedRedis(server_folder / "redis-limited") as server:
+        yield server.url
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, postgres_server, database_template, limited_redis):
     """The settings of worker, beat and Flower, the port of Flower, and the folder with what they say."""
     folder = tmp_path_factory.mktemp("flowctl")
     port = free_port()
@@ -36,7 +47,8 @@ def place(tmp_path_factory, postgres_server, database_template, redis_server):
     for name in ("tasks.py", "celeryconfig.py", "domain.py"):
         (folder / name).write_text("raise SystemExit('not this one')\n")
     with temporary_database(postgres_server, template=database_template) as url, ExitStack() as stack:
-        settings = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "REDIS_URL": redis_server}
+        redis_url = limited_redis_url(limited_redis)
+        settings = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "REDIS_URL": redis_url}
         options = {
             "worker": ["--concurrency=1", f"--hostname={WORKER}"],
             "beat": [],
@@ -64,7 +76,8 @@ def test_worker_and_beat_start_and_are_well(place):
         for name in (WORKER, "beat"):
             eventually(partial(client.exists, f"{KEY_PREFIX}heartbeat:{name}"), timeout_s=60)
     code, said, _ = flowctl(settings, "health", "worker", "--name", WORKER, "--json")
-    assert json.loads(said) == dict.fromkeys(("broker", "database", "heartbeat", "answer"), "ok")
+    looked_at = ("broker", "database", "redis rights", "heartbeat", "answer")
+    assert json.loads(said) == dict.fromkeys(looked_at, "ok")
     assert code == 0
     code, said, _ = flowctl(settings, "health", "beat", folder=folder)
     assert code == 0
@@ -141,6 +154,21 @@ def test_flower_is_not_seen_from_outside_and_no_process_list_shows_its_password(
     assert f"--address=127.0.0.1 --port={port}" in commands
     assert password not in commands
     assert listeners(port) == ["127.0.0.1"]
+
+
+def test_worker_beat_and_flower_do_nothing_in_redis_that_the_page_does_not_allow(place, limited_redis, desk):
+    settings, port, folder = place
+    eventually(lambda: status_of(port, "/healthcheck") == 200, timeout_s=30)
+    read = partial(page, port, login=":".join(login_of(folder)))
+    # What workers tell of themselves reaches Flower over a channel.
+    eventually(lambda: f'worker_online{{worker="{WORKER}"}} 1.0' in read("/metrics"), timeout_s=30)
+    with Redis.from_url(limited_redis) as admin:
+        # A message that a worker took and never acknowledged goes back to its queue.
+        admin.config_resetstat()
+        admin.zadd(f"{KEY_PREFIX}unacked_index", {"lost": 1})
+        eventually(lambda: "cmdstat_watch" in admin.info("commandstats"), timeout_s=30)
+    assert "redis rights" in flowctl(settings, "doctor")[1]
+    assert overstepped(limited_redis) == set()
 
 
 def test_flower_takes_the_password_it_is_given_and_remembers_so_many_tasks(place, tmp_path):

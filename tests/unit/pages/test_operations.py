@@ -5,6 +5,8 @@ from typing import Any
 import typer.main
 
 from masterflow.scripts.flowctl.app import app
+from masterflow.tasks.rights.redis import CHANNELS, COMMANDS, KEYS
+from tests.support.servers.limited import redis_rules
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -39,3 +41,7 @@ def test_every_setting_it_names_is_in_the_example():
     example = (ROOT / ".env.example").read_text()
     for name in re.findall(r"`([A-Z]+_[A-Z_]+)", PAGE):
         assert re.search(rf"^#?{name}=", example, re.MULTILINE), name
+
+
+def test_the_rights_of_our_user_of_redis_are_those_that_the_doctor_tries():
+    assert redis_rules() == ["on", KEYS, "resetchannels", CHANNELS, *(f"+{command}" for command in COMMANDS)]
