@@ -10,11 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
-from masterflow.domain.children.child_flow import COLUMN_OF_PHASE, DATA_VALIDATION_COLUMN
+from masterflow.domain.flow_types.discovery import DISCOVERY
+from masterflow.domain.flow_types.progress import percent_of
+from masterflow.domain.flow_types.specification import ChildTable, Phases
 from masterflow.domain.ids import flow_uuid, parse_id
 from masterflow.domain.payload.safe import safe_text
-from masterflow.domain.phases import canonical_phase
 from masterflow.repository.arguments import phase_name
+from masterflow.repository.child_tables import FoundTable, completions, find_table
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
@@ -23,9 +25,13 @@ from masterflow.repository.tables import DiscoveryFlow
 
 _MAX_NAME_CHARS: Final = 255
 
+_TABLE: Final = DISCOVERY.child or ChildTable(name="")
+
 # The master gets an insight in a few words, and no more insights than these in one call.
 _MAX_INSIGHTS: Final = 20
 _MAX_INSIGHT_CHARS: Final = 300
+
+_ALL: Final = 100
 
 Insight = Mapping[str, Any] | str
 
@@ -39,7 +45,19 @@ class DiscoveryFlowRepository:
         client_account_id: UUID | str,
         engagement_id: UUID | str,
         user_id: UUID | str | None = None,
+        *,
+        course: str | None = None,
     ) -> None:
+        """Count as that version of the application does: its `course` is "2025" or "v3".
+
+        Without one, the first counts whose columns the table has.
+
+        Raises:
+            InputInvalid: an id is malformed, or there is no such course.
+        """
+        if course is not None and course not in _TABLE.courses:
+            raise InputInvalid(f"{course!r:.80} is no course; use {' or '.join(_TABLE.courses)}.")
+        self._course = course
         self._db = db
         self._client_account_id = parse_id(client_account_id, name="client account id")
         self._engagement_id = parse_id(engagement_id, name="engagement id")
@@ -106,19 +124,16 @@ class DiscoveryFlowRepository:
         InputInvalid for an id, phase, data or duration that is malformed.
         """
         key, name = self._key(flow_id), phase_name(phase)
-        canonical = canonical_phase(name) if completed else None
-        column = COLUMN_OF_PHASE.get(canonical or "", "")
+        canonical = DISCOVERY.phase(name) if completed else None
         parameters = {
             "phase": name,
-            "completed_column": column,
-            "is_finalized": canonical == "finalization",
+            "completed_column": _TABLE.completed.get(canonical or "", ""),
+            "is_finalized": DISCOVERY.starts_at.get(canonical or "") == _ALL,
             "data": None if data is None else document_text(document_of(data)),
             "insights": document_text(list(agent_insights or [])),
         }
         async with translated_errors():
             child = await self._update_child(key, parameters)
-            if column == DATA_VALIDATION_COLUMN and await self._db.scalar(statement("has_data_validation")):
-                await self._db.execute(statement("complete_data_validation"), key)
         await self._report_to_master(child, name, completed=completed, duration_ms=duration_ms)
 
     def _key(self, flow_id: UUID | str) -> dict[str, UUID]:
@@ -129,7 +144,11 @@ class DiscoveryFlowRepository:
         }
 
     async def _update_child(self, key: dict[str, UUID], parameters: dict[str, Any]) -> RowMapping:
-        rows = await self._db.execute(statement("update_child_phase"), {**key, **parameters})
+        table = await find_table(self._db, DISCOVERY)
+        course = self._course_of(table)
+        percents = [percent_of(complete, len(course)) for complete in range(len(course) + 1)]
+        update = statement("update_child_phase", **completions(table, course))
+        rows = await self._db.execute(update, {**key, **parameters, "percents": percents})
         child = rows.mappings().first()
         if child is None:
             flow = key["flow_id"]
@@ -139,6 +158,12 @@ class DiscoveryFlowRepository:
                 )
             raise FlowNotFound(f"There is no discovery flow {flow}; create_discovery_flow makes one.")
         return child
+
+    def _course_of(self, table: FoundTable) -> Phases:
+        if self._course:
+            return _TABLE.courses[self._course]
+        there = [course for course in _TABLE.courses.values() if table.keeps(course)]
+        return there[0] if there else DISCOVERY.child_courses[0]
 
     async def _report_to_master(
         self, child: RowMapping, phase: str, *, completed: bool, duration_ms: float | None

@@ -27,6 +27,7 @@ PAGE: Final[dict[str, Any]] = {"flows": [SUMMARY], "next_cursor": "AAZCnp3fBIABm
 
 STATUS: Final[dict[str, Any]] = {
     **SUMMARY,
+    "progress_note": "Its child row says 33.3 %.",
     "phase_details": [
         {
             "phase": "data_import",
@@ -50,6 +51,7 @@ STATUS: Final[dict[str, Any]] = {
         "current_phase": _APPROVAL,
         "progress_percentage": 33.3,
         "completed_phases": 2,
+        "phases": 6,
         "discovered_assets": 240,
         "updated_at": "2026-11-02T09:31:06.020931Z",
     },

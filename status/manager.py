@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from masterflow.domain import FlowContext, FlowNotFound
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.json_shapes import as_map
+from masterflow.repository.status.children import read_child
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.status.cursors import cursor_of, place_of
 from masterflow.status.timeline import bars_of
@@ -55,7 +56,7 @@ class FlowStatusManager:
         row = await self._read("read_status", flow_id)
         child = None
         if include_details:
-            child = await read_one(self._db, "read_child_status", self._scope, row["flow_id"])
+            child = await read_child(self._db, self._scope, row["flow_id"], flow_type=row["flow_type"])
         return status_of(row, child)
 
     async def get_timeline(self, flow_id: UUID | str) -> Timeline:

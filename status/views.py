@@ -8,8 +8,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masterflow.domain.clock import from_microseconds
+from masterflow.domain.flow_types.progress import progress_of
 from masterflow.domain.json_shapes import as_map, number_of
-from masterflow.domain.phases import phase_order, progress_at_start
+from masterflow.domain.phases import phase_order
 from masterflow.status import examples
 from masterflow.status.timeline import Bar, dated_entries, phase_states
 
@@ -35,6 +36,8 @@ class FlowSummary(BaseModel):
     current_phase: str | None
     #: 0 to 100, or null if nobody told.
     progress_percentage: float | None
+    #: Why that is not what its phases or its child row say.
+    progress_note: str | None = None
     message: str | None
     #: The newest status of each phase that was told, oldest first.
     phases: dict[str, str]
@@ -79,8 +82,11 @@ class ChildStatus(BaseModel):
 
     status: str
     current_phase: str | None
-    progress_percentage: float
-    completed_phases: int
+    #: 0 to 100, or null if nothing tells on which scale it is.
+    progress_percentage: float | None
+    #: Of `phases`, by its columns; null where it has none, or where its versions disagree.
+    completed_phases: int | None
+    phases: int | None = None
     error_phase: str | None = None
     discovered_assets: int | None
     updated_at: datetime | None
@@ -172,6 +178,8 @@ def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowSt
         approval = Approval(
             phase=summary["current_phase"], message=summary["message"], since=summary["status_since"]
         )
+    if child and summary["progress_note"] is None:
+        summary["progress_note"] = _note(summary["progress_percentage"], child["progress_percentage"])
     return FlowStatus(
         **summary,
         phase_details=phase_views(row["times"], summary["phases"], summary["flow_type"]),
@@ -205,6 +213,7 @@ def newest_first(entries: object) -> list[dict[str, JsonValue]]:
 def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
     snapshot = as_map(row["snapshot"])
     status, phase = str(row["flow_status"]), row["current_phase"]
+    progress, note = progress_of(row["flow_type"], status=status, phase=phase, snapshot=snapshot)
     message = snapshot.get("message") or snapshot.get("status_message")
     return {
         "flow_id": row["flow_id"],
@@ -213,7 +222,8 @@ def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
         "status": status,
         "status_since": _status_since(row["status_stamps"], status),
         "current_phase": phase,
-        "progress_percentage": _progress(snapshot, status, row["flow_type"], phase),
+        "progress_percentage": progress,
+        "progress_note": note,
         "message": str(message)[:_MESSAGE_CHARS] if message else None,
         "phases": phase_states(row["transitions"]),
         "retry_count": row["retry_count"],
@@ -222,6 +232,12 @@ def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }
+
+
+def _note(progress: float | None, of_child: float | None) -> str | None:
+    if progress is None or of_child is None or round(progress) == round(of_child):
+        return None
+    return f"Its child row says {of_child:g} %."
 
 
 def _phase_view(name: str, status: str | None, time: object) -> PhaseView:
@@ -239,15 +255,6 @@ def _attempts(value: object) -> int:
     """Return how often a phase was seen to run: of a backfilled time 0, of one without a count 1."""
     counted = number_of(value)
     return 1 if counted is None else int(counted)
-
-
-def _progress(snapshot: Mapping[str, Any], status: str, flow_type: str, phase: str | None) -> float | None:
-    if status == "completed":
-        return 100.0
-    for name in ("progress_percentage", "progress"):
-        if (told := number_of(snapshot.get(name))) is not None:
-            return min(100.0, max(0.0, told))
-    return progress_at_start(flow_type, phase) if phase else None
 
 
 def _status_since(stamps: object, status: str) -> datetime | None:

@@ -1,10 +1,12 @@
 """How far a flow is, as its phases and its caller say."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from masterflow.domain import InputInvalid
-from masterflow.domain.phases import name_in, phases_of, progress_at_start, types_with
+from masterflow.domain.flow_types.catalog import phases_of
+from masterflow.domain.flow_types.progress import progress_at_start, share_done
+from masterflow.domain.phases import name_in, types_with
 
 
 class PhaseProgress:
@@ -66,21 +68,8 @@ class PhaseProgress:
             if not self._states:
                 return None
             still_open = {name_in(None, name) for name in open_phases}
-            return round(100 * _share(self._phases, self._states, still_open), 1)
+            return round(100 * share_done(self._phases, self._states, still_open), 1)
         states = {name_in(self._flow_type, name): status for name, status in self._states.items()}
         still_open = {name_in(self._flow_type, name) for name in open_phases}
-        shares = [_share(phases, states, still_open) for phases in phases_of(self._flow_type, states)]
+        shares = [share_done(phases, states, still_open) for phases in phases_of(self._flow_type, states)]
         return round(100 * min(shares), 1) if shares else None
-
-
-def _share(phases: Sequence[str], states: Mapping[str, str], still_open: Collection[str]) -> float:
-    done = not_seen = 0
-    for name in phases:
-        status = states.get(name)
-        if status is None:
-            not_seen += 1
-            continue
-        # What comes before a phase that was entered, and was not seen here, was done elsewhere.
-        done, not_seen = done + not_seen, 0
-        done += status == "completed" and name not in still_open
-    return done / len(phases)

@@ -4,24 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from masterflow.domain.children.child_flow import MAIN_PHASES, ChildFlow, decoded, phase_of
-from masterflow.domain.children.specs import DISCOVERY, DISCOVERY_V3
+from masterflow.domain.children.child_flow import ChildFlow, decoded
 from masterflow.domain.clock import parse_time
+from masterflow.domain.flow_types.progress import proven_at, share_complete
 from masterflow.domain.json_shapes import as_list, as_map, number_of
-from masterflow.domain.phases import PHASES
-from masterflow.domain.statuses import flow_status_or_none
+from masterflow.domain.statuses import FINAL_STATUSES, flow_status_or_none
 
 #: What a witness says: a phase is complete, or it is not; of others it says nothing.
 Verdicts = dict[str, bool]
-
-# A progress that proves a phase complete on each of the scales in use: sixths, the fifths of the newest
-# version, and a tracker's, where a phase begins at its number. The phases that the newest version leaves
-# alone are proven by none.
-_PROVEN_AT: Final = {
-    phase: max(spec.proven_at(phase) for spec in (DISCOVERY, DISCOVERY_V3))
-    for phase in DISCOVERY.phases
-    if phase in DISCOVERY_V3.phases
-}
 
 _ROUNDING: Final = 0.05
 _MOST_PERCENT: Final = 100.0
@@ -45,10 +35,10 @@ def completed_phases(child: ChildFlow) -> dict[str, str]:
             if phase not in decided:
                 decided[phase] = is_complete
                 proofs[phase] = evidence
-    columns = {_phase_of_column(column): column for column in child.completed}
+    columns = {phase: column for column, phase in child.table.proves.items()}
     return {
         phase: columns[phase] if proofs[phase] == "columns" else proofs[phase]
-        for phase in PHASES
+        for phase in child.spec.order
         if decided.get(phase)
     }
 
@@ -64,8 +54,9 @@ def contradictions(child: ChildFlow) -> dict[str, str]:
                 words = f"{_in_words(first, verdict)}, {_in_words(evidence, is_complete)}"
                 found.setdefault(phase, words)
     present = {section.phase for section in child.sections}
-    for phase, (first, verdict) in said.items():
-        if verdict and present and phase in MAIN_PHASES and phase not in present:
+    for phase in child.spec.child_courses[0]:
+        first, verdict = said.get(phase, ("", False))
+        if verdict and present and phase not in present:
             found.setdefault(phase, f"{_in_words(first, verdict)}, the document has no section of it")
     return found
 
@@ -74,20 +65,43 @@ def unread(child: ChildFlow) -> dict[str, str]:
     """Return, by the place in the child row, why something there is not taken as proof."""
     found = {}
     if child.document is not None and not isinstance(decoded(child.document), dict):
-        found["crewai_state_data"] = "is no object"
-    if names := [name for name, verdict in _listed(child) if verdict is None or phase_of(name) is None]:
-        found["phases_completed"] = f"not understood: {', '.join(map(str, names[:_MOST_NAMED]))!s:.300}"
-    if child.current_phase and named_phase(child) is None:
-        found["current_phase"] = f"{child.current_phase!s:.80} is no phase"
+        found[child.table.document] = "is no object"
+    for column, value in child.completed.items():
+        if value is not None and verdict_of(value) is None:
+            found[column] = f"{value!s:.80} says neither that it is complete nor that it is not"
+    names = [name for name, verdict in _listed(child) if verdict is None or child.spec.phase(name) is None]
+    if names:
+        found[child.table.phases_completed] = (
+            f"not understood: {', '.join(map(str, names[:_MOST_NAMED])):.300}"
+        )
+    if child.current_phase and named_phase(child) is None and not _is_over(child.current_phase):
+        found[child.table.current_phase] = f"{child.current_phase!s:.80} is no phase"
     if (scale := _progress(child)) is not None and scale[1] is None:
-        found["progress_percentage"] = f"{scale[0]:g} may be a fraction or a percentage"
+        found[child.table.progress] = f"{scale[0]:g} may be a fraction or a percentage"
     return found
 
 
-def percentage(child: ChildFlow) -> float | None:
-    """Return the progress as 0 to 100; None where no number is, or nothing tells on which scale it is."""
+def _is_over(word: object) -> bool:
+    return isinstance(word, str) and flow_status_or_none(word) in FINAL_STATUSES
+
+
+def percentage(child: ChildFlow) -> tuple[float, str] | None:
+    """Return the progress as 0 to 100 with what proves it.
+
+    It is None where no number is and the columns tell none, or nothing tells on which scale a number is.
+    """
     found = _progress(child)
-    return None if found is None else found[1]
+    if found is not None:
+        return None if found[1] is None else (found[1], child.table.progress or "progress_percentage")
+    verdicts = column_verdicts(child)
+    share = share_complete(child.spec, [phase for phase, done in verdicts.items() if done])
+    return None if not verdicts or share is None else (share, "columns")
+
+
+def percent(child: ChildFlow) -> float:
+    """Return the progress as 0 to 100, and 0 where it is not known."""
+    found = percentage(child)
+    return found[0] if found else 0.0
 
 
 def _progress(child: ChildFlow) -> tuple[float, float | None] | None:
@@ -115,16 +129,13 @@ def _has_complete_phase(child: ChildFlow) -> bool:
 def named_phase(child: ChildFlow) -> tuple[str, str] | None:
     """Return the current phase that the row, or else its document, names, and where it does."""
     places = (
-        (child.current_phase, "current_phase"),
-        (
-            child.root.get("current_phase"),
-            "crewai_state_data.current_phase",
-        ),
+        (child.current_phase, child.table.current_phase),
+        (child.root.get("current_phase"), f"{child.table.document}.current_phase"),
     )
     for value, place in places:
         # A step of a phase is named after a dot.
         name = value.partition(".")[0] if isinstance(value, str) else value
-        if phase := phase_of(name):
+        if phase := child.spec.phase(name):
             return phase, place
     return None
 
@@ -133,20 +144,17 @@ def _in_words(evidence: str, is_complete: bool) -> str:  # noqa: FBT001  private
     return f"{evidence} says {'complete' if is_complete else 'not complete'}"
 
 
-def _phase_of_column(column: str) -> str | None:
-    return phase_of(column.removesuffix("_completed"))
-
-
-def _by_columns(child: ChildFlow) -> Verdicts:
-    # They are false by default: where none is true, nobody kept them, and they deny nothing.
-    if not any(child.completed.values()):
+def column_verdicts(child: ChildFlow) -> Verdicts:
+    """Return what the columns say of their phases."""
+    said = {phase: verdict_of(child.completed.get(column)) for column, phase in child.table.proves.items()}
+    # By default they say no: where none says yes, nobody kept them, and they deny nothing.
+    if not any(said.values()):
         return {}
-    verdicts = {_phase_of_column(column): value is True for column, value in child.completed.items()}
-    return {phase: value for phase, value in verdicts.items() if phase}
+    return {phase: verdict for phase, verdict in said.items() if verdict is not None}
 
 
 def _by_list(child: ChildFlow) -> Verdicts:
-    return _verdicts(_listed(child))
+    return _verdicts(child, _listed(child))
 
 
 def _listed(child: ChildFlow) -> list[tuple[Any, bool | None]]:
@@ -184,12 +192,13 @@ def verdict_of(value: object) -> bool | None:
 
 
 def _by_newest_map(child: ChildFlow) -> Verdicts:
-    # Of two maps of one time, the one in the section of the later phase is newer.
-    newest: tuple[datetime, Verdicts] = (_LONG_AGO, {})
+    # Phases only become complete: of maps of one time the one that says so of more is newer, and else the one
+    # in the section of the later phase.
+    newest, rank = Verdicts(), (_LONG_AGO, 0)
     for at, verdicts in _completion_maps(child):
-        if verdicts and at >= newest[0]:
-            newest = (at, verdicts)
-    return newest[1]
+        if verdicts and (at, sum(verdicts.values())) >= rank:
+            newest, rank = verdicts, (at, sum(verdicts.values()))
+    return newest
 
 
 def _completion_maps(child: ChildFlow) -> Iterator[tuple[datetime, Verdicts]]:
@@ -200,7 +209,17 @@ def _completion_maps(child: ChildFlow) -> Iterator[tuple[datetime, Verdicts]]:
             at = parse_time(holder.get("updated_at")) or parse_time(holder.get("timestamp")) or latest
             latest = max(latest, at)
             done = as_map(decoded(holder.get("phase_completion")))
-            yield at, _verdicts((name, verdict_of(value)) for name, value in done.items())
+            yield at, _verdicts(child, ((name, verdict_of(value)) for name, value in done.items()))
+
+
+def _by_results(child: ChildFlow) -> Verdicts:
+    """Return what sections say of their phases that their writer ended: else a status is that of a moment."""
+    end = child.table.section_end
+    ended = [section for section in child.sections if end and section.content.get(end)]
+    said = (
+        (part.name, verdict_of(part.content) if part.content.keys() & _STATES else True) for part in ended
+    )
+    return _verdicts(child, said)
 
 
 def _by_current_phase(child: ChildFlow) -> Verdicts:
@@ -208,33 +227,37 @@ def _by_current_phase(child: ChildFlow) -> Verdicts:
     named = named_phase(child)
     if named is None:
         return {}
-    place = PHASES.index(named[0])
-    later = {phase: False for phase in MAIN_PHASES if PHASES.index(phase) > place}
-    return later | {phase: True for phase in DISCOVERY.required if PHASES.index(phase) < place}
+    spec = child.spec
+    place = spec.place(named[0])
+    later = {phase: False for phase in spec.order if spec.place(phase) > place}
+    return later | {phase: True for phase in spec.required if spec.place(phase) < place}
 
 
 def _by_progress(child: ChildFlow) -> Verdicts:
-    percent = percentage(child) or 0.0
-    if percent + _ROUNDING >= _MOST_PERCENT and flow_status_or_none(child.status) == "completed":
+    reached = percent(child) + _ROUNDING
+    if reached >= _MOST_PERCENT and flow_status_or_none(child.status) == "completed":
         # A monitor of the application writes both of them, whatever the flow did.
         return {}
-    return {phase: True for phase, least in _PROVEN_AT.items() if percent + _ROUNDING >= least}
+    # It tells how many phases are complete; which ones, only where none of them can be left out.
+    proofs = {phase: proven_at(child.spec, phase) for phase in child.spec.required}
+    return {phase: True for phase, least in proofs.items() if least is not None and reached >= least}
 
 
-def _verdicts(said: Iterable[tuple[Any, bool | None]]) -> Verdicts:
-    """Return verdicts by canonical phases; of two names for one phase, the one that is true counts."""
+def _verdicts(child: ChildFlow, said: Iterable[tuple[Any, bool | None]]) -> Verdicts:
+    """Return verdicts by phases; of two names for one phase, the one that is true counts."""
     verdicts: Verdicts = {}
     for name, verdict in said:
-        if verdict is not None and (phase := phase_of(name)):
+        if verdict is not None and (phase := child.spec.phase(name)):
             verdicts[phase] = verdicts.get(phase, False) or verdict
     return verdicts
 
 
 #: What was said of each phase by name, from the most trusted on.
 _STATING: Final[dict[str, Callable[[ChildFlow], Verdicts]]] = {
-    "columns": _by_columns,
+    "columns": column_verdicts,
     "phases_completed": _by_list,
     "phase_completion": _by_newest_map,
+    "results": _by_results,
 }
 
 #: All, from the most trusted on. That a section is there proves no more than that its phase began, and the

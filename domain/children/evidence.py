@@ -5,23 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from masterflow.domain.children.child_flow import (
-    ChildFlow,
-    JsonMap,
-    phase_of,
-)
+from masterflow.domain.children.child_flow import ChildFlow, JsonMap
 from masterflow.domain.children.completion import (
     completed_phases,
     contradictions,
     named_phase,
+    percent,
     percentage,
     unread,
+    verdict_of,
 )
-from masterflow.domain.children.specs import DISCOVERY, DISCOVERY_V3
 from masterflow.domain.clock import parse_time
+from masterflow.domain.flow_types.specification import FlowSpec, Phases
 from masterflow.domain.json_shapes import as_list, as_map, count_of
 from masterflow.domain.payload.safe import safe_text
-from masterflow.domain.phases import PHASES
 from masterflow.domain.statuses import flow_status_or_none
 
 _MAX_ERRORS: Final = 20
@@ -71,16 +68,18 @@ class FoundTime:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is proven; phases are canonical and in canonical order, evidence names what it rests on."""
+    """All that is proven; phases are in the order of their type, evidence names what it rests on."""
 
+    spec: FlowSpec
     version: str
-    as_of: datetime
+    as_of: datetime | None
     completed: dict[str, str]
     #: Phase and evidence.
     current: tuple[str, str] | None
     failed: tuple[str, str] | None
     is_finished: bool
-    percentage: float | None
+    #: 0 to 100, and evidence.
+    progress: tuple[float, str] | None
     counts: dict[str, int]
     status: str | None
     errors: tuple[FoundError, ...]
@@ -93,11 +92,16 @@ class Evidence:
     unread: dict[str, str] = field(default_factory=dict)
 
     @property
+    def percentage(self) -> float | None:
+        """Return the progress as 0 to 100, or None if it is not known."""
+        return self.progress[0] if self.progress else None
+
+    @property
     def is_empty(self) -> bool:
         """Return whether nothing about the flow is proven."""
         has_phases = self.completed or self.current or self.failed
         is_plain = self.status in {None, "initialized", "active", "processing"}
-        is_odd = self.unread.keys() - {"crewai_state_data"}
+        is_odd = self.unread.keys() - {self.spec.child.document if self.spec.child else ""}
         return is_plain and not (has_phases or self.percentage or self.errors or self.is_finished or is_odd)
 
 
@@ -106,13 +110,14 @@ def weigh(child: ChildFlow) -> Evidence:
     completed = completed_phases(child)
     status = flow_status_or_none(child.status)
     return Evidence(
+        spec=child.spec,
         version=child.version,
         as_of=child.updated_at,
         completed=completed,
         current=_current(child, completed),
         failed=_failed(child, completed),
         is_finished=_is_finished(child, status),
-        percentage=percentage(child),
+        progress=percentage(child),
         counts=_counts(child),
         status=status,
         errors=_errors(child),
@@ -124,16 +129,24 @@ def weigh(child: ChildFlow) -> Evidence:
 
 
 def _is_finished(child: ChildFlow, status: str | None) -> bool:
-    """Return whether the flow reached its end: its columns say so, or a status and its time.
+    """Return whether the flow reached its end: a status with its time says so, or the columns of all phases.
 
-    Of the newest version five columns do, if the status or the progress agrees: an older one goes on.
+    Where another version goes on after these, the status or the progress has to agree.
     """
     if status == "completed" and child.completed_at is not None:
         return True
-    if all(child.completed.get(column) for column in DISCOVERY.columns):
-        return True
-    is_told = status == "completed" or (percentage(child) or 0.0) >= _ALL
-    return is_told and all(child.completed.get(column) for column in DISCOVERY_V3.columns)
+    is_told = status == "completed" or percent(child) >= _ALL
+    courses = [course for course in child.spec.child_courses if _is_complete(child, course)]
+    return any(is_told or _is_last(child.spec, course[-1]) for course in courses)
+
+
+def _is_complete(child: ChildFlow, course: Phases) -> bool:
+    columns = (child.table.completed.get(phase) for phase in course)
+    return all(column and verdict_of(child.completed.get(column)) for column in columns)
+
+
+def _is_last(spec: FlowSpec, phase: str) -> bool:
+    return all(spec.place(course[-1]) <= spec.place(phase) for course in spec.child_courses)
 
 
 def _current(child: ChildFlow, completed: dict[str, str]) -> tuple[str, str] | None:
@@ -141,18 +154,20 @@ def _current(child: ChildFlow, completed: dict[str, str]) -> tuple[str, str] | N
         return named
     failed = _failed(child, completed)
     begun = dict([failed]) if failed else {}
-    begun |= {part.phase: f"crewai_state_data.{part.name}" for part in child.sections} | completed
-    last = max(begun, key=PHASES.index, default=None)
+    begun |= {part.phase: f"{child.table.document}.{part.name}" for part in child.sections} | completed
+    last = max(begun, key=child.spec.place, default=None)
     return None if last is None else (last, begun[last])
 
 
 def _failed(child: ChildFlow, completed: dict[str, str]) -> tuple[str, str] | None:
-    phase = phase_of(child.error.get("phase"))
+    phase = child.spec.phase(child.error.get("phase"))
     return (phase, "error_phase") if phase and phase not in completed else None
 
 
 def _counts(child: ChildFlow) -> dict[str, int]:
-    imports = [part for part in child.sections if part.phase == "data_import"]
+    # What a flow works on is counted where it comes in.
+    first = child.spec.child_courses[0][0]
+    imports = [part for part in child.sections if part.phase == first]
     holders = (child.root, *(held for part in imports for held in (part.content, part.legacy)))
     counts = {name: next(filter(None, (count_of(held.get(name)) for held in holders)), 0) for name in _COUNTS}
     counts["raw_rows"] = next(filter(None, (count_of(held.get("raw_data")) for held in holders)), 0)
@@ -173,13 +188,16 @@ def _errors(child: ChildFlow) -> tuple[FoundError, ...]:
 
 def _every_error(child: ChildFlow) -> Iterator[FoundError]:
     column = {"error": child.error.get("message"), "phase": child.error.get("phase")}
-    yield from _error(child, {**as_map(child.error.get("details")), **column}, None, "error_message")
+    document = child.table.document
+    yield from _error(
+        child, {**as_map(child.error.get("details")), **column}, None, child.table.error_message
+    )
     for item in as_list(child.root.get("errors")):
-        yield from _error(child, item, None, "crewai_state_data.errors")
+        yield from _error(child, item, None, f"{document}.errors")
     for part in child.sections:
         for holder, path in ((part.content, part.name), (part.legacy, f"{part.name}.legacy_data")):
             for item in as_list(holder.get("errors")):
-                yield from _error(child, item, part.phase, f"crewai_state_data.{path}.errors")
+                yield from _error(child, item, part.phase, f"{document}.{path}.errors")
 
 
 def _error(child: ChildFlow, item: object, phase: str | None, evidence: str) -> Iterator[FoundError]:
@@ -192,10 +210,10 @@ def _error(child: ChildFlow, item: object, phase: str | None, evidence: str) -> 
     at = parse_time(held.get("timestamp"))
     details = {name: _detail(held[name]) for name in _DETAILS if isinstance(held.get(name), str | bool | int)}
     yield FoundError(
-        phase=phase_of(held.get("phase")) or phase or _NO_PHASE,
+        phase=child.spec.phase(held.get("phase")) or phase or _NO_PHASE,
         text=safe_text(text, max_chars=_MAX_ERROR_CHARS),
         # What claims to be later than the row it stands in was written by a clock that is off.
-        at=at if at and at <= child.updated_at else None,
+        at=at if at and child.updated_at and at <= child.updated_at else None,
         details=details,
         evidence=evidence,
     )
@@ -213,7 +231,7 @@ def _times(child: ChildFlow) -> Iterator[FoundTime]:
             started_at = parse_time(holder.get("started_at"))
             ended = _end(holder, _ENDS) if started_at else None
             if started_at and ended and ended[0] > started_at:
-                evidence = f"crewai_state_data.{path}.started_at..{ended[1]}"
+                evidence = f"{child.table.document}.{path}.started_at..{ended[1]}"
                 found.setdefault(part.phase, FoundTime(part.phase, started_at, ended[0], evidence))
     starts = [time.started_at for time in found.values()]
     # A start that several sections share is that of the flow, and tells no phase's time.

@@ -11,7 +11,7 @@ from hashlib import sha1
 from typing import Any, Final
 from uuid import UUID
 
-from masterflow.domain.children.evidence import Evidence, FoundError
+from masterflow.domain.children.evidence import Evidence
 from masterflow.domain.clock import clock, from_microseconds, to_microseconds
 from masterflow.domain.events import (
     PROGRESS_KEY,
@@ -22,7 +22,7 @@ from masterflow.domain.events import (
     StatusChanged,
     new_event,
 )
-from masterflow.domain.phases import PHASES, canonical_phase
+from masterflow.domain.flow_types.specification import FlowSpec
 from masterflow.domain.statuses import ACTIVE_STATUSES
 from masterflow.domain.tenant import FlowContext
 
@@ -39,6 +39,7 @@ _SNAPSHOT_SHIFT_US: Final = 50 * 365 * 86_400 * 1_000_000
 _OWN_KINDS: Final[tuple[type[Any], ...]] = (PhaseTransitioned, MetadataUpdated)
 _BLANKS: Final[dict[type[AnyEvent], AnyEvent]] = {kind: kind.model_construct() for kind in _OWN_KINDS}
 
+_ALL: Final = 100
 _UNKNOWN: Final = "unknown"
 _RANKS: Final = {"processing": 0, "failed": 1, "completed": 2}
 
@@ -124,7 +125,7 @@ def _kept(evidence: Evidence, standing: Standing) -> set[str]:
 
 
 def _transitions(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
-    live = _canonical(standing.live_phases)
+    live = _canonical(evidence.spec, standing.live_phases)
     stated = {(phase, "completed"): proof for phase, proof in evidence.completed.items()}
     if evidence.failed:
         stated[evidence.failed[0], "failed"] = evidence.failed[1]
@@ -135,7 +136,8 @@ def _transitions(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
         if phase not in live:
             at = ends.get(phase) if status == "completed" else None
             fields = {"phase": phase, "status": status, "metadata": _origin(proof, at)}
-            yield _made(PhaseTransitioned, standing, f"{phase} {status}", _place(phase, status), **fields)
+            place = _place(evidence.spec, phase, status)
+            yield _made(PhaseTransitioned, standing, f"{phase} {status}", place, **fields)
 
 
 def _is_running(evidence: Evidence, standing: Standing) -> bool:
@@ -143,12 +145,12 @@ def _is_running(evidence: Evidence, standing: Standing) -> bool:
     if evidence.current is None or evidence.is_finished or evidence.status == "cancelled":
         return False
     phase = evidence.current[0]
-    is_over = phase in evidence.completed or phase == PHASES[-1]
+    is_over = phase in evidence.completed or evidence.spec.starts_at.get(phase) == _ALL
     return not is_over and standing.current_phase in (None, phase)
 
 
 def _errors(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
-    live = _canonical(standing.live_error_phases)
+    live = _canonical(evidence.spec, standing.live_error_phases)
     for error in evidence.errors:
         if error.phase not in live:
             yield new_event(
@@ -156,35 +158,36 @@ def _errors(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
                 standing.context,
                 standing.flow_id,
                 event_id=_event_id(standing, f"{error.phase} error {error.text}"),
-                occurred_at=_error_place(error),
+                occurred_at=error.at or _place(evidence.spec, error.phase, "failed"),
                 phase=error.phase,
                 error=error.text,
                 details={**error.details, **_origin(error.evidence, error.at)},
             )
 
 
-def _error_place(error: FoundError) -> datetime:
-    return error.at or _place(error.phase, "failed")
-
-
 def _snapshots(evidence: Evidence, standing: Standing) -> Iterator[AnyEvent]:
     """Yield one event of the snapshot, and of the newest progress unless somebody reported one."""
     if evidence.is_empty and not standing.snapshots:
         return
-    at_us = max(1, to_microseconds(evidence.as_of) - _SNAPSHOT_SHIFT_US)
+    written_us = to_microseconds(evidence.as_of) if evidence.as_of else 0
+    at_us = max(1, written_us - _SNAPSHOT_SHIFT_US)
     updates = {SNAPSHOT_KEY: _snapshot(evidence), PROGRESS_KEY: _progress(evidence)}
     stale = {}
     for key, update in updates.items():
         own, stamp = standing.snapshots.get(key), standing.stamps.get(key)
-        if own and own != update and str(own.get("as_of", "")) <= update["as_of"]:
+        if own and own != update and str(own.get("as_of") or "") <= (update["as_of"] or ""):
             # Of the same time, but not the same: the child was written by someone who leaves its time alone.
             at_us = max(at_us, _microseconds(stamp) + 1)
             stale[key] = update
         elif own is None and (stamp is None or (key == SNAPSHOT_KEY and stamp < f"{at_us:016}")):
             stale[key] = update
     if stale:
-        what = f"snapshot {evidence.as_of.isoformat()} {at_us}"
+        what = f"snapshot {evidence.as_of and evidence.as_of.isoformat()} {at_us}"
         yield _made(MetadataUpdated, standing, what, from_microseconds(at_us), updates=stale)
+
+
+def _in_iso(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="microseconds") if at else None
 
 
 def _microseconds(stamp: str | None) -> int:
@@ -199,14 +202,14 @@ def _snapshot(evidence: Evidence) -> dict[str, Any]:
         "progress_percentage": evidence.percentage,
         "counts": evidence.counts,
         "child_status": evidence.word,
-        "as_of": evidence.as_of.isoformat(timespec="microseconds"),
+        "as_of": _in_iso(evidence.as_of),
         "source": SOURCE,
         **({"contradictions": evidence.contradictions} if evidence.contradictions else {}),
         **({"unread": evidence.unread} if evidence.unread else {}),
         "evidence": {
             **evidence.completed,
             **({"current_phase": evidence.current[1]} if evidence.current else {}),
-            **({"progress_percentage": "progress_percentage"} if evidence.percentage is not None else {}),
+            **({"progress_percentage": evidence.progress[1]} if evidence.progress else {}),
         },
     }
 
@@ -222,7 +225,7 @@ def _progress(evidence: Evidence) -> dict[str, Any]:
         "progress": evidence.percentage,
         "progress_percentage": evidence.percentage,
         "status": "failed" if evidence.failed and evidence.failed[0] == phase else status,
-        "as_of": evidence.as_of.isoformat(timespec="microseconds"),
+        "as_of": _in_iso(evidence.as_of),
         **_origin(_proof_of_progress(evidence), None),
     }
 
@@ -230,12 +233,12 @@ def _progress(evidence: Evidence) -> dict[str, Any]:
 def _proof_of_progress(evidence: Evidence) -> str:
     if evidence.current:
         return evidence.current[1]
-    return "status" if evidence.percentage is None else "progress_percentage"
+    return evidence.progress[1] if evidence.progress else "status"
 
 
 def _times(evidence: Evidence, standing: Standing) -> dict[str, dict[str, Any]]:
     """Return times as they stand in the row: no attempt was counted, and any live time takes their place."""
-    timed = _canonical(standing.timed_phases)
+    timed = _canonical(evidence.spec, standing.timed_phases)
     return {
         time.phase: {
             "execution_time_ms": time.milliseconds,
@@ -273,8 +276,7 @@ def _in_a_word(event: AnyEvent) -> str:
 
 
 def _origin(proof: str, at: datetime | None) -> dict[str, str]:
-    time = at.isoformat(timespec="microseconds") if at else _UNKNOWN
-    return {"source": SOURCE, "evidence": proof, "time": time}
+    return {"source": SOURCE, "evidence": proof, "time": _in_iso(at) or _UNKNOWN}
 
 
 def _event_id(standing: Standing, what: str) -> UUID:
@@ -299,11 +301,10 @@ def _made(kind: type[AnyEvent], standing: Standing, what: str, at: datetime, **f
     )
 
 
-def _place(phase: str, status: str) -> datetime:
+def _place(spec: FlowSpec, phase: str, status: str) -> datetime:
     """Return where an entry without a time stands: in canonical order, in the first millisecond of 1970."""
-    place = PHASES.index(phase) if phase in PHASES else len(PHASES)
-    return from_microseconds(10 * place + _RANKS[status])
+    return from_microseconds(10 * spec.place(phase) + _RANKS[status])
 
 
-def _canonical(names: frozenset[str]) -> frozenset[str]:
-    return frozenset(canonical_phase(name) or name for name in names)
+def _canonical(spec: FlowSpec, names: frozenset[str]) -> frozenset[str]:
+    return frozenset(spec.name(name) for name in names)

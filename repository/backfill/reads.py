@@ -11,16 +11,18 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from masterflow.domain.children.child_flow import ALL_COLUMNS, SECTION_PHASES, ChildFlow
+from masterflow.domain.children.child_flow import ChildFlow
 from masterflow.domain.children.evidence import COUNTED_NAMES
 from masterflow.domain.children.synthesis import SOURCE, Plan, Standing
+from masterflow.domain.flow_types.specification import FlowSpec
 from masterflow.domain.tenant import FlowContext, flow_context
+from masterflow.repository.child_tables import child, child_tables, children_of_page, every_child
 from masterflow.repository.database import translated_errors
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.sql import statement
 
 #: Comes before the version of a child in its master's note: with new rules, every flow is looked at again.
-_RULES: Final = "2."
+_RULES: Final = "3."
 
 # Rules that no row was ever given by: whatever its note says, it is looked at.
 _ANY_RULES: Final = "again."
@@ -50,8 +52,8 @@ class Scope:
         }
 
 
-#: Where a page of masters ends: creation time and flow id.
-Place = tuple[datetime, UUID]
+#: Where a page of masters ends: creation time, which need not be one that Python has, and flow id.
+Place = tuple[str, UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,13 @@ async def find_behind(
 
     What raises DatabaseUnavailable may work in a new transaction; so it is for all functions here.
     """
-    before, before_id = (after[0].isoformat(), after[1]) if after else ("infinity", _LAST_ID)
+    before, before_id = after or ("infinity", _LAST_ID)
     arguments = {"before": before, "before_id": before_id, "page_size": page_size}
     arguments["rules"] = _ANY_RULES if scope.is_again else _RULES
+    part = children_of_page(await child_tables(session))
     async with translated_errors():
-        rows = await session.execute(statement("find_behind"), scope.arguments() | arguments)
+        found = statement("find_behind", children_of_page=part)
+        rows = await session.execute(found, scope.arguments() | arguments)
     row = rows.one()
     is_last = row.last_created_at is None or row.scanned < page_size
     end = None if is_last else (row.last_created_at, row.last_flow_id)
@@ -99,8 +103,9 @@ async def find_behind(
 
 async def find_orphans(session: AsyncSession, scope: Scope) -> dict[UUID, UUID]:
     """Return up to 1,000 children that have no master, newest first, each with the master's id it names."""
+    part = every_child(await child_tables(session))
     async with translated_errors():
-        rows = await session.execute(statement("find_orphans"), scope.arguments())
+        rows = await session.execute(statement("find_orphans", every_child=part), scope.arguments())
     return {row.flow_id: row.master_flow_id for row in rows}
 
 
@@ -111,14 +116,15 @@ async def read_pairs(session: AsyncSession, flow_ids: Sequence[UUID], scope: Sco
         "engagement_id": scope.engagement_id,
         "flow_ids": list(flow_ids),
         "rules": _RULES,
-        "section_names": list(SECTION_PHASES),
         "counted_names": list(COUNTED_NAMES),
     }
-    async with translated_errors():
-        rows = await session.execute(statement("read_backfill"), arguments)
     pairs: dict[UUID, list[Pair]] = {}
-    for row in rows:
-        pairs.setdefault(row.flow_id, []).append(Pair(_standing(row), _child(row)))
+    for table in await child_tables(session):
+        read = statement("read_backfill", child=child(table))
+        async with translated_errors():
+            rows = await session.execute(read, {**arguments, "section_names": list(table.spec.names)})
+        for row in rows:
+            pairs.setdefault(row.flow_id, []).append(Pair(_standing(row), _child(row, table.spec)))
     return pairs
 
 
@@ -137,7 +143,7 @@ async def carry_out(session: AsyncSession, plans: Sequence[Plan]) -> None:
         await session.execute(statement("note_backfill"), {"notes": json.dumps(notes)})
 
 
-def _note(plan: Plan, written_at: datetime | None) -> Mapping[str, object]:
+def _note(plan: Plan, written_at: str | None) -> Mapping[str, object]:
     context = plan.standing.context
     return {
         "flow_id": str(plan.standing.flow_id),
@@ -147,7 +153,7 @@ def _note(plan: Plan, written_at: datetime | None) -> Mapping[str, object]:
         "times": plan.times,
         "withdrawn": plan.withdrawn,
         "current_phase": plan.current_phase,
-        "updated_at": written_at.isoformat() if written_at and not plan.is_repair else None,
+        "updated_at": None if plan.is_repair else written_at,
     }
 
 
@@ -171,13 +177,14 @@ def _context(client_account_id: UUID, engagement_id: UUID) -> FlowContext:
     return flow_context(client_account_id, engagement_id, SOURCE)
 
 
-def _child(row: Row[Any]) -> ChildFlow:
+def _child(row: Row[Any], spec: FlowSpec) -> ChildFlow:
     return ChildFlow(
+        spec=spec,
         flow_id=row.child_flow_id,
         version=row.version,
-        status=row.status,
-        completed=dict(zip(ALL_COLUMNS, row.completed, strict=True)),
-        progress=row.progress_percentage,
+        status=row.status or "",
+        completed=row.completed,
+        progress=row.progress,
         current_phase=row.current_phase,
         phases_completed=row.phases_completed,
         document=row.document,

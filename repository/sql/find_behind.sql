@@ -5,7 +5,7 @@
 -- than one child of their tenant), foreign (a child of another tenant names them).
 with page as materialized (
     (
-        select flow_id, client_account_id, engagement_id, created_at, flow_metadata
+        select flow_id, flow_type, client_account_id, engagement_id, created_at, flow_metadata
         from migration.crewai_flow_state_extensions
         where
             created_at >= cast(:since as timestamptz)
@@ -17,7 +17,7 @@ with page as materialized (
     )
     union all
     (
-        select flow_id, client_account_id, engagement_id, created_at, flow_metadata
+        select flow_id, flow_type, client_account_id, engagement_id, created_at, flow_metadata
         from migration.crewai_flow_state_extensions
         where
             created_at is null
@@ -33,13 +33,7 @@ child as (
     select page.flow_id, found.*
     from page
     cross join lateral (
-        select child.xmin::text as version, child.client_account_id, child.engagement_id
-        from migration.discovery_flows as child
-        where child.flow_id = page.flow_id and child.master_flow_id is null
-        union all
-        select child.xmin::text, child.client_account_id, child.engagement_id
-        from migration.discovery_flows as child
-        where child.master_flow_id = page.flow_id
+        -- include: children_of_page
     ) as found
 ),
 
@@ -62,7 +56,7 @@ linked as (
 
 select
     (select count(*) from page) as scanned,
-    (select created_at from page where created_at is not null order by created_at, flow_id limit 1) as last_created_at,
+    (select created_at::text from page where created_at is not null order by created_at, flow_id limit 1) as last_created_at,
     (select flow_id from page where created_at is not null order by created_at, flow_id limit 1) as last_flow_id,
     coalesce(
         array_agg(flow_id order by created_at desc, flow_id desc)

@@ -1,6 +1,8 @@
 -- Find child rows without a master, at most 1,000 of those written since :since; returns flow_id, master_flow_id.
 select child.flow_id, coalesce(child.master_flow_id, child.flow_id) as master_flow_id
-from migration.discovery_flows as child
+from (
+    -- include: every_child
+) as child
 where
     child.updated_at >= cast(:since as timestamptz)
     and (cast(:client_account_id as uuid) is null or child.client_account_id = :client_account_id)

@@ -27,7 +27,7 @@ select
     child.version,
     child.status,
     child.completed,
-    child.progress_percentage,
+    child.progress,
     child.current_phase,
     child.phases_completed,
     child.error,
@@ -35,45 +35,14 @@ select
     child.completed_at,
     case
         when whole.is_small then whole.root
-        -- A whole document inside of a text is not read, and told.
-        when jsonb_typeof(whole.root) = 'string' then to_jsonb(left(whole.root #>> '{}', 100))
+        -- A document inside of a text is taken apart by who reads this; of one that is too long its beginning tells.
+        when jsonb_typeof(whole.root) = 'string' then
+            case when length(whole.root #>> '{}') <= 1000000 then whole.root else to_jsonb(left(whole.root #>> '{}', 100)) end
         else document.document
     end as document
 from migration.crewai_flow_state_extensions as flow
--- Where the child's table lacks this later column, its name finds this one.
-cross join (select null::boolean as data_validation_completed) as absent
 cross join lateral (
-    select
-        child.flow_id as child_flow_id,
-        cast(:rules as text) || child.xmin::text as version,
-        child.status,
-        child.progress_percentage,
-        child.current_phase,
-        child.updated_at,
-        child.completed_at,
-        child.crewai_state_data,
-        array[
-            child.data_import_completed,
-            data_validation_completed,
-            child.field_mapping_completed,
-            child.data_cleansing_completed,
-            child.asset_inventory_completed,
-            child.dependency_analysis_completed,
-            child.tech_debt_assessment_completed
-        ] as completed,
-        case when pg_column_size(child.phases_completed) <= 8192 then child.phases_completed end as phases_completed,
-        case
-            when coalesce(child.error_message, child.error_phase, child.error_details::text) is not null then jsonb_build_object(
-                'message', left(child.error_message, 4000),
-                'phase', child.error_phase,
-                'details', case when pg_column_size(child.error_details) <= 8192 then child.error_details end
-            )
-        end as error
-    from migration.discovery_flows as child
-    where
-        (child.master_flow_id = flow.flow_id or (child.flow_id = flow.flow_id and child.master_flow_id is null))
-        and child.client_account_id = flow.client_account_id
-        and child.engagement_id = flow.engagement_id
+    -- include: child
 ) as child
 
 -- Entries that no backfill made are live; those of a backfill say so.
@@ -105,7 +74,7 @@ cross join lateral (
 -- "#> '{}'" reads a compressed document once; "offset 0" keeps what was read.
 cross join lateral (
     select root, pg_column_size(root) <= 4096 as is_small
-    from (select child.crewai_state_data #> '{}' as root offset 0) as read
+    from (select child.document #> '{}' as root offset 0) as read
     offset 0
 ) as whole
 cross join lateral (
@@ -123,9 +92,11 @@ cross join lateral (
         from (
             with section as materialized (
                 select name, value, value -> 'legacy_data' as legacy
-                from unnest(cast(:section_names as text[])) as known (name)
+                from jsonb_object_keys(
+                    case when not whole.is_small and jsonb_typeof(whole.root) = 'object' then whole.root else '{}' end
+                ) as present (name)
                 cross join lateral (select whole.root -> name as value offset 0) as found
-                where not whole.is_small and whole.root ? name
+                where regexp_replace(lower(btrim(name)), '[\s-]+', '_', 'g') = any (cast(:section_names as text[]))
             )
             select '' as name, false as is_legacy, whole.root as value where not whole.is_small
             union all
@@ -138,6 +109,11 @@ cross join lateral (
             select case jsonb_typeof(holder.value)
                 when 'number' then holder.value
                 when 'array' then to_jsonb(jsonb_array_length(holder.value))
+                -- A section that was encoded once more.
+                when 'string' then case
+                    when left(holder.value #>> '{}', 1) in ('{', '[', '"') and length(holder.value #>> '{}') <= 1000000
+                        then holder.value
+                end
                 when 'object' then (
                     select coalesce(jsonb_object_agg(key, kept), '{}')
                     from jsonb_each(holder.value) as item (key, value)

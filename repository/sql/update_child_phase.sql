@@ -1,17 +1,12 @@
 -- Note a phase in a discovery flow's row; returns master_flow_id, user_id, progress_percentage, fresh_insights.
 -- :data joins what crewai_state_data holds of the phase, key by key; an insight that is there already is not added again.
--- Progress is the share of the six phases that are complete, 100 once the flow is finalized, and never goes back.
+-- Progress is :percents[n] with n phases of the flow's course complete, 100 once the flow is finalized, and never goes back.
 with held as materialized (
     -- No join in here: a lock that had to wait reads this row again, but nothing that is joined to it.
     select
         id,
-        crewai_state_data,
-        data_import_completed or :completed_column = 'data_import_completed' as data_import,
-        field_mapping_completed or :completed_column = 'field_mapping_completed' as field_mapping,
-        data_cleansing_completed or :completed_column = 'data_cleansing_completed' as data_cleansing,
-        asset_inventory_completed or :completed_column = 'asset_inventory_completed' as asset_inventory,
-        dependency_analysis_completed or :completed_column = 'dependency_analysis_completed' as dependency_analysis,
-        tech_debt_assessment_completed or :completed_column = 'tech_debt_assessment_completed' as tech_debt_assessment
+        -- include: held_flags
+        crewai_state_data
     from migration.discovery_flows
     where
         flow_id = :flow_id
@@ -65,19 +60,14 @@ fresh as materialized (
 
 update migration.discovery_flows as flow
 set
-    data_import_completed = held.data_import,
-    field_mapping_completed = held.field_mapping,
-    data_cleansing_completed = held.data_cleansing,
-    asset_inventory_completed = held.asset_inventory,
-    dependency_analysis_completed = held.dependency_analysis,
-    tech_debt_assessment_completed = held.tech_debt_assessment,
+    -- include: set_flags
     current_phase = :phase,
     progress_percentage = greatest(
-        least(flow.progress_percentage, 100),
-        case when :is_finalized then 100 else (
-            held.data_import::int + held.field_mapping::int + held.data_cleansing::int
-            + held.asset_inventory::int + held.dependency_analysis::int + held.tech_debt_assessment::int
-        ) * 100.0 / 6 end
+        case when flow.progress_percentage between 0 and 100 then flow.progress_percentage else 0 end,
+        case when :is_finalized then 100 else (cast(:percents as double precision[]))[
+            -- include: complete
+            + 1
+        ] end
     ),
     crewai_state_data = stored.document
     || case when cast(:data as jsonb) is null then '{}'

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from masterflow.domain import FlowContext
-from masterflow.domain.children.child_flow import MAIN_COLUMNS, ChildFlow
+from masterflow.domain.children.child_flow import ChildFlow
 from masterflow.domain.children.evidence import weigh
 from masterflow.domain.children.synthesis import plan_backfill
 from masterflow.domain.events import (
@@ -32,11 +32,12 @@ from masterflow.repository.backfill.reads import (
     lock_backfill,
     read_pairs,
 )
+from masterflow.repository.child_tables import child_tables, children_of_page
 from masterflow.repository.database import session_factory as make_session_factory
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.sql import statement
 from masterflow.tasks.backfill.catch_up import BackfillOptions, BackfillSummary, catch_up
-from tests.support.events.child_rows import SHAPES, WRITTEN_AT, new_child, old_document
+from tests.support.events.child_rows import MAIN_COLUMNS, SHAPES, WRITTEN_AT, new_child, old_document
 from tests.support.events.flows import bytes_of, new_context, new_flow, row_of
 from tests.support.events.strategies import event_sets
 from tests.support.servers.databases import engine_for, fill_with_tables, temporary_database
@@ -413,7 +414,9 @@ async def test_a_page_is_found_by_indexes_alone(session_factory: Sessions, mode:
         await session.execute(text("analyze"))
         await session.execute(text(f"set plan_cache_mode = {mode}"))
         page = {"before": "infinity", "before_id": UUID(int=2**128 - 1), "page_size": 1_000, "rules": "1."}
-        explain = text(f"explain (format json) {statement('find_behind').text}")
+        part = children_of_page(await child_tables(session))
+        find = statement("find_behind", children_of_page=part)
+        explain = text(f"explain (format json) {find.text}")
         for since in (None, datetime.now(WRITTEN_AT.tzinfo) - timedelta(days=7)):
             plan = (await session.execute(explain, Scope(since=since).arguments() | page)).scalar_one()
             assert scans(plan[0]["Plan"]) == {

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +11,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowContext
-from masterflow.domain.children.child_flow import MAIN_COLUMNS, ChildFlow
+from masterflow.domain.children.child_flow import ChildFlow
+from masterflow.domain.flow_types.catalog import CHILD_TABLES
+from masterflow.domain.flow_types.discovery import DISCOVERY
+
+_TABLE = CHILD_TABLES["discovery"]
+
+#: The six phases that every child row of discovery has a column for, in order, and those columns.
+MAIN_PHASES = _TABLE.courses["2025"]
+MAIN_COLUMNS = tuple(_TABLE.completed[phase] for phase in MAIN_PHASES)
 
 WRITTEN_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -26,7 +35,6 @@ _COLUMNS: dict[str, Any] = {
     "completed_at": None,
     **dict.fromkeys(MAIN_COLUMNS, False),
 }
-_JSON = ("phases_completed", "crewai_state_data", "error_details")
 
 
 def child_flow(**columns: Any) -> ChildFlow:
@@ -34,6 +42,7 @@ def child_flow(**columns: Any) -> ChildFlow:
     assert columns.keys() <= {*_COLUMNS, "data_validation_completed", "updated_at"}
     row = _COLUMNS | {"updated_at": WRITTEN_AT} | columns
     return ChildFlow(
+        spec=DISCOVERY,
         flow_id=uuid4(),
         version="1",
         status=row["status"],
@@ -61,32 +70,38 @@ async def new_child(
     updated_at: datetime = WRITTEN_AT,
     **columns: Any,
 ) -> UUID:
-    """Insert a child row."""
-    row = _COLUMNS | columns
-    names = ", ".join(row)
-    values = ", ".join(
-        f"cast(:{name} as {'jsonb' if name == 'crewai_state_data' else 'json'})"
-        if name in _JSON
-        else f":{name}"
-        for name in row
-    )
-    await session.execute(
-        text(
-            "insert into migration.discovery_flows (id, flow_id, master_flow_id, client_account_id,"
-            f" engagement_id, user_id, flow_name, updated_at, {names})"
-            " values (gen_random_uuid(), :flow_id, :master_flow_id,"
-            f" :client_account_id, :engagement_id, :user_id, 'a flow', :updated_at, {values})"
-        ),
-        {
-            **row,
-            **{name: None if row[name] is None else json.dumps(row[name]) for name in _JSON},
-            **context.model_dump(),
-            "flow_id": flow_id,
-            "master_flow_id": master_flow_id,
-            "updated_at": updated_at,
-        },
-    )
+    """Insert a child row of discovery."""
+    times = {"master_flow_id": master_flow_id, "updated_at": updated_at}
+    return await insert_child(session, context, flow_id, {**_COLUMNS, **times, **columns})
+
+
+async def insert_child(
+    session: AsyncSession, context: FlowContext, flow_id: UUID, columns: Mapping[str, Any]
+) -> UUID:
+    """Insert a child row of discovery of which only these columns are told, whatever the table is."""
+    own = {"flow_id": flow_id, "flow_name": "a flow", **context.model_dump(), "updated_at": WRITTEN_AT}
+    await insert_row(session, "discovery_flows", own | dict(columns))
     return flow_id
+
+
+async def insert_row(session: AsyncSession, table: str, row: Mapping[str, Any]) -> None:
+    """Insert a row of a child table; objects and lists become JSON."""
+    found = await session.execute(
+        text(
+            "select attname, format_type(atttypid, null) from pg_attribute"
+            f" where attrelid = 'migration.{table}'::regclass and attnum > 0 and not attisdropped"
+        )
+    )
+    types = {row[0]: row[1] for row in found}
+    values = {
+        name: json.dumps(value) if types[name].startswith("json") and value is not None else value
+        for name, value in {"id": uuid4(), **row}.items()
+        if name in types
+    }
+    listed = ", ".join(f"cast(:{name} as {types[name]})" for name in values)
+    await session.execute(
+        text(f"insert into migration.{table} ({', '.join(values)}) values ({listed})"), values
+    )
 
 
 def old_document(*, rows: int = 3, import_ended_at: str | None = None) -> dict[str, Any]:

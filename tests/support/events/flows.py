@@ -36,6 +36,7 @@ async def new_flow(
     *,
     flow_status: str = "initialized",
     retry_count: int = 0,
+    flow_type: str = "discovery",
     **columns: Any,
 ) -> UUID:
     """Insert a row with these JSON columns; Ellipsis stands for SQL NULL."""
@@ -48,10 +49,11 @@ async def new_flow(
             "insert into migration.crewai_flow_state_extensions"
             " (id, flow_id, client_account_id, engagement_id, user_id, flow_type, flow_status, retry_count"
             f"{names}) values (gen_random_uuid(), :flow_id, :client_account_id, :engagement_id, :user_id,"
-            f" 'discovery', :flow_status, :retry_count{values})"
+            f" :flow_type, :flow_status, :retry_count{values})"
         ),
         {
             "flow_id": flow_id,
+            "flow_type": flow_type,
             "flow_status": flow_status,
             "retry_count": retry_count,
             **context.model_dump(),

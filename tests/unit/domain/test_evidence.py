@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masterflow.domain.children.child_flow import MAIN_COLUMNS, MAIN_PHASES
 from masterflow.domain.children.evidence import weigh
 from tests.support.events.child_rows import (
+    MAIN_COLUMNS,
+    MAIN_PHASES,
     SHAPES,
     WRITTEN_AT,
     child_flow,

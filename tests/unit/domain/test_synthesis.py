@@ -4,7 +4,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from masterflow.domain.children.child_flow import MAIN_COLUMNS
 from masterflow.domain.children.evidence import weigh
 from masterflow.domain.children.synthesis import Plan, Standing, plan_backfill
 from masterflow.domain.events import (
@@ -15,7 +14,14 @@ from masterflow.domain.events import (
     StatusChanged,
     parse_event,
 )
-from tests.support.events.child_rows import SHAPES, WRITTEN_AT, child_flow, failed_document, old_document
+from tests.support.events.child_rows import (
+    MAIN_COLUMNS,
+    SHAPES,
+    WRITTEN_AT,
+    child_flow,
+    failed_document,
+    old_document,
+)
 from tests.support.events.flows import new_context
 
 FLOW_ID, CONTEXT = uuid4(), new_context()

@@ -3,7 +3,8 @@ import math
 import pytest
 
 from masterflow.domain.events import MetadataUpdated, ProgressReported
-from masterflow.domain.phases import FLOW_PHASES, FLOW_TYPES, progress_at_start
+from masterflow.domain.flow_types.progress import progress_at_start
+from masterflow.domain.phases import FLOW_PHASES, FLOW_TYPES
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.tracker import create_progress_tracker
 from tests.support.events.reported import CONTEXT, FLOW_ID
