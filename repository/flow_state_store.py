@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy import RowMapping
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import (
@@ -28,21 +28,20 @@ from masterflow.domain.clock import (
     to_microseconds,
     uuid7,
 )
+from masterflow.domain.errors import UpdateSkipped
 from masterflow.domain.ids import flow_uuid
 from masterflow.repository.arguments import phase_name
 from masterflow.repository.database import translated_errors
-from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.secure_cache import CHECKPOINT_TTL_S, STATE_TTL_S, SecureCache
 from masterflow.repository.sql import statement
+from masterflow.repository.states import NOT_STATE, State, restored_state, state_text
 
 JsonObject = dict[str, Any]
 
-#: A flow's state as its owner holds it: a mapping or a pydantic model.
-State = Mapping[str, Any] | BaseModel
 
-#: Keys of `flow_persistence_data` that their own writers append to; they are no part of a state.
-NOT_STATE: Final = ("checkpoints", "archived_states", "lifecycle_events")
+# SQLSTATEs begin so where the data is at fault, or is too much.
+_DATA_REFUSED: Final = ("22", "54")
 
 
 class CheckpointNotFound(PermanentError):
@@ -80,24 +79,34 @@ class PostgresFlowStateStore:
         a flow that was never saved has version 0.
 
         Raises:
+            InputInvalid: a value of the state would not come back as it is, or `version` is no number.
             VersionConflict: somebody saved in between; nothing was written.
+            UpdateSkipped: a trigger or a policy keeps the row as it is.
         """
         flow = flow_uuid(flow_id)
+        if version is not None and type(version) is not int:
+            raise InputInvalid(
+                f"{version!r:.80} is no version; pass what save_state or load_versioned returned."
+            )
         rows = await self._execute(
             "save_state",
             flow,
-            state=_document(state),
+            state=state_text(state),
             phase=phase_name(phase),
             version=version,
             stamp=_stamp(flow),
         )
         if not rows:
-            await self._row_version(flow)
-            raise VersionConflict(f"Flow {flow} is no longer at version {version}; load it and try again.")
+            found = await self._row(flow)
+            if version is None or version == found["version"]:
+                raise UpdateSkipped(f"A trigger or a policy of the master table keeps flow {flow} as it is.")
+            raise VersionConflict(
+                f"Flow {flow} is no longer at version {version} but at {found['version']}; load it again."
+            )
         return int(rows[0]["version"])
 
     async def load_state(self, flow_id: UUID | str) -> JsonObject | None:
-        """Return the state with the row's `current_phase`, or None if there is no such flow.
+        """Return the state as it was saved, with the row's `current_phase`, or None if there is no such flow.
 
         A status that changed after the last save stands under `status`.
         """
@@ -108,14 +117,14 @@ class PostgresFlowStateStore:
         """Return what `load_state` does together with the version to save under."""
         flow = flow_uuid(flow_id)
         try:
-            row_version = await self._row_version(flow)
+            row_version = (await self._row(flow))["row_version"]
         except FlowNotFound:
             return None
         loaded = await self._cached(flow, f"state:{row_version}") or await self._read_state(flow)
         if loaded is None:
             return None
         _observe(flow, stamp=loaded["stamp"], times=loaded["times"])
-        return VersionedState(loaded["state"], loaded["version"])
+        return VersionedState(restored_state(loaded["state"]), loaded["version"])
 
     async def update_flow_status(self, flow_id: UUID | str, status: str) -> None:
         """Change the flow's status, as an event that happens now."""
@@ -129,7 +138,9 @@ class PostgresFlowStateStore:
         """Keep a copy of the state, or of the saved one, and return its id; a flow has ten at most.
 
         Raises:
-            InputInvalid: `flow_persistence_data` holds no object to keep it in.
+            InputInvalid: a value of the state would not come back as it is, or `flow_persistence_data` holds
+                no object to keep it in.
+            UpdateSkipped: a trigger or a policy keeps the row as it is.
         """
         flow = flow_uuid(flow_id)
         checkpoint_id = f"{flow}_{uuid7(time.time_ns() // 1000).hex}"
@@ -140,10 +151,11 @@ class PostgresFlowStateStore:
             "created_at": clock.tick(flow).isoformat(timespec="microseconds"),
             **self._context.model_dump(mode="json"),
         }
-        document = None if state is None else _document(state)
+        document = None if state is None else state_text(state)
         parameters = {"checkpoint": json.dumps(checkpoint), "state": document, "not_state": list(NOT_STATE)}
         if not await self._execute("create_checkpoint", flow, **parameters):
-            await self._row_version(flow)
+            if (await self._row(flow))["holds_state"]:
+                raise UpdateSkipped(f"A trigger or a policy of the master table keeps flow {flow} as it is.")
             raise InputInvalid(f"flow_persistence_data of flow {flow} is no object; save a state first.")
         return checkpoint_id
 
@@ -152,13 +164,20 @@ class PostgresFlowStateStore:
         flow = flow_uuid(flow_id)
         rows = await self._execute("list_checkpoints", flow)
         if not rows:
-            await self._row_version(flow)
+            await self._row(flow)
         return [row["checkpoint"] for row in rows]
 
     async def recover_from_checkpoint(self, checkpoint_id: str) -> JsonObject:
-        """Save a checkpoint's state and phase as the flow's new ones, and return the state."""
+        """Save a checkpoint's state and phase as the flow's new ones, and return the state.
+
+        Raises:
+            InputInvalid: the checkpoint, which somebody else wrote, holds no state or no phase.
+        """
         checkpoint = await self._checkpoint(checkpoint_id)
         state, phase = checkpoint["state"], checkpoint["phase"]
+        if not isinstance(state, dict):
+            raise InputInvalid(f"Checkpoint {checkpoint_id!r:.80} holds no state; take another one.")
+        state = restored_state(state)
         await self.save_state(_flow_id_of(checkpoint_id), state, phase)
         return {**state, "current_phase": phase}
 
@@ -170,7 +189,7 @@ class PostgresFlowStateStore:
         parameters = {"checkpoint_id": checkpoint_id, "not_state": list(NOT_STATE)}
         rows = await self._execute("read_checkpoint", flow, **parameters)
         if not rows:
-            await self._row_version(flow)
+            await self._row(flow)
             raise CheckpointNotFound(f"Flow {flow} has no checkpoint {checkpoint_id!r:.80}; list them.")
         checkpoint = dict(rows[0])
         await self._keep(flow, f"checkpoint:{checkpoint_id}", checkpoint, ttl_s=CHECKPOINT_TTL_S)
@@ -193,8 +212,8 @@ class PostgresFlowStateStore:
         if self._cache:
             await self._cache.put(self._context, flow, name=name, value=value, ttl_s=ttl_s)
 
-    async def _row_version(self, flow: UUID) -> str:
-        """Return what tells this version of the row from every other.
+    async def _row(self, flow: UUID) -> RowMapping:
+        """Return what tells this version of the row from every other, and whether it can hold checkpoints.
 
         Raises:
             FlowNotFound: there is no row.
@@ -205,12 +224,16 @@ class PostgresFlowStateStore:
             raise FlowNotFound(f"There is no flow {flow}; create its master row first.")
         if not rows[0]["is_own"]:
             raise TenantMismatch(f"Flow {flow} belongs to another client account or engagement.")
-        return str(rows[0]["row_version"])
+        return rows[0]
 
     async def _execute(self, name: str, flow: UUID, **parameters: Any) -> Sequence[RowMapping]:
         tenant = self._context.model_dump(include={"client_account_id", "engagement_id"})
         async with translated_errors():
-            result = await self._db.execute(statement(name), {"flow_id": flow, **tenant, **parameters})
+            try:
+                result = await self._db.execute(statement(name), {"flow_id": flow, **tenant, **parameters})
+            except DBAPIError as error:
+                _refuse_data(error)
+                raise
             return result.mappings().all()
 
 
@@ -226,10 +249,15 @@ def _flow_id_of(checkpoint_id: str) -> UUID:
         raise CheckpointNotFound(f"{checkpoint_id!r:.80} is no checkpoint id; list them.") from error
 
 
-def _document(state: State) -> str:
-    """Return a state as JSON text, without what is no part of a state."""
-    own = {key: value for key, value in document_of(state).items() if key not in NOT_STATE}
-    return document_text(own)
+def _refuse_data(error: DBAPIError) -> None:
+    """Tell what Postgres has against a state, if that is what it refuses.
+
+    Raises:
+        InputInvalid: the state is too large, or the database's encoding has no place for its text.
+    """
+    if str(getattr(error.orig, "sqlstate", None) or "").startswith(_DATA_REFUSED):
+        cause = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+        raise InputInvalid(f"Postgres does not take this state ({cause!s:.160}); mend it.") from error
 
 
 def _stamp(flow: UUID) -> str:

@@ -34,6 +34,7 @@ from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.settings import FlagSettings
+from masterflow.repository.states import state_document
 from masterflow.repository.tables import CrewAIFlowStateExtensions
 
 _MAX_NAME_CHARS = 255
@@ -104,7 +105,7 @@ class CrewAIFlowStateExtensionsRepository:
             "flow_type": flow_type,
             "flow_name": None if flow_name is None else safe_text(flow_name, max_chars=_MAX_NAME_CHARS),
             "flow_configuration": _storable(flow_configuration),
-            "flow_persistence_data": _storable(initial_state),
+            "flow_persistence_data": state_document(initial_state or {}),
             "flow_metadata": external_id(flow_id),
         }
         table = CrewAIFlowStateExtensions

@@ -1,10 +1,13 @@
 import asyncio
+from datetime import datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from masterflow.domain import InputInvalid
 from masterflow.repository.flow_state_store import CheckpointNotFound, PostgresFlowStateStore
 from masterflow.repository.secure_cache import SecureCache
 from masterflow.repository.settings import RedisSettings
@@ -44,14 +47,26 @@ async def test_a_checkpoint_of_a_given_state_does_not_touch_the_saved_one(sessio
     flow_id = await add_flow(session_factory)
     await save(session_factory, flow_id, {"n": 1})
     async with store_of(session_factory) as store:
-        checkpoint_id = await store.create_checkpoint(
-            flow_id, "data_cleansing", {"n": 7, "checkpoints": ["own"]}
-        )
+        state = {"n": (7, {b"raw"}), "at": datetime(2026, 1, 2), "rows": {7: Decimal("1.10")}}  # noqa: DTZ001
+        checkpoint_id = await store.create_checkpoint(flow_id, "data_cleansing", state)
         assert await store.load_state(flow_id) == {"n": 1, "current_phase": "data_import"}
-        assert await store.recover_from_checkpoint(checkpoint_id) == {
-            "n": 7,
-            "current_phase": "data_cleansing",
-        }
+        recovered = await store.recover_from_checkpoint(checkpoint_id)
+        assert recovered == {**state, "current_phase": "data_cleansing"}
+        assert await store.load_state(flow_id) == recovered
+        again = await store.create_checkpoint(flow_id, "data_import")
+        assert await store.recover_from_checkpoint(again) == {**state, "current_phase": "data_import"}
+
+
+async def test_a_checkpoint_of_what_would_come_back_changed_is_refused(session_factory: Sessions) -> None:
+    flow_id = await add_flow(session_factory, flow_persistence_data={})
+    async with store_of(session_factory) as store:
+        for state, path in (
+            ({"a": [object()]}, r"\$\.a\[0\]"),
+            ({"checkpoints": ["own"]}, r"\$\.checkpoints"),
+        ):
+            with pytest.raises(InputInvalid, match=path):
+                await store.create_checkpoint(flow_id, "data_import", state)
+        assert await store.list_checkpoints(flow_id) == []
 
 
 async def test_the_newest_ten_checkpoints_are_kept_and_hold_no_checkpoints(session_factory: Sessions) -> None:
@@ -77,13 +92,15 @@ async def test_the_newest_ten_checkpoints_are_kept_and_hold_no_checkpoints(sessi
     assert "checkpoints" not in (await load(session_factory, flow_id))
 
 
-async def test_checkpoints_survive_saves_and_are_no_part_of_the_state(session_factory: Sessions) -> None:
+async def test_checkpoints_survive_saves_of_what_was_loaded(session_factory: Sessions) -> None:
     flow_id = await add_flow(session_factory)
     async with store_of(session_factory) as store:
         checkpoint_id = await store.create_checkpoint(flow_id, "data_import", {"n": 1})
     loaded = await load(session_factory, flow_id)
 
-    await save(session_factory, flow_id, {**loaded, "checkpoints": []})
+    await save(session_factory, flow_id, loaded)
+    with pytest.raises(InputInvalid, match=r"\$\.checkpoints is a key of other writers"):
+        await save(session_factory, flow_id, {**loaded, "checkpoints": []})
 
     async with store_of(session_factory) as store:
         assert [entry["checkpoint_id"] for entry in await store.list_checkpoints(flow_id)] == [checkpoint_id]
@@ -133,6 +150,17 @@ async def test_the_first_implementations_nested_checkpoints_are_recovered_withou
         recovered = await store.recover_from_checkpoint(old["checkpoint_id"])
         assert recovered == {"n": 1, "current_phase": "data_import"}
         assert len(await store.list_checkpoints(flow_id)) == 1
+
+
+async def test_a_checkpoint_of_others_that_holds_no_state_is_told_as_such(session_factory: Sessions) -> None:
+    flow_id = await add_flow(session_factory)
+    empty = {"checkpoint_id": f"{flow_id}_a", "phase": "a", "state_snapshot": "gone"}
+    async with session_factory.begin() as db:
+        kept = {"checkpoints": [empty]}
+        await db.execute(update(Master).where(Master.flow_id == flow_id).values(flow_persistence_data=kept))
+    async with store_of(session_factory) as store:
+        with pytest.raises(InputInvalid, match="holds no state; take another one"):
+            await store.recover_from_checkpoint(empty["checkpoint_id"])
 
 
 @pytest.mark.parametrize("checkpoint_id", ["", "nonsense", None])

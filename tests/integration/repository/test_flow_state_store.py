@@ -1,22 +1,29 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pprint import pformat
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch, VersionConflict
 from masterflow.domain.clock import clock
+from masterflow.domain.errors import UpdateSkipped
 from masterflow.domain.events import PhaseTransitioned, StatusChanged, new_event
+from masterflow.repository import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.database import session_factory as make_session_factory
 from masterflow.repository.flow_state_store import PostgresFlowStateStore
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.secure_cache import SecureCache
 from masterflow.repository.settings import RedisSettings
 from masterflow.repository.tables import CrewAIFlowStateExtensions as Master
+from masterflow.repository.tables import create_tables
 from tests.support.events.stores import TENANT, Sessions, add_flow, blocked, load, read_row, save, store_of
+from tests.support.servers.databases import engine_for, temporary_database
 
 pytestmark = pytest.mark.anyio
 
@@ -40,22 +47,90 @@ async def test_a_saved_state_is_loaded_as_it_was(session_factory: Sessions) -> N
     assert (await read_row(session_factory, flow_id)).flow_persistence_data["current_phase"] == "data_import"
 
 
-async def test_what_json_does_not_know_is_saved_in_a_form_it_does(session_factory: Sessions) -> None:
+ODD: dict[str, Any] = {
+    "floats": [1e22, -1.7e308, 5e-324, 0.1 + 0.2, 1.0, -0.0, float("inf"), 1e15],
+    "ints": [10**400, -(2**70), 0, True],
+    "texts": ["a\0b", "a\ud83d b", "naïve ✓", "back\\slash", ""],
+    "times": (datetime(2026, 1, 2), datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), date(2026, 1, 2)),  # noqa: DTZ001
+    "nested": {"set": {1, "a", (2, 3)}, "bytes": b"\xff\0", "cost": Decimal("1.10"), "ids": [UUID(int=7)]},
+    "by row": {7: "seven", 8: timedelta(days=1, microseconds=1)},
+    "": frozenset(),
+}
+
+
+@pytest.mark.parametrize("cached", [False, True])
+async def test_what_json_does_not_know_comes_back_as_it_was(
+    session_factory: Sessions, cache: SecureCache, cached: bool
+) -> None:
     flow_id = await add_flow(session_factory)
-    state = {
-        "ratio": float("nan"),
-        "text": "a\0b",
-        "at": datetime(2026, 1, 2, tzinfo=UTC),
-        "big": "x" * 300_000,
-    }
+    await save(session_factory, flow_id, ODD)
+    for _ in ("from the row", "from the cache"):
+        loaded = await load(session_factory, flow_id, cache if cached else None)
+        assert loaded.pop("current_phase") == "data_import"
+        assert pformat(loaded) == pformat(ODD)
+    await save(session_factory, flow_id, {"plain": 1})
+    assert await load(session_factory, flow_id) == {"plain": 1, "current_phase": "data_import"}
 
-    await save(session_factory, flow_id, state)
 
-    loaded = await load(session_factory, flow_id)
-    assert loaded["ratio"] is None
-    assert loaded["text"] == "ab"
-    assert loaded["at"].startswith("2026-01-02T00:00:00")
-    assert loaded["big"] == state["big"]
+async def test_the_first_state_of_a_flow_comes_back_as_it_was(session_factory: Sessions) -> None:
+    flow_id = uuid4()
+    tenant = TENANT.client_account_id, TENANT.engagement_id, TENANT.user_id
+    async with session_factory.begin() as db:
+        repository = CrewAIFlowStateExtensionsRepository(db, *tenant)
+        with pytest.raises(InputInvalid, match=r"\$\.rows\[1\] is a object"):
+            await repository.create_master_flow(flow_id, "discovery", initial_state={"rows": [1, object()]})
+        await repository.create_master_flow(flow_id, "discovery", initial_state={"cost": Decimal("1.10")})
+    assert await load(session_factory, flow_id) == {"cost": Decimal("1.10")}
+
+
+async def test_what_would_come_back_changed_is_refused_and_nothing_is_written(
+    session_factory: Sessions,
+) -> None:
+    flow_id = await add_flow(session_factory)
+    await save(session_factory, flow_id, {"n": 1})
+    for state, path in (
+        ({"a": {"b": [0, object()]}}, r"\$\.a\.b\[1\]"),
+        ({"checkpoints": []}, r"\$\.checkpoints"),
+    ):
+        with pytest.raises(InputInvalid, match=path):
+            await save(session_factory, flow_id, state)
+    assert await load(session_factory, flow_id) == {"n": 1, "current_phase": "data_import"}
+
+
+async def test_a_trigger_that_keeps_the_row_is_no_version_conflict(session_factory: Sessions) -> None:
+    flow_id = await add_flow(session_factory, flow_persistence_data={})
+    async with session_factory.begin() as db:
+        await db.execute(
+            text(
+                "create function migration.keep() returns trigger language plpgsql"
+                " as 'begin return null; end'"
+            )
+        )
+        await db.execute(
+            text(
+                "create trigger keep before update on migration.crewai_flow_state_extensions"
+                " for each row execute function migration.keep()"
+            )
+        )
+    async with store_of(session_factory) as store:
+        for attempt in (
+            store.save_state(flow_id, {}, "data_import"),
+            store.save_state(flow_id, {}, "data_import", 0),
+            store.create_checkpoint(flow_id, "data_import", {}),
+        ):
+            with pytest.raises(UpdateSkipped, match="trigger or a policy"):
+                await attempt
+
+
+async def test_what_the_database_has_no_room_for_is_told_as_such(postgres_server: str) -> None:
+    with temporary_database(postgres_server, encoding="LATIN1") as url:
+        engine = engine_for(url)
+        await create_tables(engine)
+        sessions = make_session_factory(engine)
+        flow_id = await add_flow(sessions)
+        with pytest.raises(InputInvalid, match=r"Postgres does not take this state .*LATIN1"):
+            await save(sessions, flow_id, {"note": "✓"})
+        await engine.dispose()
 
 
 async def test_a_key_that_the_next_state_lacks_is_gone(session_factory: Sessions) -> None:
@@ -81,7 +156,7 @@ async def test_what_others_keep_in_the_same_columns_survives_a_save(session_fact
         flow_metadata={"owner": "ops", "_enrichment": {"retries": ["r"]}},
     )
 
-    await save(session_factory, flow_id, {"step": 1, "lifecycle_events": ["stale copy"]})
+    await save(session_factory, flow_id, {"step": 1})
     await save(session_factory, flow_id, {"step": 2})
 
     row = await read_row(session_factory, flow_id)
@@ -122,7 +197,7 @@ async def test_a_stale_writer_is_refused_and_overwrites_nothing(session_factory:
     flow_id = await add_flow(session_factory)
     assert await save(session_factory, flow_id, {"by": "first"}, version=0) == 1
 
-    with pytest.raises(VersionConflict, match="no longer at version 0"):
+    with pytest.raises(VersionConflict, match="no longer at version 0 but at 1"):
         await save(session_factory, flow_id, {"by": "stale"}, version=0)
 
     assert (await load(session_factory, flow_id))["by"] == "first"
@@ -351,6 +426,8 @@ async def test_another_tenant_neither_reads_nor_writes(
         ((None, {}, "a"), "flow id"),
         ((uuid4(), {}, " "), "phase"),
         ((uuid4(), ["list"], "a"), "mapping"),
+        ((uuid4(), {}, "a", "7"), "is no version"),
+        ((uuid4(), {}, "a", True), "is no version"),
     ],
 )
 async def test_nonsense_is_refused_with_its_name(

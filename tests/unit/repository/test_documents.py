@@ -1,4 +1,5 @@
 import json
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,7 +79,7 @@ class Point:
         (float("-inf"), None),
         ((1, (2,)), [1, [2]]),
         ({3, 1}, [1, 3]),
-        (b"raw", "raw"),
+        (datetime(2026, 1, 2, 3), "2026-01-02T03:00:00"),  # noqa: DTZ001
         (Decimal("1.5"), 1.5),
         (Colour.RED, "red"),
         (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
@@ -97,15 +98,43 @@ def test_what_json_does_not_know_takes_its_plain_form(value: object, expected: o
     assert json.loads(document_text({"value": value})) == {"value": expected}
 
 
-def test_a_document_that_holds_itself_is_refused() -> None:
-    circle: dict[str, Any] = {}
-    circle["self"] = circle
-    deep: list[Any] = []
-    for _ in range(100_000):
-        deep = [deep]
-    for value in (circle, {"deep": deep}, {"\0": circle}):
-        with pytest.raises(InputInvalid, match="holds itself or is nested too deeply"):
-            document_text(value)
+CIRCLE: dict[str, Any] = {"inner": []}
+CIRCLE["inner"].append(CIRCLE)
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("document", "finding"),
+    [
+        (CIRCLE, "$.inner[0] is held by itself"),
+        ({"deep": DEEP}, "[0][0] is nested deeper than 500 levels"),
+        ({"rows": [1, {"raw": b"\xff"}]}, "$.rows[1].raw is a bytes, which JSON does not know; pass text"),
+        ({"a b": object()}, '$["a b"] is a object, which JSON does not know'),
+        ({"left": (n for n in range(3))}, "$.left is a generator"),
+        ({"a": {1: "x", "1": "y"}}, "$.a has two keys that are both '1' in JSON; rename one"),
+        ({"n": [10**5000]}, "$.n[0] is a number of more than 4,200 digits"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_json_would_lose_is_refused_with_its_path(document: Any, finding: str) -> None:
+    with pytest.raises(InputInvalid) as raised:
+        document_text(document)
+    assert finding in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+def test_a_call_from_deep_within_is_told_so() -> None:
+    document: dict[str, Any] = {}
+    for _ in range(300):
+        document = {"deeper": document}
+
+    def from_below(levels: int) -> str:
+        return from_below(levels - 1) if levels else document_text(document)
+
+    with pytest.raises(InputInvalid, match="nested too deeply for where it is saved"):
+        from_below(sys.getrecursionlimit() - 300)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, MappingProxyType({"a": 1}), OrderedDict(a=1)])
