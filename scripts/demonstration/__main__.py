@@ -44,7 +44,7 @@ def main(
     console, folder = Console(highlight=False), folder.absolute()
     stays = not once and sys.stdin.isatty() and console.is_terminal
     with told_in_a_sentence(), ended_by_signals():
-        check_csv(csv)
+        remarks = check_csv(csv)
         with reserved(folder), running_servers(folder) as settings:
             os.environ.update(settings)
             os.environ.setdefault("ENRICHMENT_SPOOL_DIR", str(folder / "spool"))
@@ -54,6 +54,8 @@ def main(
                 if stays:
                     crew.start_page(CONTEXT)
                 perform(console, csv, crew)
+                for remark in remarks:
+                    console.print(remark, markup=False)
                 if stays:
                     stay(console, folder, crew)
 

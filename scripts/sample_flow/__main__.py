@@ -38,14 +38,14 @@ def main(
     """Run a discovery flow over a CSV of servers and report it to its master row."""  # noqa: DOC501
     flow_id = uuid4()
     try:
-        check_csv(csv)
+        remarks = check_csv(csv)
         context = flow_context(client_account_id or uuid4(), engagement_id or uuid4(), user_id)
         outcome = asyncio.run(_run(context, flow_id, csv, scenario=scenario))
         is_delivered = tracker.flush(_FLUSH_TIMEOUT_S)
     except EnrichmentError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    typer.echo(_summary(context, flow_id, outcome))
+    typer.echo("\n".join((_summary(context, flow_id, outcome), *remarks)))
     if not is_delivered:
         typer.echo("Some reports are not confirmed yet; they are kept. Is a worker running?", err=True)
 

@@ -1,15 +1,12 @@
 """Turns trusted rows into servers whose fields all say the same thing in the same way."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from masterflow.scripts.sample_flow import cell_values
 from masterflow.scripts.sample_flow.csv_file import Row
-
-T = TypeVar("T")
 
 _ENVIRONMENTS: Final = {
     "production": ("production", "prod", "prd", "live"),
@@ -18,7 +15,9 @@ _ENVIRONMENTS: Final = {
     "development": ("development", "dev"),
 }
 _SYSTEMS: Final = (
-    (r"^rhel\b|^red hat\b(?: enterprise linux)?", "Red Hat Enterprise Linux"),
+    (r"^microsoft ", ""),
+    (r"^rhel\b|^(?:linux )?red hat\b(?: enterprise linux)?", "Red Hat Enterprise Linux"),
+    (r"^ubuntu linux\b", "Ubuntu"),
     (r"^sles\b|^suse\b(?: linux enterprise server)?", "SUSE Linux Enterprise Server"),
     (r"^win(?:dows)?(?: server)?\b", "Windows Server"),
 )
@@ -52,28 +51,29 @@ def cleanse(row: Row, columns: dict[str, str]) -> Server:
     def cell(field: str) -> str:
         return row.cells.get(columns.get(field, ""), "")
 
+    def value(field: str) -> Any:
+        header = columns.get(field, "")
+        is_told = cell(field) and header not in row.notation.unreadable
+        return row.notation.read(field, header, cell(field)) if is_told else None
+
     return Server(
         hostname=cell_values.hostname(cell("hostname")),
-        operating_system=_system(cell("operating_system")),
+        operating_system=_system(cell("operating_system"), cell("os_version")),
         environment=_environment(cell("environment")),
         role=cell("role").lower(),
-        ip_address=_optional(cell_values.address, cell("ip_address")),
+        ip_address=value("ip_address"),
         application=cell("application"),
         owner=cell("owner"),
         criticality=cell("criticality").lower() or "medium",
         location=cell("location"),
-        cpu_cores=_optional(cell_values.count, cell("cpu_cores")),
-        ram_gb=_optional(cell_values.gigabytes, cell("ram_gb")),
-        storage_gb=_optional(cell_values.gigabytes, cell("storage_gb")),
-        installed_on=_optional(cell_values.day, cell("installed_on")),
-        last_patched=_optional(cell_values.day, cell("last_patched")),
-        monthly_cost=_optional(cell_values.dollars, cell("monthly_cost")),
+        cpu_cores=value("cpu_cores"),
+        ram_gb=value("ram_gb"),
+        storage_gb=value("storage_gb"),
+        installed_on=value("installed_on"),
+        last_patched=value("last_patched"),
+        monthly_cost=value("monthly_cost"),
         depends_on=cell_values.hostnames(cell("depends_on")),
     )
-
-
-def _optional(read: Callable[[str], T], text: str) -> T | None:
-    return read(text) if text else None
 
 
 def _environment(text: str) -> str:
@@ -81,7 +81,10 @@ def _environment(text: str) -> str:
     return next((name for name, words in _ENVIRONMENTS.items() if word in words), word or "unknown")
 
 
-def _system(text: str) -> str:
+def _system(text: str, version: str) -> str:
+    """Return the system with its version, which some exports have in a column of its own."""
+    if version[:1].isdigit() and not re.search(r"\d", text):
+        text = f"{text} {version}"
     for pattern, name in _SYSTEMS:
         text = re.sub(pattern, name, text, flags=re.IGNORECASE)
     return text

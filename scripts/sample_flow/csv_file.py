@@ -1,12 +1,16 @@
 """Reads a CSV file of any common dialect, or says in one sentence why it cannot be used."""
 
-import csv
-import io
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from masterflow.domain import InputInvalid
+from masterflow.scripts.sample_flow.exports import Flaw
+from masterflow.scripts.sample_flow.exports.encodings import decoded
+from masterflow.scripts.sample_flow.exports.layout import Layout, layout_of
+from masterflow.scripts.sample_flow.exports.notation import Notation, notation_of
+from masterflow.scripts.sample_flow.fields import columns_of, is_known, key_of, match_headers
 
 _MAX_BYTES: Final = 50_000_000
 _MAX_COLUMNS: Final = 200
@@ -23,6 +27,7 @@ class Row:
     line: int
     cells: dict[str, str]
     surplus: int = 0
+    notation: Notation = field(default_factory=Notation)
 
 
 @dataclass(frozen=True)
@@ -32,70 +37,75 @@ class Table:
     headers: tuple[str, ...]
     rows: tuple[Row, ...]
     delimiter: str
+    encoding: str = "utf-8"
+    notation: Notation = field(default_factory=Notation)
 
 
 def read_table(path: Path) -> Table:
-    """Return the rows of a CSV file in UTF-8, with comma, semicolon, tab or bar as delimiter.
+    """Return the rows of a CSV file: UTF-8, UTF-16 or cp1252, delimited by comma, semicolon, tab or bar.
+
+    Lines before the header, such as titles or `#TYPE`, are passed over.
 
     Raises:
-        CsvInvalid: it is missing, empty, too large, binary, not UTF-8, or has no usable header or no rows.
+        CsvInvalid: it is missing, empty, too large, binary, of an unknown encoding, without a usable header
+            or rows, or can be read in two ways.
     """
-    text = _read_text(path)
     try:
-        delimiter = _delimiter(text)
-        lines = _lines(text, delimiter)
-    except csv.Error as error:
-        raise CsvInvalid(f"{path} is no readable CSV file: {error}.") from error
-    headers = _headers(path, lines[0][1] if lines else [])
-    rows = tuple(_row(headers, line=line, cells=cells) for line, cells in lines[1:])
-    if not rows:
-        raise CsvInvalid(f"{path} has a header but no rows; add at least one server.")
-    return Table(headers, rows, delimiter)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CsvInvalid(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB; split it.")
-        data = path.read_bytes()
+        return _table(_content(path))
     except OSError as error:
-        raise CsvInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
-    if b"\0" in data:
-        raise CsvInvalid(f"{path} is a binary file, or UTF-16 text; save it as 'CSV UTF-8'.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CsvInvalid(
-            f"{path} is not UTF-8: line {line} holds the byte 0x{data[error.start]:02x} "
-            f"(at offset {error.start}); save it as 'CSV UTF-8'."
-        ) from error
-    if not text.strip():
-        raise CsvInvalid(f"{path} is empty; it needs a header line and one line per server.")
-    return text
+        raise CsvInvalid(f"{path} cannot be read: {error.strerror or error}; name a file.") from error
+    except Flaw as flaw:
+        raise CsvInvalid(f"{path} {flaw}.") from flaw
 
 
-def _delimiter(text: str) -> str:
-    """Return the delimiter that makes the most columns of the first line."""
-    first_line = text.lstrip().split("\n", 1)[0]
-    return max(",;\t|", key=lambda delimiter: len(next(csv.reader([first_line], delimiter=delimiter))))
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > _MAX_BYTES:
+        raise Flaw(f"is larger than {_MAX_BYTES // 1_000_000} MB; split it")
+    return path.read_bytes()
 
 
-def _lines(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return each line that is not blank, with its number and its trimmed cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    trimmed = ((reader.line_num, [cell.strip() for cell in cells]) for cells in reader)
-    return [(line, cells) for line, cells in trimmed if any(cells)]
+def _table(data: bytes) -> Table:
+    text, encoding = decoded(data)
+    layout = layout_of(text, lambda cells: sum(map(is_known, cells)))
+    named = _named(layout)
+    headers = tuple(named.values())
+    rows = tuple(_row(named, len(layout.header), line=line, cells=cells) for line, cells in layout.lines)
+    if not rows:
+        raise Flaw("has a header but no rows; add at least one server")
+    columns = columns_of(match_headers(headers))
+    notation = notation_of((row.cells for row in rows), columns, delimiter=layout.delimiter)
+    rows = tuple(Row(row.line, row.cells, row.surplus, notation) for row in rows)
+    return Table(headers, rows, layout.delimiter, encoding, notation)
 
 
-def _headers(path: Path, cells: list[str]) -> tuple[str, ...]:
-    if len(cells) > _MAX_COLUMNS:
-        raise CsvInvalid(f"{path} has {len(cells)} columns; at most {_MAX_COLUMNS} are read.")
-    twice = sorted({cell for cell in cells if cells.count(cell) > 1})
-    if twice:
-        raise CsvInvalid(f"{path} has two columns with the header {twice[0]!r}; rename one.")
-    return tuple(cells)
+def _named(layout: Layout) -> dict[int, str]:
+    """Return the header of each column by its place; one without a header counts if it has values.
+
+    Raises:
+        Flaw: there are too many, or two of one name that is known.
+    """
+    used = {place for _, cells in layout.lines for place, cell in enumerate(cells) if cell}
+    named = {
+        place: header or f"column {place + 1}"
+        for place, header in enumerate(layout.header)
+        if header or place in used
+    }
+    if len(named) > _MAX_COLUMNS:
+        raise Flaw(f"has {len(named)} columns; at most {_MAX_COLUMNS} are read; delete some")
+    seen: Counter[str] = Counter()
+    for place, header in named.items():
+        key = key_of(header) if is_known(header) else header
+        seen[key] += 1
+        if seen[key] > 1:
+            if is_known(header):
+                raise Flaw(f"has two columns with the header {header!r}; rename one")
+            named[place] = f"{header} ({seen[key]})"
+    return named
 
 
-def _row(headers: tuple[str, ...], *, line: int, cells: list[str]) -> Row:
-    return Row(line, dict(zip(headers, cells, strict=False)), len(cells) - len(headers))
+def _row(named: dict[int, str], width: int, *, line: int, cells: list[str]) -> Row:
+    """Return a row; cells that are empty and beyond the last header are neither too many nor too few."""
+    filled = max((place + 1 for place, cell in enumerate(cells) if cell), default=0)
+    needed = max(named, default=-1) + 1
+    surplus = len(cells) - width if filled > width else min(len(cells) - needed, 0)
+    return Row(line, {named[place]: cell for place, cell in enumerate(cells) if place in named}, surplus)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from masterflow.domain import TransientError
@@ -35,11 +35,19 @@ async def data_import(flow: Discovery) -> Results:
     flow.table = await importer.do(read_table, flow.csv_path)
     await importer.report("read the file", items=len(flow.table.rows), columns=len(flow.table.headers))
     await asyncio.sleep(flow.rest_s)
-    return {"headers": flow.table.headers, "records": [row.cells for row in flow.table.rows]}
+    return {
+        "headers": flow.table.headers,
+        "encoding": flow.table.encoding,
+        "delimiter": flow.table.delimiter,
+        "records": [row.cells for row in flow.table.rows],
+    }
 
 
 async def data_validation(flow: Discovery) -> Results:
-    """Set aside the rows that cannot be trusted; only columns of a sure meaning are looked at."""
+    """Set aside the rows that cannot be trusted; if that is every row, the flow fails.
+
+    Only columns of a sure meaning are looked at, and one that nearly never holds what its header says is not.
+    """
     analyst = flow.agent("Data Quality Analyst")
     flow.columns = columns_of(await analyst.do(match_headers, flow.table.headers))
     validation.require_columns(flow.csv_path, flow.columns)
@@ -48,9 +56,11 @@ async def data_validation(flow: Discovery) -> Results:
     kinds = Counter(issue.column or "row" for issue in flow.issues)
     processed = len(flow.table.rows)
     await analyst.report("checked every row", items=processed, flawed=len(flawed), issues=dict(kinds))
+    validation.require_rows(flow.csv_path, flow.table, flow.issues)
     await asyncio.sleep(flow.rest_s)
     return {
         "issues": [asdict(issue) for issue in flow.issues],
+        "columns_not_read": flow.table.notation.unreadable,
         "records_processed": processed,
         "records_valid": processed - len(flawed),
         "records_failed": len(flawed),
@@ -60,7 +70,12 @@ async def data_validation(flow: Discovery) -> Results:
 async def field_mapping_generation(flow: Discovery) -> Results:
     """Propose which column means which field."""
     expert = flow.agent("Schema Expert")
-    flow.mappings = await expert.do(match_headers, flow.table.headers)
+    flow.mappings = [
+        replace(mapping, field=None, confidence=0.0)
+        if mapping.header in flow.table.notation.unreadable
+        else mapping
+        for mapping in await expert.do(match_headers, flow.table.headers)
+    ]
     unmapped = [mapping.header for mapping in flow.mappings if mapping.field is None]
     sure = [mapping.confidence for mapping in flow.mappings if mapping.field]
     confidence = round(sum(sure) / len(sure), 3)

@@ -7,7 +7,14 @@ from sqlalchemy import text
 from masterflow.domain.phases import PHASES
 from masterflow.repository import CrewAIFlowStateExtensionsRepository, DiscoveryFlowRepository
 from masterflow.repository.merge.merges import apply_events
-from masterflow.scripts.sample_flow import SERVERS_CSV, PostgresChildStore, Scenario, create_flow, run_flow
+from masterflow.scripts.sample_flow import (
+    SERVERS_CSV,
+    CsvInvalid,
+    PostgresChildStore,
+    Scenario,
+    create_flow,
+    run_flow,
+)
 from masterflow.tracker.testing import flow_reports
 from tests.support.events.flows import new_context
 
@@ -76,3 +83,23 @@ async def test_what_the_child_keeps_is_not_in_the_master(finished_flow, session_
             {"flow_id": master.flow_id},
         )
     assert "bil-web-prd-01" not in whole_row
+
+
+async def test_a_flow_that_sets_every_row_aside_fails_and_its_row_says_why(session_factory, tmp_path):
+    context, flow_id = new_context(), uuid4()
+    await create_flow(session_factory, context, flow_id, name="Sample")
+    store = PostgresChildStore(session_factory, context, flow_id)
+    path = tmp_path / "servers.csv"
+    path.write_text("Host,OS,CPU\na,Linux,lots\nb,Linux,few\n")
+    with flow_reports() as told, pytest.raises(CsvInvalid):
+        await run_flow(context, flow_id, path, Scenario.WELL, store, rest_s=0)
+    async with session_factory.begin() as session:
+        await apply_events(session, told)
+        tenant = context.client_account_id, context.engagement_id, context.user_id
+        master = await CrewAIFlowStateExtensionsRepository(session, *tenant).get_by_flow_id(flow_id)
+    assert master is not None
+    assert master.flow_status == "failed"
+    assert master.error_history is not None
+    [error] = master.error_history
+    assert error["phase"] == "data_validation"
+    assert "has no row that can be used: line 2 'CPU' 'lots' is no whole number" in error["error"]

@@ -16,7 +16,7 @@ from masterflow.domain.events import (
     PhaseTimed,
 )
 from masterflow.domain.phases import PHASES
-from masterflow.scripts.sample_flow import SERVERS_CSV, CsvInvalid, Scenario, run_flow
+from masterflow.scripts.sample_flow import SERVERS_CSV, CsvInvalid, Scenario, check_csv, run_flow
 from masterflow.scripts.sample_flow.__main__ import app
 from masterflow.scripts.sample_flow.phases import PHASE_FUNCTIONS
 from tests.support.events.reported import CONTEXT, FLOW_ID
@@ -106,6 +106,30 @@ async def test_a_file_that_cannot_be_used_fails_the_flow_and_is_raised(told, tmp
         await run(csv_file(tmp_path, "Colour,Shape\nred,round\n"))
     assert told.statuses == ["processing", "failed"]
     assert len(told.of(ErrorOccurred)) == 1
+
+
+async def test_a_flow_that_sets_every_row_aside_fails_and_says_why(told, tmp_path):
+    path = csv_file(tmp_path, "Host,OS,CPU\na,Linux,lots\nb,,2\n")
+    with pytest.raises(
+        CsvInvalid, match="has no row that can be used: line 2 'CPU' 'lots' is no whole number"
+    ):
+        await run(path)
+    assert told.statuses == ["processing", "failed"]
+    [error] = told.of(ErrorOccurred)
+    assert error.phase == "data_validation"
+    assert "no row that can be used" in error.error
+
+
+async def test_what_is_left_out_is_told_in_words(told, tmp_path):
+    rows = "".join(f"s{n},Linux,installed,4\n" for n in range(3))
+    path = csv_file(tmp_path, f"Host,OS,Install Date,CPU\n{rows}s3,Linux,,lots\n")
+    assert check_csv(path) == (
+        "Of 4 rows 1 are set aside: line 5 'CPU' 'lots' is no whole number above zero.",
+        "Column 'Install Date' is not read: 'installed' is no date.",
+    )
+    _, kept = await run(path)
+    assert kept["data_validation"]["columns_not_read"] == {"Install Date": "'installed' is no date"}
+    assert kept["field_mapping_generation"]["unmapped_fields"] == ["Install Date"]
 
 
 async def test_a_small_file_of_another_dialect_goes_through(told, tmp_path):

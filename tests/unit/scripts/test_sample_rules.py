@@ -38,8 +38,11 @@ BAD_FILES = {
     "blank": (b"  \n \n", "is empty"),
     "byte order mark alone": (b"\xef\xbb\xbf\n", "is empty"),
     "binary": (b"\x7fELF\x02\x00\x00", "is a binary file"),
-    "utf-16": ("Host,OS\na,b\n".encode("utf-16"), "save it as 'CSV UTF-8'"),
-    "latin-1": ("Host,OS\nm\xfcnchen,b\n".encode("latin-1"), r"line 2 holds the byte 0xfc \(at offset 9\)"),
+    "utf-16 cut off": ("Host,OS\na,b\n".encode("utf-16")[:-1], "save it as 'CSV UTF-8'"),
+    "another encoding": (
+        "Host,OS\nmünchen,b\n".encode("cp850"),
+        r"line 2 holds the byte 0x81 \(at offset 9\)",
+    ),
     "header only": (b"Host,OS\n", "has a header but no rows"),
     "no host column": (b"Colour,OS\nred,RHEL 8\n", "no column for the hostname; add one"),
     "no system column": (b"Host,Colour\na,red\n", "no column for the operating system"),
