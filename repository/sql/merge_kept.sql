@@ -1,0 +1,50 @@
+-- A part of merge_deltas.sql: what stood in a column as another type of JSON is set aside whole, and so is what is broken
+-- of the bookkeeping; then the bookkeeping as it is to be.
+cross join lateral (
+    select
+        case when jsonb_typeof(raw.metadata) not in ('object', 'null') then jsonb_build_object('flow_metadata', raw.metadata) else '{}' end
+        || case
+            when held.found is null and jsonb_typeof(raw.metadata) = 'object' and raw.metadata ? '_enrichment'
+                then jsonb_build_object('_enrichment', raw.metadata -> '_enrichment')
+            when held.broken <> '{}' then jsonb_build_object(
+                '_enrichment', (select jsonb_object_agg(name, held.found -> name) from unnest(held.broken) as part (name))
+            )
+            else '{}'
+        end
+        || coalesce(lists.displaced, '{}')
+        || coalesce(maps.displaced, '{}')
+        || case when times.displaced is null then '{}' else jsonb_build_object('phase_execution_times', times.displaced) end
+        || case when started.displaced is null then '{}' else jsonb_build_object('flow_persistence_data', started.displaced) end
+        as columns
+    offset 0
+) as displaced
+
+cross join lateral (
+    select known.kept, known.kept is distinct from held.found as is_new
+    from (
+        select
+            stored.kept
+            || coalesce(windows.marks, '{}')
+            || case when maps.clocks is null then '{}' else jsonb_build_object('clocks', coalesce(stored.kept -> 'clocks', '{}') || maps.clocks) end
+            || case when start.is_newer then jsonb_build_object('phase', old.started -> 0) else '{}' end
+            || jsonb_build_object('status', status.kept || jsonb_build_object('wrote', status.flow_status))
+            || case
+                when counts.kept is null then '{}'
+                else jsonb_build_object('counts', (coalesce(stored.kept -> 'counts', '{}') || counts.kept) - coalesce(times.evicted, '{}'))
+            end
+            || case
+                when lists.newly_sorted is null then '{}'
+                else jsonb_build_object('sorted', (
+                    select jsonb_agg(name order by name)
+                    from jsonb_array_elements_text(coalesce(stored.kept -> 'sorted', '[]') || lists.newly_sorted) as sorted (name)
+                ))
+            end
+            || case when stored.since is null then '{}' else jsonb_build_object('since', stored.since) end
+            || case
+                when displaced.columns = '{}' then '{}'
+                else jsonb_build_object('displaced', displaced.columns || coalesce(stored.kept -> 'displaced', '{}'))
+            end as kept
+        offset 0
+    ) as known
+    offset 0
+) as bookkeeping
