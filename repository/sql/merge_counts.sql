@@ -1,9 +1,9 @@
 -- A part of merge_deltas.sql: of each counter the highest number, of the 32 counters with the highest; the row shows their
 -- sum. "base" is what stood there before, and what had no number; a column that shows more than we know of keeps it.
-cross join lateral (
+left join lateral (
     select case jsonb_typeof(old.phase_execution_times) when 'object' then old.phase_execution_times else '{}' end as times
-    offset 0
-) as before
+    limit (coalesce(old.counted, old.times) is not null)::int
+) as before on true
 left join lateral (
     select
         jsonb_object_agg(tally.name, greatest(tally.shown, tally.base + tally.numbered) + tally.added) as totals,
@@ -56,4 +56,5 @@ left join lateral (
             ) as highest
         ) as joined
     ) as tally
-) as counts on old.counted is not null
+    limit (old.counted is not null)::int
+) as counts on true

@@ -9,4 +9,5 @@ left join lateral (
     select
         case jsonb_typeof(old.flow_persistence_data) when 'object' then old.flow_persistence_data else '{}' end as persistence,
         case when jsonb_typeof(old.flow_persistence_data) not in ('object', 'null') then old.flow_persistence_data end as displaced
-) as started on start.is_newer
+    limit start.is_newer::int
+) as started on true

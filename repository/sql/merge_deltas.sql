@@ -59,7 +59,8 @@ written as (
         end,
         updated_at = clock_timestamp()
     from old
-    -- Each part joins what it works out of "old" and of the parts before it, under the name of its last line.
+    -- Each part joins what it works out of "old" and of the parts before it, under the name of its last line. One that ends
+    -- in "limit (…)::int" is not run at all for a row that has no need of it, as a condition of the join would not see to.
     -- include: merge_bookkeeping
     -- include: merge_lists
     -- include: merge_listing

@@ -1,6 +1,6 @@
 -- A part of merge_ranked_list.sql: the moment of an entry that we did not write, as sortable text without zone. It reads any
 -- ISO form (naive is UTC; the day alone, or minutes, will do), or a number of seconds, milli- or microseconds.
-select to_char(placed.at, 'YYYY-MM-DD"T"HH24:MI:SS.US') as moment
+select to_char(placed.at, 'YYYY-MM-DD"T"HH24:MI:SS.US')
 from (
     select
         make_timestamp(read.part[1]::int, read.part[2]::int, 1, 0, 0, 0)
@@ -22,6 +22,7 @@ from (
             ' ?(?:[Zz]|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)?)?$'
         ) as part
         where jsonb_typeof(entry -> 'timestamp') = 'string'
+        offset 0
     ) as read
     where read.part is not null
     union all

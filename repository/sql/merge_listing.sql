@@ -1,6 +1,6 @@
 -- A part of merge_deltas.sql: "phase:status" of the transitions, for readers who leave the big column alone.
-cross join lateral (
-    select case when lists.phase_transitions is not null then jsonb_path_query_array(
+left join lateral (
+    select jsonb_path_query_array(
         case when is_append then known.phases else '[]' end || (
             select jsonb_agg(
                 case
@@ -15,7 +15,7 @@ cross join lateral (
             cross join lateral (select coalesce(entry ->> 'phase', '?') as phase) as named
         ),
         '$[last - 99 to last]'
-    ) end as phases
+    ) as phases
     from (
         select case jsonb_typeof(stored.metadata -> 'phase_transitions')
             when 'array' then stored.metadata -> 'phase_transitions' else '[]'
@@ -27,4 +27,5 @@ cross join lateral (
             as is_append
         offset 0
     ) as trusted
-) as listing
+    limit (lists.phase_transitions is not null)::int
+) as listing on true

@@ -1,6 +1,6 @@
 -- A part of merge_deltas.sql: the three lists, each the newest 100 by (timestamp, id). What is all newer than the last
 -- entry is appended; anything else is sorted in.
-cross join lateral (
+left join lateral (
     select
         (array_agg(merged.entries) filter (where list.name = 'phase_transitions'))[1] as phase_transitions,
         (array_agg(merged.entries) filter (where list.name = 'error_history'))[1] as error_history,
@@ -63,4 +63,5 @@ cross join lateral (
         end as entries
         offset 0
     ) as merged
-) as lists
+    limit (coalesce(old.transitions, old.errors, old.collaborations) is not null)::int
+) as lists on true

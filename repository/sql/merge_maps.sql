@@ -1,6 +1,6 @@
 -- A part of merge_deltas.sql: per key the value of the newest stamp; the newest 100 keys, of which a few may have 4 KB and
 -- the others 2 KB. What the application relies on stands outside the ranking.
-cross join lateral (
+left join lateral (
     select
         (array_agg(merged.document) filter (where map.name = 'memory_usage_metrics'))[1] as memory_usage_metrics,
         (array_agg(merged.document) filter (where map.name = 'agent_performance_metrics'))[1] as agent_performance_metrics,
@@ -44,10 +44,12 @@ cross join lateral (
         ) as ranked
         left join lateral (
             -- include: merge_short_value
-        ) as shorter
-            on ranked.place > map.whole_keys
-            -- The longer a key, which stands in the bookkeeping too, the less room for its value.
-            and octet_length(ranked.value::text) > 2060 - 4 * greatest(octet_length(ranked.key) - 24, 0)
+            limit (
+                ranked.place > map.whole_keys
+                -- The longer a key, which stands in the bookkeeping too, the less room for its value.
+                and octet_length(ranked.value::text) > 2060 - 4 * greatest(octet_length(ranked.key) - 24, 0)
+            )::int
+        ) as shorter on true
     ) as crowd
     cross join lateral (
         select
@@ -60,4 +62,5 @@ cross join lateral (
             joined.stamps - crowd.evicted as stamps
         offset 0
     ) as merged
-) as maps
+    limit (coalesce(old.memory, old.agents, old.metadata) is not null)::int
+) as maps on true

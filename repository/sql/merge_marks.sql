@@ -33,4 +33,5 @@ left join lateral (
         ) as each
         group by each.window
     ) as marked
-) as windows on old.counted @? '$.*.marked'
+    limit coalesce(old.counted @? '$.*.marked', false)::int
+) as windows on true

@@ -19,7 +19,10 @@ from (
             case
                 when entry ? 'id' and length(entry ->> 'timestamp') = 32 and right(entry ->> 'timestamp', 6) = '+00:00'
                     then left(entry ->> 'timestamp', 26)
-                else coalesce(legacy.moment, '')
+                -- Within the case, which evaluates it for the few entries that need it.
+                else coalesce((
+                    -- include: merge_legacy_moment
+                ), '')
             end as moment,
             coalesce(entry ->> 'id', '') as id,
             position
@@ -33,9 +36,6 @@ from (
                 where present.entry ->> 'id' = added.entry ->> 'id'
             )
         ) as candidates
-        left join lateral (
-            -- include: merge_legacy_moment
-        ) as legacy on not (entry ? 'id' and length(entry ->> 'timestamp') = 32 and right(entry ->> 'timestamp', 6) = '+00:00')
     ) as timed
 ) as ranked
 where ranked.place <= 100

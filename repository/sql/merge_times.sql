@@ -37,4 +37,5 @@ left join lateral (
             )) as known (phase, timed)
         ) as placed
     ) as ranked
-) as times on old.times is not null
+    limit (old.times is not null)::int
+) as times on true
