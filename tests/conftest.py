@@ -57,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if _folder(item) == "faults"]
     for item in items:
         item.add_marker(_folder(item))
+        if together := _set_up_together(item):
+            item.add_marker(pytest.mark.xdist_group(together))
     items.sort(key=lambda item: _FOLDERS.index(_folder(item)))
 
 
@@ -66,6 +68,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def _set_up_together(item: pytest.Item) -> str | None:
+    """Return the name of the tests that one process of xdist runs, so that what they share is set up once."""
+    if "wheel" in getattr(item, "fixturenames", ()):
+        return "wheel"
+    info = getattr(item, "_fixtureinfo", None)
+    fixtures = info.name2fixturedefs.values() if info else ()
+    is_of_a_file = any(fixture[-1].scope == "module" for fixture in fixtures)
+    # Tests without I/O are too quick to be handed out one by one.
+    return item.path.stem if is_of_a_file or _folder(item) == "unit" else None
 
 
 @pytest.fixture(scope="session")
