@@ -51,6 +51,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, metavar="NUMBER", help="let the fault tests choose as they did then")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave all but the faults out of a soak before it is loaded, which takes longest."""
+    above = Path(__file__).parent
+    is_elsewhere = collection_path.parent == above and collection_path.name in {*_FOLDERS} - {"faults"}
+    return True if config.getoption("--soak") and is_elsewhere else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--soak"):
         config.hook.pytest_deselected(items=[item for item in items if _folder(item) != "faults"])
