@@ -33,6 +33,10 @@ _SETTINGS = ("CELERY_", "DATABASE_", "ENRICHMENT_", "FLOWER_", "MASTER_STATE_", 
 for _name in [name for name in os.environ if name.startswith(_SETTINGS)]:
     del os.environ[_name]
 
+# Images of containers often set it, and then every process that a test starts compiles all it imports:
+# 4 s of 6 where our wheel was just installed, and a third of what xdist's processes need to collect.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # What a test reports or leaves without a word about where must reach no spool of the machine.
 _SPOOL = tempfile.TemporaryDirectory(prefix="enrichment-tests-", ignore_cleanup_errors=True)
 os.environ["XDG_STATE_HOME"] = _SPOOL.name  # where the default is
