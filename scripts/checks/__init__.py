@@ -30,10 +30,11 @@ LINTERS: Mapping[str, Sequence[str]] = {
     "Import contracts": ["lint-imports", "--no-logo"],
     "Declared imports": ["deptry", "--no-ansi", *_ROOMS],
 }
-# An environment of its own, made once; with what an orchestrator and an API process run, since workers
-# want a newer Celery. Faults and measurements are of the newest versions.
+# Made once, while the linters run: it waits for a package index and they for one core.
+LOWEST_ENVIRONMENT: Sequence[str] = ["bash", "scripts/environment.sh", "lowest"]
+# With what an orchestrator and an API process run, since workers want a newer Celery. Faults and
+# measurements are of the newest versions.
 LOWEST: Mapping[str, Sequence[str]] = {
-    "Oldest supported versions": ["bash", "scripts/environment.sh", "lowest"],
     "Tests on the oldest versions": [
         ".local/lowest/bin/python",
         "-m",
@@ -58,7 +59,7 @@ TESTS: Mapping[str, Sequence[str]] = {
         "(unit or integration or acceptance) and not alone",
     ],
     "Tests, one at a time": ["pytest", "-m", "browser or alone"],
-    "Faults": ["pytest", "-m", "faults"],
+    "Faults": ["pytest", "tests/faults"],
 }
 
 
@@ -67,22 +68,32 @@ def run(name: str, command: Sequence[str]) -> bool:
 
     If this process has to end, the check is interrupted, so that pytest takes its servers down.
     """
-    _say(f"{name} (after {time.monotonic() - _STARTED:.0f} s)")
-    program, *arguments = command
-    ours = Path(sys.executable).parent / program
-    with SupervisedProcess(
-        [ours if ours.exists() else program, *arguments], folder=_ROOT, stop_signal=signal.SIGINT
-    ) as process:
-        passed = process.wait() == 0
-    if not passed:
-        _say(f"{name}: failed", colour=31)
-    return passed
+    with _start(command) as process:
+        return _finish(name, process)
 
 
 def run_everything() -> bool:
     """Run all linters, and if they pass the tests; stop where tests fail."""
-    results = [run(name, command) for name, command in LINTERS.items()]
-    return all(results) and all(run(name, command) for name, command in {**LOWEST, **TESTS}.items())
+    with _start(LOWEST_ENVIRONMENT) as environment:
+        results = [run(name, command) for name, command in LINTERS.items()]
+        if not all(results) or not _finish("Oldest supported versions", environment):
+            return False
+    return all(run(name, command) for name, command in {**LOWEST, **TESTS}.items())
+
+
+def _start(command: Sequence[str]) -> SupervisedProcess:
+    program, *arguments = command
+    ours = Path(sys.executable).parent / program
+    command = [str(ours) if ours.exists() else program, *arguments]
+    return SupervisedProcess(command, folder=_ROOT, stop_signal=signal.SIGINT)
+
+
+def _finish(name: str, process: SupervisedProcess) -> bool:
+    _say(f"{name} (after {time.monotonic() - _STARTED:.0f} s)")
+    passed = process.wait() == 0
+    if not passed:
+        _say(f"{name}: failed", colour=31)
+    return passed
 
 
 def _say(text: str, *, colour: int = 36) -> None:
