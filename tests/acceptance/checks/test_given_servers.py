@@ -20,7 +20,8 @@ def run_a_test(folder, **servers):
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_writing.py").write_text(WRITING_TEST.format(file=str(folder / "seen")))
     settings = {name: value for name, value in os.environ.items() if not name.startswith("TEST_")}
-    command = [sys.executable, "-m", "pytest", f"--config-file={ROOT / 'pyproject.toml'}", "-n1", str(folder)]
+    options = [f"--config-file={ROOT / 'pyproject.toml'}", "-n1", "-pno:schemathesis"]
+    command = [sys.executable, "-m", "pytest", *options, str(folder)]
     done = subprocess.run(
         command, cwd=ROOT, env={**settings, **servers}, capture_output=True, text=True, check=False
     )

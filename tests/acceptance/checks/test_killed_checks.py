@@ -27,6 +27,7 @@ def test_nothing_is_left_when_the_checks_are_ended(number, tmp_path):
     arguments = [
         str(tmp_path / "test_hanging.py"),
         "--numprocesses=1",
+        "-pno:schemathesis",
         f"--config-file={ROOT / 'pyproject.toml'}",
     ]
     command = [sys.executable, "-m", "masterflow.scripts.checks", *arguments]
