@@ -1,76 +1,154 @@
 """What goes first when an outbox is full of what goes last: what newer statuses and transitions replace."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
+from masterflow.domain.clock import parse_time
+from masterflow.domain.statuses import FINAL_STATUSES
 from masterflow.tracker.outbox.segments import Segment, decode_record
 
-#: Goes first: what a newer one of the same segment replaces; then transitions; then errors. The newest
-#: status of each flow stays, so that no row tells for ever what has long been over.
-LEVELS: Final = (1, 2, 3)
+#: First goes what a newer event replaces; then transitions; then errors. What makes a flow's status
+#: stays, so that no row tells for ever what has long been over.
+_REPLACED: Final = 1
+_TRANSITION: Final = 2
+_ERROR: Final = 3
+_STAYS: Final = 4
 
-#: An open segment is looked through again once it has grown by this much.
+#: What was looked through is looked through again once it has grown by this much, and by this part.
 _GROWN_BYTES: Final = 64_000
+_GROWN_RECORDS: Final = 200
+_GROWN_PART: Final = 16
 
-_ERROR: Final = "error_occurred"
-_STATUS: Final = "status_changed"
+#: Which statuses of a flow no longer matter once a newer one of these came: docs/adr/0002.
+_REPLACED_BY: Final = {
+    "other": ("other", "failed", "reopening", "final"),
+    "failed": ("failed", "reopening", "final"),
+    "reopening": ("failed", "reopening", "final"),
+    # The earliest one counts.
+    "final": (),
+}
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+
+Key = tuple[Any, ...]
+
+#: The place of the newest event under each key.
+Newest = dict[Key, tuple[Any, ...]]
 
 
-def thin_out(segments: Sequence[Segment]) -> tuple[int, int]:
-    """Leave the least worthy out of the first segment that has any; return the records and bytes freed.
+class _Fact(NamedTuple):
+    """What of an event tells whether it may go: at which level, and which newer events replace it."""
 
-    A file that cannot be rewritten is passed over.
-    """
-    for level in LEVELS:
-        for segment in segments:
-            size, is_grown = segment.size, segment.size - segment.thinned_size >= _GROWN_BYTES
-            if segment.read_to < size and (segment.thinned < level or is_grown):
-                with suppress(OSError):
-                    if count := _thin_out(segment, level):
-                        segment.lost_records += count
-                        return count, size - segment.size
-    return 0, 0
+    level: int
+    key: Key | None = None
+    replaced_by: Sequence[Key] = ()
+    place: tuple[Any, ...] = ()
 
 
-def _thin_out(segment: Segment, level: int) -> int:
-    *lines, tail = segment.data(segment.read_to, segment.size).split(b"\n")
-    kept = [line for line, is_kept in zip(lines, _kept(lines, level), strict=True) if is_kept]
-    if len(kept) < len(lines):
-        segment.rewrite_unread(b"\n".join([*kept, tail]))
+class Eviction:
+    """Makes room in the segments of one outbox, whose lock its caller holds."""
+
+    def __init__(self) -> None:
+        #: The newest segment when all were compared, and how many records there were.
+        self._compared = ("", 0)
+
+    def thin_out(self, segments: Sequence[Segment]) -> tuple[int, int]:
+        """Leave the least worthy out where there is any; return the records and bytes freed.
+
+        A file that cannot be read or rewritten is passed over.
+        """
+        for level in (_REPLACED, _TRANSITION, _ERROR):
+            for segment in segments:
+                if segment.read_to < segment.size and (segment.thinned < level or _is_grown(segment)):
+                    with suppress(OSError):
+                        if freed := _thin_out(segment, level):
+                            return freed
+            if level == _REPLACED and (freed := self._compare(segments)):
+                return freed
+        return 0, 0
+
+    def _compare(self, segments: Sequence[Segment]) -> tuple[int, int] | None:
+        """Leave out what is replaced by something in a later segment."""
+        records = sum(segment.records for segment in segments)
+        name, known = segments[-1].path.name, self._compared[1]
+        if name == self._compared[0] and records - known < max(_GROWN_RECORDS, known // _GROWN_PART):
+            return None
+        self._compared = (name, records)
+        newest: Newest = {}
+        count = freed_bytes = 0
+        for segment in reversed(segments):
+            with suppress(OSError):
+                newest = _newest(_facts(segment.data(0, segment.size).split(b"\n")), newest)
+                if freed := _leave_out(segment, _REPLACED, newest):
+                    count, freed_bytes = count + freed[0], freed_bytes + freed[1]
+        return (count, freed_bytes) if count else None
+
+
+def _is_grown(segment: Segment) -> bool:
+    return segment.size - segment.thinned_size >= max(_GROWN_BYTES, segment.thinned_size // _GROWN_PART)
+
+
+def _thin_out(segment: Segment, level: int) -> tuple[int, int] | None:
+    freed = _leave_out(segment, level)
     segment.thinned, segment.thinned_size = max(level, segment.thinned), segment.size
-    return len(lines) - len(kept)
+    return freed
 
 
-def _kept(lines: Sequence[bytes], level: int) -> list[bool]:
-    facts = [_facts(line) for line in lines]
-    newest = {key: place for place, (_, key) in enumerate(facts)}
-    return [
-        key is None or _level(kind, is_newest=newest[key] == place) > level
-        for place, (kind, key) in enumerate(facts)
-    ]
+def _leave_out(segment: Segment, level: int, newest: Newest | None = None) -> tuple[int, int] | None:
+    """Rewrite what was not read yet without what goes at this level; return the records and bytes, if any."""
+    size = segment.size
+    *lines, tail = segment.data(segment.read_to, size).split(b"\n")
+    facts = _facts(lines)
+    newest = _newest(facts, {}) if newest is None else newest
+    kept = [line for line, fact in zip(lines, facts, strict=True) if _level(fact, newest) > level]
+    if len(kept) == len(lines):
+        return None
+    segment.rewrite_unread(b"\n".join([*kept, tail]))
+    segment.lost_records += len(lines) - len(kept)
+    return len(lines) - len(kept), size - segment.size
 
 
-def _level(kind: str, *, is_newest: bool) -> int:
-    """Return the level at which a record goes; a higher one than there is if it stays."""
-    if kind == _ERROR:
-        return 3
-    if not is_newest:
-        return 1
-    return LEVELS[-1] + 1 if kind == _STATUS else 2
+def _newest(facts: Sequence[_Fact], known: Newest) -> Newest:
+    """Return the newest place of each key, of these facts and those known before."""
+    newest = known.copy()
+    for fact in facts:
+        if fact.key:
+            newest[fact.key] = max(fact.place, newest.get(fact.key, fact.place))
+    return newest
 
 
-def _facts(line: bytes) -> tuple[str, tuple[Any, ...] | None]:
-    """Return an event's kind, and what a newer one must share with it to replace it; None if none can."""
-    record = decode_record(line)
-    event = json.loads(record[1]) if record else {}
-    kind, flow = event.get("kind", ""), event.get("flow_id")
-    if kind == _STATUS:
-        # A retry or resume opens what has failed, whatever status follows it.
-        return kind, (kind, flow, bool(event.get("reopens")))
-    if kind == _ERROR:
-        return kind, (kind, event.get("event_id"))
+def _level(fact: _Fact, newest: Newest) -> int:
+    """Return the level at which a record goes."""
+    is_replaced = any(newest.get(key, fact.place) > fact.place for key in fact.replaced_by)
+    return _REPLACED if is_replaced else fact.level
+
+
+def _facts(lines: Sequence[bytes]) -> list[_Fact]:
+    return [_fact(record[1]) if (record := decode_record(line)) else _Fact(_STAYS) for line in lines]
+
+
+def _fact(text: bytes) -> _Fact:
+    event = json.loads(text)
+    kind, flow = event.get("kind"), event.get("flow_id")
+    if kind == "error_occurred":
+        return _Fact(_ERROR)
+    place = (parse_time(event.get("occurred_at")) or _FIRST, str(event.get("event_id")))
+    if kind == "status_changed":
+        sort = _sort_of(event)
+        return _Fact(_STAYS, (flow, sort), [(flow, other) for other in _REPLACED_BY[sort]], place)
     if kind and event.get("phase"):
-        return kind, (kind, flow, event["phase"])
-    return kind, None
+        key = (flow, kind, event["phase"])
+        return _Fact(_TRANSITION, key, [key], place)
+    return _Fact(_STAYS)
+
+
+def _sort_of(event: Mapping[str, Any]) -> str:
+    status = event.get("status")
+    if status in FINAL_STATUSES:
+        return "final"
+    if status == "failed":
+        return "failed"
+    return "reopening" if event.get("reopens") else "other"

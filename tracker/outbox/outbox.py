@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from masterflow.domain.events import Lane
-from masterflow.tracker.outbox.eviction import thin_out
+from masterflow.tracker.outbox.eviction import Eviction
 from masterflow.tracker.outbox.folder import Folder, Journal, make_folder
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import Segment, encode_record
@@ -46,6 +46,7 @@ class Outbox:
         self._losses = losses
         self.lock = threading.Lock()
         self._is_shorter = threading.Condition(self.lock)
+        self._eviction = Eviction()
         self._syncing = threading.Lock()
         self._bytes = 0
         self._reported = self._confirmed = self._lost = 0
@@ -341,7 +342,7 @@ class Outbox:
         return True
 
     def _thin_out(self) -> bool:
-        count, freed_bytes = thin_out(self._segments["vital"])
+        count, freed_bytes = self._eviction.thin_out(self._segments["vital"])
         if count:
             self._bytes -= freed_bytes
             self._losses.count("overflow_vital", count)
