@@ -41,7 +41,7 @@ def api_health(url: str, *, probe_token: str = "", asks_ready: bool = True) -> l
     Raises:
         InputInvalid: it is no address, or readiness is asked for without the probe token.
     """
-    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+    if not _is_address(url):
         raise InputInvalid(f"{url!r:.200} is no address of a status API; pass http://host:port.")
     if asks_ready and not probe_token:
         raise InputInvalid(
@@ -51,6 +51,14 @@ def api_health(url: str, *, probe_token: str = "", asks_ready: bool = True) -> l
     if asks_ready and results[0].level == "well":
         results.append(_ready(url, probe_token))
     return results
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _alive(url: str) -> CheckResult:

@@ -2,10 +2,9 @@
 
 import socket
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
-
-import celery
 
 from masterflow.domain import InputInvalid, SettingsInvalid
 
@@ -42,9 +41,10 @@ def require_celery() -> None:
     Raises:
         SettingsInvalid: it is older.
     """
-    if tuple(map(int, celery.__version__.split(".")[:2])) < _LEAST_CELERY:
+    found = version("celery")
+    if tuple(map(int, found.split(".")[:2])) < _LEAST_CELERY:
         raise SettingsInvalid(
-            f"Worker and beat want Celery 5.7 or newer, and this is {celery.__version__}; install them apart"
+            f"Worker and beat want Celery 5.7 or newer, and this is {found}; install them apart"
             " from your application: pip install 'masterflow[worker]'."
         )
 

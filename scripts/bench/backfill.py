@@ -28,6 +28,7 @@ from masterflow.scripts.bench.backfill_flows import Flows
 from masterflow.scripts.celery_commands import worker
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.processes import SupervisedProcess
+from masterflow.scripts.terminal.entrance import run_program
 from masterflow.tasks.backfill.catch_up import SLICE, BackfillOptions, BackfillSummary, catch_up
 from masterflow.tasks.delivery.loop import spare_collector
 from masterflow.tasks.enqueue import Batch, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
@@ -203,4 +204,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_program(lambda: typer.run(main))

@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from masterflow.domain.redis_keys import confirmations_key, queue_key
+from masterflow.scripts.terminal.entrance import run_program
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
 
 
@@ -33,4 +34,4 @@ def _arguments(message: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_program(lambda: main(sys.argv[1]))

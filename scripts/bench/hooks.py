@@ -39,6 +39,7 @@ from masterflow.repository.database import DatabaseSettings, make_engine, sessio
 from masterflow.repository.tables import create_tables
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.processes import SupervisedProcess
+from masterflow.scripts.terminal.entrance import run_program
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONTEXT = flow_context(uuid4(), uuid4(), "bench")
@@ -240,4 +241,4 @@ def main(count: int = 20_000, events: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_program(lambda: typer.run(main))

@@ -32,6 +32,7 @@ from masterflow.repository.tables import CrewAIFlowStateExtensions, create_table
 from masterflow.scripts.bench.merge_growth import bloat, cost_of_age
 from masterflow.scripts.bench.merge_load import Workload, fill
 from masterflow.scripts.embedded import EmbeddedPostgres
+from masterflow.scripts.terminal.entrance import run_program
 from masterflow.tasks.delivery.loop import spare_collector
 
 _BATCH = 500
@@ -149,4 +150,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_program(lambda: typer.run(main))

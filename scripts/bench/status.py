@@ -27,6 +27,7 @@ from masterflow.scripts.bench.http_load import Connections, percentile, streams
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
+from masterflow.scripts.terminal.entrance import run_program
 from masterflow.status.access.tokens import issue_token
 from masterflow.status.settings import StatusSettings
 from masterflow.tasks.enqueue import Batch, Publisher, QueueSettings, redis_client
@@ -242,4 +243,4 @@ async def _feed_worker(environment: dict[str, str], flows: int) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_program(lambda: typer.run(main))

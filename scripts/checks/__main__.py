@@ -3,5 +3,6 @@
 import sys
 
 from masterflow.scripts.checks import main
+from masterflow.scripts.terminal.entrance import run_program
 
-sys.exit(main(sys.argv[1:]))
+run_program(lambda: main(sys.argv[1:]))

@@ -22,7 +22,8 @@ from masterflow.scripts.demonstration.performance import perform, set_the_stage
 from masterflow.scripts.demonstration.servers import Crew, running_servers
 from masterflow.scripts.demonstration.stage import print_guide
 from masterflow.scripts.sample_flow import SERVERS_CSV, check_csv
-from masterflow.scripts.terminal.failures import told_in_a_sentence
+from masterflow.scripts.terminal.entrance import run_program
+from masterflow.scripts.terminal.text import terminal_text
 
 _SHARED_SETTINGS: Final = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SPOOL_DIR")
 
@@ -43,7 +44,7 @@ def main(
     """Run three real flows through a real worker, and show the rows they fill."""
     console, folder = Console(highlight=False), folder.absolute()
     stays = not once and sys.stdin.isatty() and console.is_terminal
-    with told_in_a_sentence(), ended_by_signals():
+    with ended_by_signals():
         remarks = check_csv(csv)
         with reserved(folder), running_servers(folder) as settings:
             os.environ.update(settings)
@@ -55,7 +56,7 @@ def main(
                     crew.start_page(CONTEXT)
                 perform(console, csv, crew)
                 for remark in remarks:
-                    console.print(remark, markup=False)
+                    console.print(terminal_text(remark))
                 if stays:
                     stay(console, folder, crew)
 
@@ -117,4 +118,4 @@ def reserved(folder: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    app(prog_name="./scripts/demo")
+    run_program(lambda: app(prog_name="./scripts/demo", standalone_mode=False))

@@ -21,8 +21,9 @@ from masterflow.scripts.demonstration.flows import CONTEXT, Act, run_acts
 from masterflow.scripts.demonstration.servers import Crew
 from masterflow.scripts.demonstration.stage import print_check, progress_bars
 from masterflow.scripts.sample_flow import Scenario
-from masterflow.scripts.terminal.flow_panel import flow_panel
+from masterflow.scripts.terminal.flow_panel import FlowPanel
 from masterflow.scripts.terminal.flow_view import FlowView, read_flow
+from masterflow.scripts.terminal.whole import print_whole
 from masterflow.tasks.dead_letters.letters import Selection
 from masterflow.tasks.enqueue import ConfirmationInbox, QueueSettings
 
@@ -47,11 +48,11 @@ def perform(console: Console, csv: Path, crew: Crew) -> None:
     acts = [Act(scenario) for scenario in Scenario]
     with progress_bars(console, acts) as on_progress:
         with_engine(lambda engine: run_acts(acts, csv, session_factory(engine), on_progress=on_progress))
-    with console.status("Waiting until the workers have confirmed every event"):
+    with console.status("Waiting until the workers have confirmed every event", spinner="line"):
         _wait_until_confirmed(crew)
     _require_nothing_lost(acts)
     for view in with_session(partial(_views, acts=acts)):
-        console.print(flow_panel(view))
+        print_whole(console, FlowPanel(view))
         console.print()
     for sql in EXAMPLE_CHECKS.values():
         print_check(console, sql, with_engine(partial(_check, sql=sql, acts=acts)))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from masterflow.scripts.demonstration.flows import Act, OnProgress
 from masterflow.scripts.terminal.flow_panel import status_text
+from masterflow.scripts.terminal.whole import Record, print_whole
 
 
 @contextmanager
@@ -38,24 +39,19 @@ def print_check(console: Console, sql: str, found: Mapping[Act, Sequence[Mapping
     """Show an example check as it is written, and what it returned for each flow."""
     console.print(Syntax(sql.strip(), "sql", theme="ansi_dark", background_color="default", word_wrap=True))
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column("column", style="dim", no_wrap=True)
     for act in found:
-        table.add_column(act.title)
+        table.add_column(act.title, overflow="fold")
     for name in dict.fromkeys(name for rows in found.values() for row in rows for name in row):
         # A column has one value, unless the check returns as many rows as it has values.
         table.add_row(
             name, *("\n".join(dict.fromkeys(str(row[name]) for row in rows)) for rows in found.values())
         )
-    console.print(table)
+    print_whole(console, table)
     console.print()
 
 
 def print_guide(console: Console, places: Mapping[str, str]) -> None:
     """Say where to look while everything runs."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, place in places.items():
-        table.add_row(name, Text(place))
-    console.print(table)
+    console.print(Record({name: Text(place) for name, place in places.items()}))
     console.print("\nEverything runs until you press [bold]Ctrl-C[/bold].")

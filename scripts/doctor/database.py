@@ -13,7 +13,7 @@ from masterflow.repository.sql import statement
 from masterflow.scripts.database import with_engine
 from masterflow.scripts.doctor.clocks import clock_result
 from masterflow.scripts.doctor.tables import table_results
-from masterflow.scripts.terminal.failures import cause_of
+from masterflow.scripts.terminal.explanations import cause_of
 from masterflow.tasks.check_result import CheckResult
 
 #: What the statements need, and the oldest version that the tests run on.

@@ -13,7 +13,7 @@ def main() -> None:
         ModuleNotFoundError: a module of ours is missing.
     """
     try:
-        run = import_module("masterflow.scripts.flowctl.app").main
+        import_module("masterflow.scripts.flowctl.app").main()
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("masterflow"):
             raise
@@ -21,7 +21,6 @@ def main() -> None:
             print(f"masterflow {masterflow.__version__}")
             return
         sys.exit(f"flowctl needs {error.name}; install it: pip install 'masterflow[cli,database]'.")
-    run()
 
 
 __all__ = ["main"]

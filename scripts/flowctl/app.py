@@ -1,8 +1,6 @@
 """All commands of `flowctl`, and how a command that cannot do its work ends."""
 
 import logging
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -21,18 +19,17 @@ from masterflow.scripts.flowctl import (
     tables,
     token,
 )
+from masterflow.scripts.flowctl.options import command_group
 from masterflow.scripts.maintenance.backfill_master_state_from_child import backfill
-from masterflow.scripts.terminal.failures import told_in_a_sentence
-from masterflow.scripts.terminal.whole import write_in_any_encoding
+from masterflow.scripts.terminal.entrance import run_program
+from masterflow.scripts.terminal.failures import fail
 
-app = typer.Typer(
-    name="flowctl",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    help="Run, watch and repair the enrichment of master flows.",
-    epilog="Exit codes: 0 done, 1 something is not as it should be, 2 misused, 3 a server does not answer.",
+app = command_group(
+    "Run, watch and repair the enrichment of master flows.",
+    epilog="Exit codes: 0 done, 1 something is not as it should be, 2 misused, 3 a server does not answer,"
+    " 130 after Ctrl-C.",
 )
+app.info.name = "flowctl"
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  as Typer calls it
@@ -70,20 +67,14 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command that the arguments name."""
-    write_in_any_encoding()
     # What the layers would log, a command says itself.
     logging.getLogger().addHandler(logging.NullHandler())
-    try:
-        with told_in_a_sentence():
-            app()
-    finally:
-        _finish_output()
+    run_program(_run)
 
 
-def _finish_output() -> None:
-    """Write out what was printed, unless whoever read it has gone."""
+def _run() -> int | None:
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would try once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code: int | None = app(standalone_mode=False)
+    except typer.Abort:
+        fail("Nothing was done.")
+    return code

@@ -3,21 +3,18 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
-from masterflow.domain import InputInvalid
-from masterflow.domain.events import describe
-from masterflow.scripts.broker import dead_letters
-from masterflow.scripts.flowctl.options import AsJson, Limit
+from masterflow.scripts.flowctl.options import AsJson, Limit, command_group
 from masterflow.scripts.flowctl.output import print_done, print_json, print_table
-from masterflow.tasks.dead_letters.letters import EVERY_LETTER, DeadLetter, Selection
-from masterflow.tasks.enqueue import Publisher, QueueSettings, redis_client
 
-group = typer.Typer(no_args_is_help=True, help="Events that could never be applied.")
+if TYPE_CHECKING:
+    from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
+
+group = command_group("Events that could never be applied.")
 
 Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as flow_not_found.")]
 Flow = Annotated[UUID | None, typer.Option(help="Only of this flow.")]
@@ -36,6 +33,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the latest first."""
+    from masterflow.scripts.broker import dead_letters
+
     with dead_letters() as letters:
         found = letters.read(_selection(reason, flow, client), limit=limit)
     if as_json:
@@ -65,6 +64,10 @@ def show(
     as_json: AsJson = False,  # noqa: ARG001  it always is, and who writes a script need not know that
 ) -> None:
     """Show one dead letter with its event, as JSON."""  # noqa: DOC501
+    from masterflow.domain import InputInvalid
+    from masterflow.scripts.broker import dead_letters
+    from masterflow.tasks.dead_letters.letters import Selection
+
     with dead_letters() as letters:
         found = letters.read(Selection(letter_id=letter), limit=1)
     if not found:
@@ -86,6 +89,9 @@ def replay(
 
     What bore a wrong signature is sent only with --reason signature_invalid, since it is signed by this.
     """
+    from masterflow.scripts.broker import dead_letters
+    from masterflow.tasks.enqueue import Publisher, QueueSettings, redis_client
+
     selection = _deliberate(replace(_selection(reason, flow, client), letter_id=letter), every=every)
     settings = QueueSettings()
     publisher, redis = Publisher(settings), redis_client(settings)
@@ -105,6 +111,8 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Forget dead letters for good."""
+    from masterflow.scripts.broker import dead_letters
+
     selection = _deliberate(replace(_selection(reason, flow, client), letter_id=letter), every=every)
     with dead_letters() as letters:
         count = letters.drop(selection)
@@ -118,6 +126,8 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Load letters that were saved as JSON; those that lie there already stay as they are."""
+    from masterflow.scripts.broker import dead_letters
+
     saved = _saved(path)
     with dead_letters() as letters:
         known = {letter.letter_id for letter in letters.read(limit=sys.maxsize)}
@@ -133,17 +143,27 @@ def import_(
     )
 
 
-def _saved(path: Path) -> list[DeadLetter]:
+def _saved(path: Path) -> "list[DeadLetter]":
     """Return the letters in a file, the oldest first, each once.
 
     Raises:
         InputInvalid: the file cannot be read, or is no list of letters.
     """
+    from pydantic import TypeAdapter, ValidationError
+
+    from masterflow.domain import InputInvalid
+    from masterflow.domain.events import describe
+    from masterflow.tasks.dead_letters.letters import DeadLetter
+
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
         letters = TypeAdapter(list[DeadLetter]).validate_json(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputInvalid(f"{path} cannot be read: {error!s:.200}.") from error
+    except OSError as error:
+        raise InputInvalid(
+            f"{path} cannot be read ({error.strerror}); check its path and its rights."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputInvalid(f"{path} holds no list of dead letters, but bytes that are no UTF-8.") from error
     except ValidationError as error:
         raise InputInvalid(
             f"{path} holds no list of dead letters, as `dead list --json` prints it: {describe(error)}"
@@ -152,18 +172,23 @@ def _saved(path: Path) -> list[DeadLetter]:
     return list({letter.letter_id: letter for letter in oldest_first}.values())
 
 
-def _selection(reason: str | None, flow: UUID | None, client: UUID | None) -> Selection:
+def _selection(reason: str | None, flow: UUID | None, client: UUID | None) -> "Selection":
+    from masterflow.tasks.dead_letters.letters import Selection
+
     return Selection(
         reason=reason, flow_id=str(flow) if flow else None, client_account_id=str(client) if client else None
     )
 
 
-def _deliberate(selection: Selection, *, every: bool) -> Selection:
+def _deliberate(selection: "Selection", *, every: bool) -> "Selection":
     """Return the selection.
 
     Raises:
         InputInvalid: it is everything there is, without anybody having said so.
     """
+    from masterflow.domain import InputInvalid
+    from masterflow.tasks.dead_letters.letters import EVERY_LETTER
+
     if selection == EVERY_LETTER and not every:
         raise InputInvalid("Say which letters: --letter, --reason, --flow or --client, or --all.")
     return selection

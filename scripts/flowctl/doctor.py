@@ -2,18 +2,18 @@
 
 import os
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
-from rich.text import Text
 
-from masterflow.scripts.celery_commands import ROOT
-from masterflow.scripts.doctor import examine
 from masterflow.scripts.flowctl.options import AsJson
 from masterflow.scripts.flowctl.output import print_json, print_table
 from masterflow.scripts.terminal.failures import exit_code_of
 from masterflow.scripts.terminal.text import terminal_text
 from masterflow.tasks.check_result import CheckResult
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _MARKS: Final = {"note": ("•", "yellow"), "problem": ("✘", "red"), "away": ("✘", "red")}
 
@@ -23,6 +23,9 @@ def doctor(*, as_json: AsJson = False) -> None:
 
     Exit codes: 0 nothing but notes, 1 a problem, 3 a server does not answer.
     """
+    from masterflow.scripts.celery_commands import ROOT
+    from masterflow.scripts.doctor import examine
+
     # Celery looks for its configuration where we stand, and a user's folder may hold another one.
     os.chdir(ROOT)
     results = examine()
@@ -40,8 +43,8 @@ def _exit(results: list[CheckResult]) -> None:
         raise typer.Exit(code)
 
 
-def _said(result: CheckResult) -> Text:
+def _said(result: CheckResult) -> "Text":
     if result.level == "well":
-        return Text("✔ well", "green")
+        return terminal_text("✔ well", "green")
     mark, colour = _MARKS[result.level]
     return terminal_text(f"{mark} {result.sentence}", colour)

@@ -1,23 +1,17 @@
 """`flowctl events`: what happens in flows, as it is committed."""
 
-import json
 from contextlib import aclosing, suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from masterflow.domain import flow_uuid
-from masterflow.repository.status.reads import FlowScope
-from masterflow.scripts.database import with_engine
-from masterflow.scripts.flowctl.options import AsJson, Client, Engagement
-from masterflow.scripts.flowctl.output import console
-from masterflow.scripts.terminal.events_tail import tail as tail_events
-from masterflow.scripts.terminal.flow_lines import news_document, news_line
-from masterflow.scripts.terminal.flow_screens import Doubt
+from masterflow.scripts.flowctl.options import AsJson, Client, Engagement, command_group, flow_id
 
-group = typer.Typer(no_args_is_help=True, help="What happens in flows, as it is committed.")
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+group = command_group("What happens in flows, as it is committed.")
 
 
 @group.command()
@@ -26,7 +20,7 @@ def tail(
     client: Client,
     engagement: Engagement,
     flow: Annotated[
-        UUID | None, typer.Option(parser=flow_uuid, metavar="FLOW_ID", help="Only of this flow.")
+        UUID | None, typer.Option(parser=flow_id, metavar="FLOW_ID", help="Only of this flow.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,13 +30,21 @@ def tail(
     retry, another progress or message, or the flow itself. The time is when it happened, not when it was
     committed. Of a burst that fills a list of 100 entries at once, only what the row kept is shown.
     """
+    from masterflow.repository.status.reads import FlowScope
+    from masterflow.scripts.database import with_engine
+    from masterflow.scripts.terminal.events_tail import tail as tail_events
+    from masterflow.scripts.terminal.flow_lines import news_document, news_line
+    from masterflow.scripts.terminal.flow_screens import Doubt
+    from masterflow.scripts.terminal.text import json_text
+    from masterflow.scripts.terminal.whole import console
+
     scope = FlowScope(client, frozenset({engagement}))
 
-    async def follow(engine: AsyncEngine) -> None:
+    async def follow(engine: "AsyncEngine") -> None:
         async with aclosing(tail_events(engine, scope, Doubt(), flow_id=flow)) as news:
             async for found in news:
                 if as_json:
-                    print(json.dumps(news_document(*found), ensure_ascii=False, default=str), flush=True)
+                    print(json_text(news_document(*found)), flush=True)
                 else:
                     console.print(news_line(*found), soft_wrap=True)
 

@@ -1,15 +1,15 @@
 """`flowctl flag`: switch enrichment on and off in all workers, without a restart."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
-import typer
-
-from masterflow.repository.feature_flag import FeatureFlag, FlagState, Override
-from masterflow.repository.settings import RedisSettings
-from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.options import AsJson, command_group
 from masterflow.scripts.flowctl.output import print_done
 
-group = typer.Typer(no_args_is_help=True, help="Switch enrichment on and off, in all processes at once.")
+if TYPE_CHECKING:
+    from masterflow.repository.feature_flag import FlagState, Override
+
+group = command_group("Switch enrichment on and off, in all processes at once.")
 
 
 @group.command()
@@ -36,16 +36,19 @@ def show(*, as_json: AsJson = False) -> None:
     _print(asyncio.run(_show()), as_json=as_json)
 
 
-def _override(override: Override | None, *, as_json: bool) -> None:
+def _override(override: "Override | None", *, as_json: bool) -> None:
     _print(asyncio.run(_show(override, changes=True)), as_json=as_json)
 
 
-def _print(state: FlagState, *, as_json: bool) -> None:
+def _print(state: "FlagState", *, as_json: bool) -> None:
     facts = {"enabled": state.enabled, "default": state.default, "override": state.override}
     print_done(_sentence(state), as_json=as_json, **facts)
 
 
-async def _show(override: Override | None = None, *, changes: bool = False) -> FlagState:
+async def _show(override: "Override | None" = None, *, changes: bool = False) -> "FlagState":
+    from masterflow.repository.feature_flag import FeatureFlag
+    from masterflow.repository.settings import RedisSettings
+
     flag = FeatureFlag(RedisSettings())
     try:
         if changes:
@@ -55,7 +58,7 @@ async def _show(override: Override | None = None, *, changes: bool = False) -> F
         await flag.close()
 
 
-def _sentence(state: FlagState) -> str:
+def _sentence(state: "FlagState") -> str:
     word = "on" if state.enabled else "off"
     if state.override:
         return f"Enrichment is {word} in all processes, by `flowctl flag {state.override}`."

@@ -3,38 +3,44 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
-from rich.live import Live
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from masterflow.domain import flow_uuid
-from masterflow.domain.statuses import FLOW_STATUSES, flow_status
-from masterflow.repository.status.reads import FlowFilter, FlowScope
-from masterflow.scripts.database import with_engine, with_session
-from masterflow.scripts.flowctl.options import AsJson, Client, Engagement, FlowId, Limit
-from masterflow.scripts.flowctl.output import console, print_json
-from masterflow.scripts.terminal.flow_panel import flow_panel, flow_table
-from masterflow.scripts.terminal.flow_screens import Drawing, Lines, Screen
-from masterflow.scripts.terminal.flow_view import read_flow
-from masterflow.scripts.terminal.flow_watch import watch_flow, watch_flows
-from masterflow.scripts.terminal.whole import print_whole
-from masterflow.status.manager import FlowStatusManager
+from masterflow.scripts.flowctl.options import AsJson, Client, Engagement, FlowId, Limit, command_group
+from masterflow.scripts.flowctl.options import flow_id as parse_flow_id
+from masterflow.scripts.flowctl.output import print_json
 
-group = typer.Typer(no_args_is_help=True, help="What flows do and did.")
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from masterflow.scripts.terminal.flow_screens import Screen
+
+group = command_group("What flows do and did.")
 
 
 @group.command()
 def show(flow_id: FlowId, *, client: Client, engagement: Engagement, as_json: AsJson = False) -> None:
     """Show a flow: its phases with times and attempts, its errors and its agents."""
+    from masterflow.repository.status.reads import FlowScope
+    from masterflow.scripts.database import with_session
+    from masterflow.scripts.terminal.flow_panel import FlowPanel
+    from masterflow.scripts.terminal.flow_view import read_flow
+    from masterflow.scripts.terminal.whole import console, print_whole
+
     scope = FlowScope(client, frozenset({engagement}))
     view = with_session(lambda session: read_flow(session, scope, flow_id))
     if as_json:
         print_json(view.as_json())
     else:
-        console.print(flow_panel(view))
+        print_whole(console, FlowPanel(view))
+
+
+def _statuses() -> list[str]:
+    from masterflow.domain.statuses import FLOW_STATUSES
+
+    return list(FLOW_STATUSES)
 
 
 @group.command("list")
@@ -44,12 +50,19 @@ def list_(
     engagement: Engagement,
     status: Annotated[
         list[str] | None,
-        typer.Option(help="Only these; may be repeated.", autocompletion=lambda: list(FLOW_STATUSES)),
+        typer.Option(help="Only these; may be repeated.", autocompletion=_statuses),
     ] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List the flows of an engagement, newest first."""
+    from masterflow.domain.statuses import flow_status
+    from masterflow.repository.status.reads import FlowFilter, FlowScope
+    from masterflow.scripts.database import with_session
+    from masterflow.scripts.terminal.flow_panel import flow_table
+    from masterflow.scripts.terminal.whole import console, print_whole
+    from masterflow.status.manager import FlowStatusManager
+
     scope = FlowScope(client, frozenset({engagement}))
     wanted = FlowFilter(statuses=tuple(flow_status(word) for word in status or ()))
     found = with_session(lambda session: FlowStatusManager(session, scope).list_flows(wanted, limit=limit))
@@ -58,14 +71,14 @@ def list_(
     elif found.flows:
         print_whole(console, flow_table(found.flows))
     else:
-        console.print("This engagement has no such flows.")
+        print("This engagement has no such flows.")
 
 
 @group.command()
 def watch(
     flow_id: Annotated[
         UUID | None,
-        typer.Argument(parser=flow_uuid, metavar="[FLOW_ID]", help="Only this flow.", show_default=False),
+        typer.Argument(parser=parse_flow_id, metavar="[FLOW_ID]", help="Only this flow.", show_default=False),
     ] = None,
     *,
     client: Client,
@@ -77,9 +90,13 @@ def watch(
 
     Without a terminal, and with --json, there is a line for what is there and one for each change.
     """
+    from masterflow.repository.status.reads import FlowScope
+    from masterflow.scripts.database import with_engine
+    from masterflow.scripts.terminal.flow_watch import watch_flow, watch_flows
+
     scope = FlowScope(client, frozenset({engagement}))
 
-    async def follow(engine: AsyncEngine) -> None:
+    async def follow(engine: "AsyncEngine") -> None:
         with _screen(as_json=as_json) as screen:
             if flow_id:
                 await watch_flow(engine, scope, flow_id, screen=screen)
@@ -91,7 +108,12 @@ def watch(
 
 
 @contextmanager
-def _screen(*, as_json: bool) -> Iterator[Screen]:
+def _screen(*, as_json: bool) -> Iterator["Screen"]:
+    from rich.live import Live
+
+    from masterflow.scripts.terminal.flow_screens import Drawing, Lines
+    from masterflow.scripts.terminal.whole import console
+
     if as_json or not sys.stdout.isatty():
         yield Lines(console, as_json=as_json)
         return

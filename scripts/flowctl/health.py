@@ -3,23 +3,21 @@
 import os
 import socket
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from masterflow.scripts.api_health import api_health
-from masterflow.scripts.celery_commands import ROOT
-from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.options import AsJson, command_group
 from masterflow.scripts.flowctl.output import print_json, print_table
 from masterflow.scripts.terminal.failures import exit_code_of
 from masterflow.scripts.terminal.text import terminal_text
 from masterflow.tasks.check_result import CheckResult
-from masterflow.tasks.health import beat_health, worker_health
 
-group = typer.Typer(
-    no_args_is_help=True,
-    help="Probe a worker, beat or the status API, and what they need.",
+if TYPE_CHECKING:
+    from rich.text import Text
+
+group = command_group(
+    "Probe a worker, beat or the status API, and what they need.",
     epilog="Exit codes: 0 all is well, 1 something is not, 3 a server that it needs does not answer.",
 )
 
@@ -31,12 +29,16 @@ def worker(
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a worker, its broker and its database are well."""
+    from masterflow.tasks.health import worker_health
+
     _report(lambda: worker_health(name), as_json=as_json)
 
 
 @group.command()
 def beat(*, as_json: AsJson = False) -> None:
     """Tell whether beat and its broker are well."""
+    from masterflow.tasks.health import beat_health
+
     _report(beat_health, as_json=as_json)
 
 
@@ -57,11 +59,15 @@ def api(
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a status API lives, and whether Postgres and Redis answer it."""
+    from masterflow.scripts.api_health import api_health
+
     address = url or f"http://127.0.0.1:{port}"
     _report(lambda: api_health(address, probe_token=probe_token, asks_ready=not live), as_json=as_json)
 
 
 def _report(look: Callable[[], list[CheckResult]], *, as_json: bool) -> None:
+    from masterflow.scripts.celery_commands import ROOT
+
     # Celery looks for its configuration where we stand, and a user's folder may hold another one.
     os.chdir(ROOT)
     results = look()
@@ -74,5 +80,5 @@ def _report(look: Callable[[], list[CheckResult]], *, as_json: bool) -> None:
         raise typer.Exit(code)
 
 
-def _mark(result: CheckResult) -> Text:
-    return terminal_text(f"✘ {result.problem}", "red") if result.problem else Text("✔ well", "green")
+def _mark(result: CheckResult) -> "Text":
+    return terminal_text(f"✘ {result.problem}", "red") if result.problem else terminal_text("✔ well", "green")

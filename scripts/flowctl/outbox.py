@@ -2,25 +2,22 @@
 
 import time
 from dataclasses import asdict
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from masterflow import tracker
-from masterflow.scripts.flowctl.options import AsJson
+from masterflow.scripts.flowctl.options import AsJson, command_group
 from masterflow.scripts.flowctl.output import print_done, print_json, print_table
-from masterflow.scripts.outbox_metrics import outbox_metrics
 from masterflow.scripts.terminal.failures import fail
-from masterflow.tracker.outbox import spool
-from masterflow.tracker.outbox.delivery import own_broker
-from masterflow.tracker.outbox.process import process_delivery
-from masterflow.tracker.outbox.settings import OutboxSettings
+
+if TYPE_CHECKING:
+    from masterflow.tracker.outbox.spool import FolderStatus
 
 Everything = Annotated[
     bool, typer.Option("--all", help="Also what is for another broker, such as one that has moved.")
 ]
 
-group = typer.Typer(no_args_is_help=True, help="Events of this host that no worker has confirmed yet.")
+group = command_group("Events of this host that no worker has confirmed yet.")
 
 _LOOK_INTERVAL_S: Final = 0.1
 
@@ -53,12 +50,16 @@ def status(*, as_json: AsJson = False) -> None:
 @group.command()
 def metrics() -> None:
     """Print what waits as Prometheus's node exporter reads it from a file (`textfile` collector)."""
+    from masterflow.scripts.outbox_metrics import outbox_metrics
+
     print(outbox_metrics(_folders()), end="")
 
 
 @group.command()
 def adopt(*, everything: Everything = False, as_json: AsJson = False) -> None:
     """Take over what dead processes left, and begin to send it."""
+    from masterflow.tracker.outbox.process import process_delivery
+
     taken_over = process_delivery.take_over(whoever=everything)
     print_done(f"{taken_over} events taken over.", as_json=as_json, taken_over=taken_over)
 
@@ -66,10 +67,15 @@ def adopt(*, everything: Everything = False, as_json: AsJson = False) -> None:
 @group.command()
 def flush(
     *,
-    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 30,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0, max=604_800, help="Seconds to wait.")] = 30,
     as_json: AsJson = False,
 ) -> None:
     """Wait until workers have confirmed everything, of dead processes too; exit code 1 if they have not."""
+    from masterflow import tracker
+    from masterflow.tracker.outbox import spool
+    from masterflow.tracker.outbox.process import process_delivery
+    from masterflow.tracker.outbox.settings import OutboxSettings
+
     deadline = time.monotonic() + timeout_s
     process_delivery.take_over()
     tracker.flush(timeout_s)
@@ -92,17 +98,26 @@ def purge(
     as_json: AsJson = False,
 ) -> None:
     """Delete what dead processes left, undelivered."""
+    from masterflow.tracker.outbox import spool
+    from masterflow.tracker.outbox.delivery import own_broker
+    from masterflow.tracker.outbox.settings import OutboxSettings
+
     if not yes:
         typer.confirm("Events that no worker has seen will be lost. Go on?", abort=True, err=True)
     count = spool.purge(OutboxSettings().spool_dir, broker=None if everything else own_broker())
     print_done(f"{count} events deleted.", as_json=as_json, deleted=count)
 
 
-def _remark(folder: spool.FolderStatus) -> str:
+def _remark(folder: "FolderStatus") -> str:
+    from masterflow.tracker.outbox.delivery import own_broker
+
     if folder.has_owner or not folder.records or folder.broker in ("", own_broker()):
         return ""
     return "left for another broker; `flowctl outbox adopt --all` takes it over"
 
 
-def _folders() -> list[spool.FolderStatus]:
+def _folders() -> "list[FolderStatus]":
+    from masterflow.tracker.outbox import spool
+    from masterflow.tracker.outbox.settings import OutboxSettings
+
     return spool.statuses(OutboxSettings().spool_dir)

@@ -1,24 +1,17 @@
 """What every command writes: tables for people, JSON for programs."""
 
-import json
-import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from masterflow.scripts.terminal.text import harmless, json_text, terminal_text
 
-from masterflow.scripts.terminal.text import terminal_text
-from masterflow.scripts.terminal.whole import print_whole
-
-console: Final = Console(highlight=False)
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 def print_json(document: Any) -> None:
-    """Print a document as JSON; what JSON does not know is written as text."""
-    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(document, indent=2, default=str, ensure_ascii=not is_unicode))
+    """Print a document as JSON."""
+    print(json_text(document, indent=2))
 
 
 def print_done(sentence: str, *, as_json: bool, **counts: Any) -> None:
@@ -26,11 +19,17 @@ def print_done(sentence: str, *, as_json: bool, **counts: Any) -> None:
     if as_json:
         print_json(counts)
     else:
-        console.print(sentence)
+        print(harmless(sentence))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str) -> None:
+def print_table(columns: Sequence[str], rows: "Iterable[Sequence[Text | str]]", *, empty: str) -> None:
     """Print rows under their columns, the first of which is never broken, or the sentence `empty`."""
+    # Who prints JSON or help needs no Rich.
+    from rich.table import Table
+    from rich.text import Text
+
+    from masterflow.scripts.terminal.whole import console, print_whole
+
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in columns:
         table.add_column(name, overflow="fold", no_wrap=name == columns[0])
@@ -39,4 +38,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *,
     if table.row_count:
         print_whole(console, table)
     else:
-        console.print(empty)
+        print(empty)

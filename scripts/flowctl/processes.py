@@ -7,16 +7,15 @@ from typing import Annotated, Final
 
 import typer
 
-from masterflow.repository.settings import DatabaseSettings
-from masterflow.scripts import celery_commands
-from masterflow.tasks.settings import QueueSettings, WorkerSettings
-
 #: Options that are not ours go to Celery.
 PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def worker(context: typer.Context) -> None:
     """Run a worker; every option of `celery worker` works here too."""
+    from masterflow.repository.settings import DatabaseSettings
+    from masterflow.scripts import celery_commands
+
     celery_commands.require_celery()
     DatabaseSettings()
     _become(celery_commands.worker(*context.args))
@@ -24,6 +23,8 @@ def worker(context: typer.Context) -> None:
 
 def beat(context: typer.Context) -> None:
     """Run beat, of which there has to be exactly one; every option of `celery beat` works here too."""
+    from masterflow.scripts import celery_commands
+
     celery_commands.require_celery()
     _become(celery_commands.beat(*context.args))
 
@@ -34,6 +35,8 @@ def flower(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5555,
 ) -> None:
     """Run Flower, for those who know the user and password in FLOWER_BASIC_AUTH (by default a random one)."""
+    from masterflow.scripts import celery_commands
+
     celery_commands.require_free(address, port)
     if not os.environ.get("FLOWER_BASIC_AUTH"):
         password = secrets.token_urlsafe(12)
@@ -43,7 +46,10 @@ def flower(
 
 
 def _become(command: list[str]) -> None:
+    from masterflow.scripts.celery_commands import ROOT
+    from masterflow.tasks.settings import QueueSettings, WorkerSettings
+
     QueueSettings()
     WorkerSettings()
-    os.chdir(celery_commands.ROOT)
+    os.chdir(ROOT)
     os.execv(sys.executable, command)

@@ -6,14 +6,10 @@ import secrets
 import shlex
 from datetime import UTC, datetime
 
-import typer
-
-from masterflow.repository.settings import CACHE_KEY_BYTES, RedisSettings
-from masterflow.scripts.flowctl.options import AsJson, Client
+from masterflow.scripts.flowctl.options import AsJson, Client, command_group
 from masterflow.scripts.flowctl.output import print_json
-from masterflow.tasks.settings import QueueSettings
 
-group = typer.Typer(no_args_is_help=True, help="Make keys that sign batches and encrypt the cache.")
+group = command_group("Make keys that sign batches and encrypt the cache.")
 
 
 @group.command()
@@ -23,6 +19,8 @@ def keygen(client: Client, *, as_json: AsJson = False) -> None:
     Keys that the environment holds are kept, so a key can be replaced without a gap: give the new setting
     to the workers first, then to the orchestrators, and drop the old key once nothing signed with it waits.
     """
+    from masterflow.tasks.settings import QueueSettings
+
     known = {
         str(account): {key_id: secret.get_secret_value() for key_id, secret in keys.items()}
         for account, keys in QueueSettings().signing_keys.items()
@@ -39,6 +37,8 @@ def keygen(client: Client, *, as_json: AsJson = False) -> None:
 @group.command("cache-key")
 def cache_key(*, as_json: AsJson = False) -> None:
     """Make a key for the cache; print ENRICHMENT_CACHE_KEYS with it as the newest and the others kept."""
+    from masterflow.repository.settings import CACHE_KEY_BYTES, RedisSettings
+
     keys = (secrets.token_bytes(CACHE_KEY_BYTES), *RedisSettings().cache_keys)
     text = ",".join(base64.urlsafe_b64encode(key).decode() for key in keys)
     _print_setting("ENRICHMENT_CACHE_KEYS", text, as_json=as_json)

@@ -7,11 +7,8 @@ from uuid import UUID
 
 import typer
 
-from masterflow.domain import SettingsInvalid
-from masterflow.domain.tenant import flow_context
 from masterflow.scripts.flowctl.options import AsJson, Client
 from masterflow.scripts.flowctl.output import print_json
-from masterflow.status.settings import StatusSettings
 
 _SHORTEST_S: Final = 60
 _LONGEST_S: Final = 30 * 86_400
@@ -36,10 +33,14 @@ def token(
 
     Whoever holds it sees the flows of these engagements: treat it as a password.
     """  # noqa: DOC501  this is the command's help
+    from masterflow.domain import SettingsInvalid
+    from masterflow.domain.tenant import flow_context
+    from masterflow.status.settings import StatusSettings
+
     # What signs comes with the extra [status], and the other commands have to work without it.
     if find_spec("jwt") is None:
         raise SettingsInvalid("Tokens need the extra [status]: pip install '.[status]'.")
-    from masterflow.status.access.tokens import issue_token, read_token  # noqa: PLC0415  see above
+    from masterflow.status.access.tokens import issue_token, read_token
 
     settings = StatusSettings()
     user = flow_context(client, engagement[0], user).user_id

@@ -1,55 +1,11 @@
 """Catch master rows up with what their child rows prove; it may be interrupted and run again at any time."""
 
-import asyncio
-import re
-import sys
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from masterflow.domain import InputInvalid
-from masterflow.domain.clock import parse_time
-from masterflow.repository.backfill.reads import Scope
-from masterflow.repository.database import DatabaseSettings, make_engine, session_factory
-from masterflow.repository.feature_flag import FeatureFlag
-from masterflow.repository.settings import RedisSettings
-from masterflow.scripts.maintenance.backfill_outcome import Outcome
-from masterflow.scripts.maintenance.backfill_search import Search
-from masterflow.scripts.maintenance.backfill_ways import Direct, ThroughQueue, Way
-from masterflow.scripts.terminal.failures import FAILED, fail, told_in_a_sentence
-from masterflow.tasks.backfill.catch_up import BackfillOptions
-from masterflow.tasks.delivery.merging import Sessions
-from masterflow.tasks.enqueue import QueueSettings, redis_client
-
-_INTERRUPTED: Final = 130
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """What was asked for."""
-
-    scope: Scope
-    flow_ids: list[UUID]
-    options: BackfillOptions
-    is_direct: bool
+from masterflow.scripts.terminal.entrance import run_program, told_in_a_sentence
 
 
 def backfill(  # noqa: PLR0913  one per option
@@ -79,105 +35,31 @@ def backfill(  # noqa: PLR0913  one per option
     code is 1 if a row failed or enrichment is switched off, 2 for a misuse, 3 if a server is away, 130 after
     Ctrl-C.
     """
+    # `flowctl --help` shows this command, and must not load the database for it.
+    from masterflow.repository.backfill.reads import Scope  # noqa: PLC0415
+    from masterflow.scripts.maintenance.backfill_run import Order, beginning, run_backfill  # noqa: PLC0415
+    from masterflow.tasks.backfill.catch_up import BackfillOptions  # noqa: PLC0415
+
     with told_in_a_sentence():
-        order = _Order(
-            scope=Scope(
-                since=None if every else _moment(since, now=datetime.now(UTC)),
-                client_account_id=client,
-                engagement_id=engagement,
-                # An ordinary run raises no status, so what it has noted says nothing of that.
-                is_again=again or repair_status,
+        run_backfill(
+            Order(
+                scope=Scope(
+                    since=None if every else beginning(since),
+                    client_account_id=client,
+                    engagement_id=engagement,
+                    # An ordinary run raises no status, so what it has noted says nothing of that.
+                    is_again=again or repair_status,
+                ),
+                flow_ids=flow or [],
+                options=BackfillOptions(repair_status=repair_status, is_dry=dry_run),
+                is_direct=direct or dry_run,
             ),
-            flow_ids=flow or [],
-            options=BackfillOptions(repair_status=repair_status, is_dry=dry_run),
-            is_direct=direct or dry_run,
-        )
-        outcome = Outcome()
-        try:
-            asyncio.run(_run(order, outcome, shows_progress=sys.stderr.isatty() and not as_json))
-        except KeyboardInterrupt:
-            print("Interrupted; run it again to go on.", file=sys.stderr)
-        finally:
-            outcome.show(as_json=as_json)
-    if not outcome.is_complete:
-        sys.exit(_INTERRUPTED)
-    if not outcome.is_well:
-        sys.exit(FAILED)
-
-
-async def _run(order: _Order, outcome: Outcome, *, shows_progress: bool) -> None:
-    started = time.monotonic()
-    async with AsyncExitStack() as stack:
-        stack.callback(lambda: setattr(outcome, "seconds", time.monotonic() - started))
-        if not order.options.is_dry:
-            await _require_enrichment(stack)
-        engine = make_engine(DatabaseSettings(), pool_size=2, application_name="enrichment-backfill")
-        stack.push_async_callback(engine.dispose)
-        sessions = session_factory(engine)
-        search = Search(sessions, order.scope)
-        if not order.flow_ids:
-            outcome.survey = await search.survey()
-        total = len(order.flow_ids) or outcome.survey.behind
-        bar = stack.enter_context(_bar(shows_progress=shows_progress))
-        task = bar.add_task("Backfill", total=total)
-        pages = _one_page(order.flow_ids) if order.flow_ids else search.behind()
-        async for summary in _way(order, sessions).summaries(pages):
-            outcome.summary += summary
-            bar.advance(task, summary.looked_at)
-        outcome.is_complete = True
-
-
-async def _one_page(flow_ids: list[UUID]) -> AsyncIterator[list[UUID]]:
-    yield flow_ids
-
-
-def _way(order: _Order, sessions: Sessions) -> Way:
-    if order.is_direct:
-        return Direct(sessions, order.scope, order.options)
-    return ThroughQueue(redis_client(QueueSettings()), order.scope, order.options)
-
-
-async def _require_enrichment(stack: AsyncExitStack) -> None:
-    flag = FeatureFlag(RedisSettings())
-    stack.push_async_callback(flag.close)
-    if not await flag.is_enabled():
-        fail(
-            "Enrichment is switched off (MASTER_STATE_ENRICHMENT_ENABLED, or `flowctl flag`); use --dry-run."
+            as_json=as_json,
         )
 
 
-def _moment(text: str, *, now: datetime) -> datetime:
-    """Return the time that `7d` or a date stands for.
-
-    Raises:
-        InputInvalid: it is neither.
-    """
-    if span := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
-    if at := parse_time(text):
-        return at
-    raise InputInvalid(f"--since {text!r:.40} is no time; pass 12h, 7d, 2w, or a date like 2026-01-31.")
-
-
-class _SpeedColumn(ProgressColumn):
-    """Flows per second."""
-
-    def render(self, task: Task) -> Text:
-        """Return the speed as it is now."""
-        return Text(f"{task.speed or 0:,.0f} flows/s")
-
-
-def _bar(*, shows_progress: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _SpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shows_progress,
-    )
-
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app.command()(backfill)
 
 if __name__ == "__main__":
-    typer.run(backfill)
+    run_program(lambda: app(standalone_mode=False))

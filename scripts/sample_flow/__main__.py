@@ -21,6 +21,9 @@ from masterflow.scripts.sample_flow import (
     create_flow,
     run_flow,
 )
+from masterflow.scripts.terminal.entrance import run_program
+from masterflow.scripts.terminal.failures import complain, fail
+from masterflow.scripts.terminal.text import harmless
 
 _FLUSH_TIMEOUT_S = 30.0
 
@@ -35,7 +38,7 @@ def main(
     engagement_id: Annotated[str, typer.Option(help="A UUID; by default a new one.")] = "",
     user_id: Annotated[str, typer.Option(help="On whose behalf the flow runs.")] = "sample",
 ) -> None:
-    """Run a discovery flow over a CSV of servers and report it to its master row."""  # noqa: DOC501
+    """Run a discovery flow over a CSV of servers and report it to its master row."""
     flow_id = uuid4()
     try:
         remarks = check_csv(csv)
@@ -43,11 +46,12 @@ def main(
         outcome = asyncio.run(_run(context, flow_id, csv, scenario=scenario))
         is_delivered = tracker.flush(_FLUSH_TIMEOUT_S)
     except EnrichmentError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    typer.echo("\n".join((_summary(context, flow_id, outcome), *remarks)))
+        fail(str(error))
+    print(_summary(context, flow_id, outcome))
+    for remark in remarks:
+        print(harmless(remark))
     if not is_delivered:
-        typer.echo("Some reports are not confirmed yet; they are kept. Is a worker running?", err=True)
+        complain("Some reports are not confirmed yet; they are kept. Is a worker running?")
 
 
 async def _run(context: FlowContext, flow_id: UUID, csv: Path, *, scenario: Scenario) -> Outcome:
@@ -71,4 +75,4 @@ def _summary(context: FlowContext, flow_id: UUID, outcome: Outcome) -> str:
 
 
 if __name__ == "__main__":
-    app()
+    run_program(lambda: app(standalone_mode=False))

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from masterflow.scripts.terminal.flow_news import News
 from masterflow.scripts.terminal.flow_panel import status_text
-from masterflow.scripts.terminal.text import terminal_text
+from masterflow.scripts.terminal.text import shortened, terminal_text
 from masterflow.status.views import FlowSummary
 
 _NAME_CHARS: Final = 24
@@ -34,7 +34,8 @@ def news_line(flow: FlowSummary, news: News) -> Text:
     is_about_phase = news.phase and news.kind in {"error", "activity"}
     if is_about_phase:
         line.append_text(_words(f"{news.phase}: "))
-    return line.append_text(terminal_text(news.text[:_TEXT_CHARS], "red" if news.kind == "error" else ""))
+    text = shortened(news.text, _TEXT_CHARS)
+    return line.append_text(terminal_text(text, "red" if news.kind == "error" else ""))
 
 
 def news_document(flow: FlowSummary, news: News) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def news_document(flow: FlowSummary, news: News) -> dict[str, Any]:
 def _beginning(at: datetime | None, flow: FlowSummary) -> Text:
     clock = f"{at.astimezone():%H:%M:%S}.{at.microsecond // 1000:03d}" if at else " " * 12
     line = Text(f"{clock}  ", "dim").append_text(Text(f"{flow.flow_id}  ", "not dim"))
-    name = terminal_text((flow.flow_name or flow.flow_type)[:_NAME_CHARS])
+    name = terminal_text(shortened(flow.flow_name or flow.flow_type, _NAME_CHARS))
     name.pad_right(_NAME_CHARS - len(name))
     status = status_text(flow.status)
     status.pad_right(_STATUS_WIDTH - len(status))

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from rich.bar import Bar
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from masterflow.domain.clock import parse_time
 from masterflow.scripts.terminal.flow_view import FlowView
-from masterflow.scripts.terminal.text import terminal_text
+from masterflow.scripts.terminal.text import shortened, terminal_text
+from masterflow.scripts.terminal.whole import Record, Whole, is_unbounded
 from masterflow.status.durations import lasting
 from masterflow.status.views import FlowSummary
 
@@ -27,36 +28,50 @@ _STYLES: Final = {
 }
 _MARKS: Final = {"green": "✔", "red": "✘", "yellow": "⏸", "cyan": "▶"}
 _BAR_WIDTH: Final = 16
+#: Around the title: corners, rules and blanks.
+_FRAME: Final = 6
 _MOST_METRICS: Final = 6
 _NAME_CHARS: Final = 60
 
 
-def flow_panel(view: FlowView) -> Panel:
-    """Return a flow as a panel of tables."""
-    status = view.status
-    parts: list[RenderableType] = [_facts(view), "", _phases(view)]
-    if view.errors.errors:
-        parts += ["", _errors(view)]
-    if view.activity.agent_performance_metrics:
-        parts += ["", _agents(view.activity.agent_performance_metrics)]
-    title = Text.assemble(_name(status, "bold"), "  ", status_text(status.status))
-    return Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
+class FlowPanel:
+    """A flow as tables in a frame; in a pipe, whose lines have no end, without one."""
+
+    def __init__(self, view: FlowView) -> None:
+        self._view = view
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the name, the facts and a table of everything that there is."""
+        status, activity = self._view.status, self._view.activity
+        parts: list[RenderableType] = [_facts(self._view), "", Whole(_phases(self._view))]
+        if self._view.errors.errors:
+            parts += ["", Whole(_errors(self._view))]
+        if activity.agent_performance_metrics:
+            parts += ["", Whole(_agents(activity.agent_performance_metrics))]
+        title = Text.assemble(_name(status, "bold"), "  ", status_text(status.status))
+        if is_unbounded(options):
+            yield Group(title, *parts)
+        elif len(title) + _FRAME > options.max_width:
+            yield Group(_name(status, "bold"), status_text(status.status), *parts)
+        else:
+            yield Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
 
 
-def flow_table(flows: Iterable[FlowSummary]) -> Table:
+def flow_table(flows: Iterable[FlowSummary]) -> Whole:
     """Return flows as a table, two lines each."""
     table = _table("status", "flow", "progress")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for flow in flows:
         created = f"\n{flow.created_at.astimezone():%Y-%m-%d %H:%M}" if flow.created_at else "\n"
         progress = "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %"
-        retries = f", {_count(flow.retry_count, 'retry', 'retries')}" if flow.retry_count else ""
+        retried = _count(flow.retry_count, "retry", "retries") if flow.retry_count else ""
+        phase = _words(flow.current_phase or "")
         table.add_row(
             status_text(flow.status).append(created, "dim"),
             _name(flow).append(f"\n{flow.flow_id}", "dim"),
-            Text(f"{progress}{retries}\n").append_text(_words(flow.current_phase or "")),
+            Text(", ".join(filter(None, (progress, retried)))).append("\n").append_text(phase),
         )
-    return table
+    return Whole(table)
 
 
 def status_text(word: str) -> Text:
@@ -67,14 +82,11 @@ def status_text(word: str) -> Text:
 
 
 def _name(flow: FlowSummary, style: str = "") -> Text:
-    return terminal_text((flow.flow_name or flow.flow_type)[:_NAME_CHARS], style)
+    return terminal_text(shortened(flow.flow_name or flow.flow_type, _NAME_CHARS), style)
 
 
 def _facts(view: FlowView) -> RenderableType:
     status, approval = view.status, view.status.waiting_for_approval
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim")
-    grid.add_column()
     facts = {
         "flow": str(status.flow_id),
         "progress": "" if status.progress_percentage is None else f"{status.progress_percentage:.0f} %",
@@ -84,10 +96,7 @@ def _facts(view: FlowView) -> RenderableType:
         "counts": ", ".join(_counts(view)),
         "memory": _pairs(view.activity.memory_usage_metrics),
     }
-    for name, fact in facts.items():
-        if fact:
-            grid.add_row(name, terminal_text(fact))
-    return grid
+    return Record({name: terminal_text(fact) for name, fact in facts.items() if fact})
 
 
 def _counts(view: FlowView) -> list[str]:
@@ -101,10 +110,8 @@ def _counts(view: FlowView) -> list[str]:
 
 def _phases(view: FlowView) -> Table:
     table = _table("phase", "status", "started", "time>", "", "attempts")
-    *texts, bars, attempts = table.columns
-    for column in (*texts, attempts):
+    for column in table.columns:
         column.no_wrap = True
-    bars.max_width = _BAR_WIDTH
     longest_ms = max((phase.execution_time_ms or 0 for phase in view.status.phase_details), default=0)
     starts = {bar.phase: bar.started_at for bar in reversed(view.timeline.bars)}
     errors = Counter(entry.get("phase") for entry in view.errors.errors)
@@ -114,7 +121,7 @@ def _phases(view: FlowView) -> Table:
             status_text(phase.status or ""),
             _clock(starts.get(phase.phase)),
             lasting(phase.execution_time_ms) if phase.execution_time_ms is not None else "",
-            Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, color="cyan"),
+            Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, width=_BAR_WIDTH, color="cyan"),
             _attempts(phase.attempts, errors[phase.phase]),
         )
     return table
@@ -136,10 +143,14 @@ def _errors(view: FlowView) -> Table:
 def _agents(metrics: dict[str, Any]) -> Table:
     """Return a column per metric that agents have; what is no agent's stands in the first column alone."""
     agents = {name: found for name, found in sorted(metrics.items()) if isinstance(found, dict)}
-    names = sorted({name for found in agents.values() for name in found})[:_MOST_METRICS]
-    table = _table("agent", *(f"{_words(name).plain}>" for name in names))
+    known = sorted({name for found in agents.values() for name in found})
+    names, others = known[:_MOST_METRICS], known[_MOST_METRICS:]
+    more = ("more in --json>",) if others else ()
+    table = _table("agent", *(f"{_words(name).plain}>" for name in names), *more)
     for agent, found in agents.items():
-        table.add_row(terminal_text(agent), *(terminal_text(found.get(name, "")) for name in names))
+        count = str(len(found.keys() & set(others)))
+        values = (found.get(name, "") for name in names)
+        table.add_row(terminal_text(agent), *map(terminal_text, values), *(count for _ in more))
     for name in sorted(metrics.keys() - agents.keys()):
         table.add_row(terminal_text(f"{name} {metrics[name]}"))
     return table

@@ -1,6 +1,5 @@
 """Where flows are shown while they go on: a terminal that is drawn anew, or lines for logs and programs."""
 
-import json
 import sys
 from collections.abc import Iterable
 from typing import Final, Protocol
@@ -10,9 +9,9 @@ from rich.live import Live
 from rich.text import Text
 
 from masterflow.scripts.terminal.flow_lines import summary_line
-from masterflow.scripts.terminal.flow_panel import flow_panel, flow_table
+from masterflow.scripts.terminal.flow_panel import FlowPanel, flow_table
 from masterflow.scripts.terminal.flow_view import FlowView
-from masterflow.scripts.terminal.text import terminal_text
+from masterflow.scripts.terminal.text import json_text, terminal_text
 from masterflow.status.views import FlowSummary
 
 _ATTENDS: Final = "Following from now on; Ctrl-C ends it."
@@ -72,12 +71,12 @@ class Lines(Doubt):
 
     def show_flow(self, view: FlowView) -> None:
         """Print a line about one flow; as JSON, with all there is."""
-        self._print(view.status, json.dumps(view.as_json(), ensure_ascii=False))
+        self._print(view.status, json_text(view.as_json()))
 
     def show_flows(self, _flows: Iterable[FlowSummary], changed: Iterable[FlowSummary]) -> None:
         """Print a line about each flow that has changed."""
         for flow in changed:
-            self._print(flow, flow.model_dump_json())
+            self._print(flow, json_text(flow.model_dump(mode="json")))
 
     def _print(self, flow: FlowSummary, document: str) -> None:
         if self._as_json:
@@ -96,7 +95,7 @@ class Drawing:
 
     def show_flow(self, view: FlowView) -> None:
         """Draw a flow's panel."""
-        self._shown = flow_panel(view)
+        self._shown = FlowPanel(view)
         self._draw()
 
     def show_flows(self, flows: Iterable[FlowSummary], _changed: Iterable[FlowSummary]) -> None:

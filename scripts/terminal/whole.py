@@ -1,70 +1,131 @@
-"""Tables and texts that a narrow terminal, a pipe or a poor encoding never takes a part of."""
+"""Tables of which a narrow terminal or a pipe never takes a part away."""
 
-import codecs
+import copy
 import io
 import os
-import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Column, Table
+from rich.text import Text
 
-#: Wider than any line; only measured with, never printed.
+console: Final = Console(highlight=False)
+
+#: Wider than any line; only measured with, never filled.
 _UNBOUNDED: Final = 1_000_000
 
-#: What our marks become where the encoding lacks them.
-_PLAIN_MARKS: Final = {"✔": "+", "✘": "x", "•": "*", "▶": ">", "⏸": "=", "→": "->", "…": "...", "�": "?"}
+_GAP: Final = 2
 
 
-def write_in_any_encoding() -> None:
-    """Let stdout and stderr write what their encoding lacks: marks in ASCII, the rest as escapes."""
-    codecs.register_error("plain_marks", _plain)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="plain_marks")
+class Whole:
+    """A table that becomes a record per row where a column would have to break a value.
+
+    Columns without a name, which only decorate, go first.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table as it fits."""
+        for table in (self._table, _with(self._table, _named_columns(self._table))):
+            needs = [_need(console, column) for column in table.columns]
+            room = options.max_width - _GAP * len(needs)
+            if sum(need.minimum for need in needs) <= room:
+                # Left alone, Rich would break words of one column to keep another on one line.
+                widths = _widths(needs, room)
+                columns = zip(table.columns, widths, strict=True)
+                yield _with(table, [replace(column, width=width) for column, width in columns])
+                return
+        yield _records(self._table)
 
 
-def print_whole(console: Console, table: Table) -> None:
-    """Print a table; where it does not fit without breaking a value, print its rows as records."""
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        # A pipe has no width: 80 would only be a guess.
-        width = _width(console, table.columns, narrow=False)
-        Console(file=console.file, width=width, highlight=False).print(table)
-    elif _width(console, table.columns, narrow=True) <= console.width:
-        console.print(table)
-    else:
-        console.print(_records(table))
+class Record:
+    """Values beside their names; a value that would break stands below its name."""
+
+    def __init__(self, values: Mapping[str, RenderableType]) -> None:
+        self._values = values
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield a line per value, or more where it has more."""
+        beside = max(map(len, self._values), default=0) + _GAP
+        for name, value in self._values.items():
+            grid = Table.grid()
+            if beside + _needed(console, value).minimum <= options.max_width:
+                grid.add_column(width=beside, no_wrap=True)
+                grid.add_column(overflow="fold")
+                grid.add_row(Text(name, "dim"), value)
+            else:
+                grid.add_column(overflow="fold")
+                grid.add_row(Text(name, "dim"))
+                grid.add_row(value)
+            yield grid
 
 
-def _width(console: Console, columns: list[Column], *, narrow: bool) -> int:
-    """Return the width that whole lines need, or whole words (`narrow`) where a column may wrap."""
-    options = console.options.update(width=_UNBOUNDED)
-
-    def width_of(cell: RenderableType, column: Column) -> int:
-        needed = Measurement.get(console, options, cell)
-        return needed.minimum if narrow and not column.no_wrap else needed.maximum
-
-    widths = (max(width_of(cell, it) for cell in (it.header, *it.cells)) for it in columns)
-    return sum(widths) + 2 * len(columns)
+def is_unbounded(options: ConsoleOptions) -> bool:
+    """Return whether what is printed goes to a pipe, whose lines have no end."""
+    return options.max_width == _UNBOUNDED
 
 
-def _records(table: Table) -> Table:
-    """Return a line per value instead of a column, and an empty line between rows."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for index, row in enumerate(zip(*(column.cells for column in table.columns), strict=True)):
-        if index:
-            grid.add_row()
-        for column, cell in zip(table.columns, row, strict=True):
-            grid.add_row(column.header, cell)
-    return grid
+def print_whole(console: Console, shown: RenderableType) -> None:
+    """Print something so that no value in it is broken: in a pipe each line is as long as it needs to be."""
+    shown = Whole(shown) if isinstance(shown, Table) else shown
+    if console.is_terminal or "COLUMNS" in os.environ:
+        console.print(shown)
+        return
+    # A pipe has no width: 80 would only be a guess.
+    wide = Console(file=io.StringIO(), width=_UNBOUNDED, highlight=False)
+    with wide.capture() as capture:
+        wide.print(shown)
+    for line in capture.get().splitlines():
+        print(line.rstrip(), file=console.file)
 
 
-def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
-    if isinstance(error, UnicodeEncodeError):
-        mark = _PLAIN_MARKS.get(error.object[error.start])
-        if mark is not None:
-            return mark, error.start + 1
-    return codecs.backslashreplace_errors(error)
+def _need(console: Console, column: Column) -> Measurement:
+    """Return the widths that whole words and whole lines of a column need."""
+    needs = [_needed(console, cell) for cell in (column.header, *column.cells)]
+    widest = max(need.maximum for need in needs)
+    return Measurement(widest if column.no_wrap else max(need.minimum for need in needs), widest)
+
+
+def _needed(console: Console, cell: RenderableType) -> Measurement:
+    return Measurement.get(console, console.options.update(width=_UNBOUNDED), cell)
+
+
+def _widths(needs: Sequence[Measurement], room: int) -> list[int]:
+    """Return a width per column: what its words need, and a fair part of the room that is left."""
+    widths = [need.minimum for need in needs]
+    left = room - sum(widths)
+    modest_first = sorted(range(len(needs)), key=lambda index: needs[index].span)
+    for others, index in zip(range(len(needs), 0, -1), modest_first, strict=True):
+        more = min(needs[index].span, left // others)
+        widths[index] += more
+        left -= more
+    return widths
+
+
+def _named_columns(table: Table) -> list[Column]:
+    return [column for column in table.columns if _name_of(column)]
+
+
+def _with(table: Table, columns: list[Column]) -> Table:
+    other = copy.copy(table)
+    other.columns = columns
+    return other
+
+
+def _records(table: Table) -> Group:
+    """Return a record per row, and an empty line between two."""
+    columns = _named_columns(table)
+    parts: list[RenderableType] = []
+    for row in zip(*(column.cells for column in columns), strict=True):
+        values = {_name_of(column): cell for column, cell in zip(columns, row, strict=True) if str(cell)}
+        parts += ["", Record(values)] if parts else [Record(values)]
+    return Group(*parts)
+
+
+def _name_of(column: Column) -> str:
+    return str(column.header)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from masterflow.scripts.flowctl import main
-from masterflow.scripts.flowctl.output import console
+from masterflow.scripts.terminal.whole import console
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_a_pipe_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_marks_names_and_json_are_written_in_every_encoding(encoding: str) -> None:
     program = (
-        "from masterflow.scripts.terminal.whole import write_in_any_encoding as write;"
+        "from masterflow.scripts.terminal.encodings import write_in_any_encoding as write;"
         "from masterflow.scripts.flowctl.output import print_json; write();"
         "print_json('✔ 流 \\U0001f600 \\ud83d'); print('✔ 流')"
     )

@@ -1,0 +1,70 @@
+"""Where every program of ours begins and ends, whatever the encoding, the reader or the error."""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, Final, NoReturn, Protocol, runtime_checkable
+
+from masterflow.scripts.terminal.encodings import write_in_any_encoding
+from masterflow.scripts.terminal.failures import complain, fail
+
+#: The exit code after Ctrl-C, as shells count it.
+_INTERRUPTED: Final = 130
+
+
+@runtime_checkable
+class Misuse(Protocol):
+    """What Typer raises where the arguments are no command of ours, whichever Click it stands on."""
+
+    exit_code: int
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write what is wrong, and how it is meant."""
+        ...
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """Turn the errors that a user or a server can cause into a sentence on stderr and an exit code."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Misuse):
+            _show(error)
+        # What knows all errors loads more than all that a misuse needs.
+        from masterflow.scripts.terminal.explanations import explanation  # noqa: PLC0415
+
+        if (found := explanation(error)) is None:
+            raise
+        fail(*found)
+
+
+def run_program(work: Callable[[], Any]) -> NoReturn:
+    """Do a program's work and end the process with the exit code that it returns, 0 if that is None."""
+    write_in_any_encoding()
+    try:
+        with told_in_a_sentence():
+            sys.exit(work())
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    finally:
+        _finish_output()
+
+
+def _finish_output() -> None:
+    """Write out what was printed, unless whoever read it has gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show(misuse: Misuse) -> NoReturn:
+    said = io.StringIO()
+    misuse.show(said)
+    for line in said.getvalue().rstrip("\n").split("\n"):
+        complain(line)
+    sys.exit(misuse.exit_code)
