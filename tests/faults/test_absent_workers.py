@@ -63,7 +63,7 @@ def test_counts_are_exact_after_all_workers_were_absent(
     came_back = time.time()
     for worker in run.crew.workers:
         worker.start()
-    run.deliver()
+    run.deliver(run.scale.seconds(90, 900))
     run.measurements.note("all workers absent", time.time() - came_back)
     counters = run.place.counters()
     assert counters["repeated"] <= _MOST_COPIES * counters["applied"]

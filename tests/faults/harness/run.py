@@ -94,11 +94,11 @@ class Run:
         self.deliver()
         return self.judge()
 
-    def deliver(self) -> None:
+    def deliver(self, within_s: float = _DELIVERY_TIMEOUT_S) -> None:
         """Report enough, and wait until every event is confirmed and every copy of it merged."""
         eventually(lambda: self.orchestrators.accepted >= self.scale.events, timeout_s=240, interval_s=0.1)
         self.orchestrators.stop_reporting()
-        eventually(self._is_delivered, timeout_s=_DELIVERY_TIMEOUT_S, interval_s=0.1)
+        eventually(self._is_delivered, timeout_s=within_s, interval_s=0.1)
         self.drain()
         self._measure_memory()
 
