@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from masterflow.domain.errors import DatabaseUnavailable, TablesUnsuitable, TransactionConflict
 from masterflow.repository.settings import DatabaseSettings
 from masterflow.repository.sql import statement
+from masterflow.repository.values import register_loaders
 
 __all__ = ["DatabaseSettings", "make_engine", "session_factory", "translated_errors"]
 
@@ -67,6 +68,7 @@ def make_engine(
         pool_timeout=settings.connect_timeout_s,
     )
     _limit_waits(engine, settings)
+    event.listen(engine.sync_engine, "connect", _read_every_value)
     return engine
 
 
@@ -103,6 +105,10 @@ async def translated_errors() -> AsyncIterator[None]:
         if not _is_transient(error):
             raise
         raise DatabaseUnavailable(_advice(type(error.orig).__name__)) from error
+
+
+def _read_every_value(connection: Any, _record: ConnectionPoolEntry) -> None:
+    register_loaders(connection.driver_connection.adapters)
 
 
 def _advice(cause: str) -> str:

@@ -2,12 +2,10 @@
 
 import base64
 import binascii
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from masterflow.domain import InputInvalid
-from masterflow.domain.clock import from_microseconds, to_microseconds
 from masterflow.repository.status.reads import Place
 
 #: What every cursor looks like: 8 bytes of time and 16 of an id. Whatever looks so stands for a place.
@@ -15,15 +13,14 @@ PATTERN: Final = "^[A-Za-z0-9_-]{32}$"
 
 _TIME_BYTES: Final = 8
 _NO_TIME: Final = -(2**63)
-_FIRST: Final = to_microseconds(datetime.min.replace(tzinfo=UTC))
-_LAST: Final = to_microseconds(datetime.max.replace(tzinfo=UTC))
 
 
 def cursor_of(place: Place) -> str:
     """Return the word for a place."""
-    microseconds = to_microseconds(place.created_at) if place.created_at else _NO_TIME
-    raw = microseconds.to_bytes(_TIME_BYTES, signed=True) + place.flow_id.bytes
-    return base64.urlsafe_b64encode(raw).decode()
+    created_us = _NO_TIME if place.created_us is None else place.created_us
+    return base64.urlsafe_b64encode(
+        created_us.to_bytes(_TIME_BYTES, signed=True) + place.flow_id.bytes
+    ).decode()
 
 
 def place_of(cursor: str) -> Place:
@@ -37,7 +34,5 @@ def place_of(cursor: str) -> Place:
         flow_id = UUID(bytes=raw[_TIME_BYTES:])
     except (binascii.Error, ValueError) as error:
         raise InputInvalid("The cursor is none of ours; take it from `next_cursor` of a page.") from error
-    microseconds = int.from_bytes(raw[:_TIME_BYTES], signed=True)
-    if microseconds == _NO_TIME:
-        return Place(None, flow_id)
-    return Place(from_microseconds(min(max(microseconds, _FIRST), _LAST)), flow_id)
+    created_us = int.from_bytes(raw[:_TIME_BYTES], signed=True)
+    return Place(None if created_us == _NO_TIME else created_us, flow_id)

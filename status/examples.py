@@ -21,6 +21,7 @@ SUMMARY: Final[dict[str, Any]] = {
     "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
     "created_at": "2026-11-02T09:30:00.000000Z",
     "updated_at": "2026-11-02T09:31:07.131002Z",
+    "at_least": ["retry_count"],
 }
 
 PAGE: Final[dict[str, Any]] = {"flows": [SUMMARY], "next_cursor": "AAZCnp3fBIABmMSifV58OpsOP49vHyoR"}
@@ -28,6 +29,7 @@ PAGE: Final[dict[str, Any]] = {"flows": [SUMMARY], "next_cursor": "AAZCnp3fBIABm
 STATUS: Final[dict[str, Any]] = {
     **SUMMARY,
     "progress_note": "Its child row says 33.3 %.",
+    "at_least": ["attempts:data_import"],
     "phase_details": [
         {
             "phase": "data_import",
@@ -59,6 +61,8 @@ STATUS: Final[dict[str, Any]] = {
 
 TIMELINE: Final[dict[str, Any]] = {
     "flow_id": _FLOW_ID,
+    "transition_count": 100,
+    "at_least": ["transition_count"],
     "bars": [
         {
             "phase": _APPROVAL,
@@ -87,6 +91,8 @@ TIMELINE: Final[dict[str, Any]] = {
 ERRORS: Final[dict[str, Any]] = {
     "flow_id": _FLOW_ID,
     "retry_count": 1,
+    "error_count": 1,
+    "at_least": [],
     "errors": [
         {
             "id": "0198c4a2-7d90-7000-8000-000000000002",
@@ -100,6 +106,8 @@ ERRORS: Final[dict[str, Any]] = {
 
 ACTIVITY: Final[dict[str, Any]] = {
     "flow_id": _FLOW_ID,
+    "collaboration_count": 1,
+    "at_least": [],
     "collaborations": [
         {
             "id": "0198c4a2-7e10-7000-8000-000000000003",

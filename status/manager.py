@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowContext, FlowNotFound
 from masterflow.domain.ids import flow_uuid
-from masterflow.domain.json_shapes import as_map
+from masterflow.domain.json_shapes import as_list, as_map
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
+from masterflow.repository.values import known_time
+from masterflow.status import floors
 from masterflow.status.cursors import cursor_of, place_of
-from masterflow.status.timeline import bars_of
+from masterflow.status.timeline import bars_of, is_over
 from masterflow.status.views import (
     Activity,
     Errors,
@@ -26,7 +28,6 @@ from masterflow.status.views import (
 )
 
 _ANY_FLOW: Final = FlowFilter()
-_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
 class FlowStatusManager:
@@ -62,27 +63,42 @@ class FlowStatusManager:
     async def get_timeline(self, flow_id: UUID | str) -> Timeline:
         """Return a flow's phases as bars, with the transitions they were made from."""
         row = await self._read("read_timeline", flow_id)
-        bars = bars_of(row["transitions"], is_over=row["flow_status"] in _ENDED, over_at=row["updated_at"])
+        bars = bars_of(
+            row["transitions"],
+            is_over=is_over(row["flow_status"]),
+            over_at=known_time(row["updated_at"]),
+            times=row["times"],
+        )
+        count = len(as_list(row["transitions"]))
         return Timeline(
             flow_id=flow_uuid(flow_id),
             bars=bar_views(bars),
+            transition_count=count,
+            at_least=floors.full_lists([(floors.TRANSITIONS, count)]),
             transitions=newest_first(row["transitions"])[::-1],
         )
 
     async def get_errors(self, flow_id: UUID | str) -> Errors:
         """Return a flow's newest errors."""
         row = await self._read("read_errors", flow_id)
+        count = len(as_list(row["errors"]))
+        retries = [floors.RETRIES] if row["is_floor"] else []
         return Errors(
             flow_id=flow_uuid(flow_id),
             retry_count=row["retry_count"],
+            error_count=count,
+            at_least=retries + floors.full_lists([(floors.ERRORS, count)]),
             errors=newest_first(row["errors"]),
         )
 
     async def get_activity(self, flow_id: UUID | str) -> Activity:
         """Return what agents of a flow did, and what was measured."""
         row = await self._read("read_activity", flow_id)
+        count = len(as_list(row["collaborations"]))
         return Activity(
             flow_id=flow_uuid(flow_id),
+            collaboration_count=count,
+            at_least=floors.full_lists([(floors.COLLABORATIONS, count)]),
             collaborations=newest_first(row["collaborations"]),
             agent_performance_metrics=as_map(row["agents"]),
             memory_usage_metrics=as_map(row["memory"]),

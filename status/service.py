@@ -14,6 +14,7 @@ from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.status.access.limits import RateLimit
 from masterflow.status.access.signin_codes import SignInCodes
+from masterflow.status.live.background import BackgroundTask
 from masterflow.status.live.changes import ChangeFeed
 from masterflow.status.metrics import RequestMetrics
 from masterflow.status.settings import StatusSettings
@@ -49,11 +50,12 @@ class StatusService:
         self.wrong_tokens = RateLimit(settings.wrong_tokens_per_s)
         self.codes = SignInCodes.of(settings)
         self.metrics = RequestMetrics()
+        self.background = [self.changes.polling, BackgroundTask("The look at Redis", self._look_at_redis)]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Let what goes on beside the requests run: looking for changes, and whether Redis is there."""
-        tasks = [asyncio.create_task(self.changes.run()), asyncio.create_task(self._watch_redis())]
+        tasks = [each.start() for each in self.background]
         try:
             yield
         finally:
@@ -63,15 +65,14 @@ class StatusService:
             await self.redis.close()
             await self.engine.dispose()
 
-    async def _watch_redis(self) -> None:
-        while True:
-            if self.changes.open_streams:
-                try:
-                    await self.redis.ask(lambda redis: redis.ping())
-                    self.changes.outages.note("redis", None)
-                except RedisUnavailable:
-                    self.changes.outages.note("redis", "Redis does not answer, so news may come late.")
-            await asyncio.sleep(_REDIS_INTERVAL_S)
+    async def _look_at_redis(self) -> float:
+        if self.changes.open_streams:
+            try:
+                await self.redis.ask(lambda redis: redis.ping())
+                self.changes.outages.note("redis", None)
+            except RedisUnavailable:
+                self.changes.outages.note("redis", "Redis does not answer, so news may come late.")
+        return _REDIS_INTERVAL_S
 
 
 @asynccontextmanager

@@ -5,9 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from masterflow.domain.clock import parse_time
-from masterflow.domain.json_shapes import as_map, number_of
+from masterflow.domain.clock import from_microseconds, parse_time
+from masterflow.domain.json_shapes import as_list, as_map, number_of
+from masterflow.status.entry_texts import entry_text
 
+# Entries from before are in their place only: a backfill puts what has no time to the beginning of 1970.
+_FIRST_TIME: Final = from_microseconds(365 * 86_400 * 1_000_000)
+_YEAR_MS: Final = 86_400_000 * 365
+_PHASE_CHARS: Final = 100
+_STATUS_CHARS: Final = 40
+
+#: How an attempt ends that is timed.
+_TIMED: Final = frozenset({"completed", "failed"})
+
+_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _STARTS: Final = frozenset({"processing", "active"})
 _PAUSES: Final = frozenset({"paused"})
 
@@ -62,10 +73,30 @@ def phase_states(transitions: object) -> dict[str, str]:
     return states
 
 
-def bars_of(transitions: object, *, is_over: bool, over_at: datetime | None = None) -> list[Bar]:
+def is_over(status: str) -> bool:
+    """Return whether a flow in this status has ended."""
+    return status in _ENDED
+
+
+def words_of(transitions: object) -> list[str]:
+    """Return the compact index `["phase:status"]` of the transitions."""
+    entries = [entry for entry in as_list(transitions) if isinstance(entry, dict)]
+    pairs = [(entry.get("phase"), entry.get("status")) for entry in entries]
+    return [
+        f"{entry_text(phase)[:_PHASE_CHARS]}:{entry_text(status)[:_STATUS_CHARS]}"
+        for phase, status in pairs
+        if phase is not None and status is not None
+    ]
+
+
+def bars_of(
+    transitions: object, *, is_over: bool, over_at: datetime | None = None, times: object = None
+) -> list[Bar]:
     """Return the attempts of all phases in the order they started.
 
-    `is_over` tells that the flow has ended, at `over_at`: what is still open then has ended too.
+    `is_over` tells that the flow has ended, at `over_at`: what is still open then has ended too. `times`
+    are the row's own. They know of attempts whose transitions are not kept any more: a phase without any
+    has one bar for its newest attempt, and the numbers of the others begin after those that are gone.
     """
     bars: list[Bar] = []
     open_bars: dict[str, Bar] = {}
@@ -73,13 +104,53 @@ def bars_of(transitions: object, *, is_over: bool, over_at: datetime | None = No
         _take(bars, open_bars, at, entry)
     for bar in open_bars.values() if is_over else ():
         bar.end(max(over_at or bar.started_at, bar.started_at), "unfinished")
+    timed = as_map(times)
+    _number(bars, timed)
+    phases = {bar.phase for bar in bars}
+    bars += filter(None, (_timed_bar(phase, as_map(timed[phase])) for phase in timed.keys() - phases))
     return sorted(bars, key=lambda bar: bar.started_at)
+
+
+def timed_attempts(time: object) -> int:
+    """Return how many attempts a phase's time knows of: none of a backfilled one, 1 where nobody counted."""
+    found = as_map(time)
+    counted = number_of(found.get("attempts"))
+    return max(0, int(counted)) if counted is not None else int(bool(found))
+
+
+def _number(bars: Iterable[Bar], times: Mapping[str, Any]) -> None:
+    """Let the numbers of attempts begin after those that are known only from the times."""
+    by_phase: dict[str, list[Bar]] = {}
+    for bar in bars:
+        by_phase.setdefault(bar.phase, []).append(bar)
+    for phase, seen in by_phase.items():
+        untimed = sum(bar.status not in _TIMED for bar in seen)
+        gone = max(0, timed_attempts(times.get(phase)) + untimed - len(seen))
+        for bar in seen:
+            bar.attempt += gone
+
+
+def _timed_bar(phase: str, time: Mapping[str, Any]) -> Bar | None:
+    ended_at = parse_time(time.get("completed_at") or time.get("recorded_at"))
+    if ended_at is None or ended_at < _FIRST_TIME:
+        return None
+    begun = _before(ended_at, number_of(time.get("execution_time_ms")) or 0.0)
+    attempt = max(1, timed_attempts(time))
+    return Bar(phase, attempt, "completed", begun, ended_at, _milliseconds(time))
 
 
 def dated_entries(entries: object) -> list[dict[str, Any]]:
     """Return the objects of a list column, whatever it holds; `timestamp` is null where it is unknown."""
     held = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return [_with_its_time(entry) if is_backfilled(entry) else entry for entry in held]
+    return [_with_its_time(entry) if is_placed(entry) else entry for entry in held]
+
+
+def is_placed(entry: Mapping[str, Any]) -> bool:
+    """Return whether the timestamp of an entry is its place in the list only, and no time."""
+    if is_backfilled(entry):
+        return True
+    at = parse_time(entry.get("timestamp"))
+    return at is not None and at < _FIRST_TIME
 
 
 def is_backfilled(entry: Mapping[str, Any]) -> bool:
@@ -90,19 +161,21 @@ def is_backfilled(entry: Mapping[str, Any]) -> bool:
 def _with_its_time(entry: dict[str, Any]) -> dict[str, Any]:
     """Return an entry with the time that is known of it: its timestamp is only its place in the list."""
     told = [as_map(entry.get(name)).get("time") for name in ("metadata", "details")]
-    known = next((time for time in told if isinstance(time, str) and parse_time(time)), None)
+    times = ((time, parse_time(time)) for time in told)
+    known = next((time for time, at in times if at is not None and at >= _FIRST_TIME), None)
     return entry | {"timestamp": known}
 
 
 def _dated(transitions: object) -> Iterable[tuple[datetime, Mapping[str, Any]]]:
     for entry in dated_entries(transitions):
         # What a backfill has found is no attempt that anybody saw.
-        if not is_backfilled(entry) and (at := parse_time(entry.get("timestamp"))):
+        if not is_placed(entry) and (at := parse_time(entry.get("timestamp"))):
             yield at, entry
 
 
 def _take(bars: list[Bar], open_bars: dict[str, Bar], at: datetime, entry: Mapping[str, Any]) -> None:
-    phase, status = str(entry.get("phase")), str(entry.get("status"))
+    phase = entry_text(entry.get("phase"))[:_PHASE_CHARS]
+    status = entry_text(entry.get("status"))[:_STATUS_CHARS]
     raw = entry.get("metadata")
     facts: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
     bar = open_bars.get(phase)
@@ -116,7 +189,7 @@ def _take(bars: list[Bar], open_bars: dict[str, Bar], at: datetime, entry: Mappi
         bars.append(bar)
         open_bars[phase] = bar
     if message := facts.get("message"):
-        bar.message = str(message)
+        bar.message = entry_text(message)
     if status in _PAUSES:
         bar.wait(at, for_approval=bool(facts.get("awaiting_approval")))
     elif status not in _STARTS:
@@ -134,7 +207,11 @@ def _started_at(at: datetime, status: str, facts: Mapping[str, Any]) -> datetime
     elapsed_ms = _milliseconds(facts)
     if status in _STARTS or status in _PAUSES or elapsed_ms is None:
         return at
-    return at - timedelta(milliseconds=min(elapsed_ms, 86_400_000 * 365))
+    return _before(at, elapsed_ms)
+
+
+def _before(at: datetime, elapsed_ms: float) -> datetime:
+    return max(at - timedelta(milliseconds=min(max(elapsed_ms, 0.0), _YEAR_MS)), _FIRST_TIME)
 
 
 def _milliseconds(facts: Mapping[str, Any]) -> float | None:

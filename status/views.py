@@ -1,5 +1,6 @@
 """What the API answers with, and how rows become that; whatever a row holds, nothing here raises."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -9,13 +10,26 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masterflow.domain.clock import from_microseconds
 from masterflow.domain.flow_types.progress import progress_of
-from masterflow.domain.json_shapes import as_map, number_of
+from masterflow.domain.json_shapes import as_list, as_map, number_of
 from masterflow.domain.phases import phase_order
-from masterflow.status import examples
-from masterflow.status.timeline import Bar, dated_entries, phase_states
+from masterflow.repository.values import known_time
+from masterflow.status import examples, floors
+from masterflow.status.entry_texts import entry_text
+from masterflow.status.timeline import (
+    Bar,
+    bars_of,
+    dated_entries,
+    is_over,
+    phase_states,
+    timed_attempts,
+    words_of,
+)
+
+_logger = logging.getLogger(__name__)
 
 _MESSAGE_CHARS: Final = 300
 _MOST_PHASES: Final = 256
+_PHASE_CHARS: Final = 100
 
 
 def _shown(example: dict[str, Any]) -> ConfigDict:
@@ -39,13 +53,15 @@ class FlowSummary(BaseModel):
     #: Why that is not what its phases or its child row say.
     progress_note: str | None = None
     message: str | None
-    #: The newest status of each phase that was told, oldest first.
+    #: The newest status of each phase that was told, in the order of such flows, then as told.
     phases: dict[str, str]
     retry_count: int
     user_id: str
     engagement_id: UUID
     created_at: datetime | None
     updated_at: datetime | None
+    #: Which numbers here may be too low, as not all is kept: `retry_count`, `error_count`, `attempts:PHASE`.
+    at_least: list[str] = []
 
 
 class FlowList(BaseModel):
@@ -63,6 +79,7 @@ class PhaseView(BaseModel):
     phase: str
     status: str | None
     execution_time_ms: float | None = None
+    #: One that is running among them; 0 if a backfill found the phase and nobody saw it run.
     attempts: int | None = None
     completed_at: str | None = None
 
@@ -77,8 +94,6 @@ class Approval(BaseModel):
 
 class ChildStatus(BaseModel):
     """The child row in a few words, never its documents."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     status: str
     current_phase: str | None
@@ -140,6 +155,9 @@ class Timeline(BaseModel):
 
     flow_id: UUID
     bars: list[BarView]
+    transition_count: int
+    #: `transition_count`, if older ones are not kept: then a phase that is not among them has one bar.
+    at_least: list[str] = []
     transitions: list[dict[str, JsonValue]]
 
 
@@ -150,6 +168,9 @@ class Errors(BaseModel):
 
     flow_id: UUID
     retry_count: int
+    error_count: int
+    #: Which of the two may be too low; a full list may have lost older errors.
+    at_least: list[str] = []
     errors: list[dict[str, JsonValue]]
 
 
@@ -159,45 +180,89 @@ class Activity(BaseModel):
     model_config = _shown(examples.ACTIVITY)
 
     flow_id: UUID
+    collaboration_count: int
+    #: `collaboration_count`, if older ones are not kept.
+    at_least: list[str] = []
     collaborations: list[dict[str, JsonValue]]
     agent_performance_metrics: dict[str, JsonValue]
     memory_usage_metrics: dict[str, JsonValue]
 
 
 def summary_of(row: Mapping[Any, Any]) -> FlowSummary:
-    """Return the summary that a row of list_flows.sql or of the reads like it stands for."""
-    return FlowSummary(**_summary_fields(row))
+    """Return the summary that a row of list_flows.sql or of the reads like it stands for.
+
+    A row that nobody thought of fails alone: it is shown by its id, and says so.
+    """
+    try:
+        return FlowSummary(**_summary_fields(row))
+    except Exception:
+        _logger.exception("The row of flow %s cannot be read.", row["flow_id"])
+        return FlowSummary(**_summary_fields({**row, **_UNREADABLE}))
 
 
 def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowStatus:
     """Return the view that a row of read_status.sql stands for."""
-    # From the column itself: other programs write it too, and know nothing of our index of it.
-    summary = _summary_fields({**row, "transitions": row["listed"]})
+    entries = as_list(row["entries"])
+    summary = _summary_fields({**row, "transitions": words_of(entries)})
+    bars = bars_of(
+        entries, is_over=is_over(summary["status"]), over_at=summary["updated_at"], times=row["times"]
+    )
+    counts = (
+        (floors.TRANSITIONS, len(entries)),
+        (floors.ERRORS, row["error_count"]),
+        (floors.COLLABORATIONS, row["collaboration_count"]),
+    )
+    summary["at_least"] += floors.full_lists(counts)
+    if floors.TRANSITIONS in summary["at_least"]:
+        uncounted = {bar.phase for bar in bars if not timed_attempts(as_map(row["times"]).get(bar.phase))}
+        summary["at_least"] += sorted(map(floors.attempts_name, uncounted))
     approval = None
     if summary["status"] == "waiting_for_approval":
         approval = Approval(
             phase=summary["current_phase"], message=summary["message"], since=summary["status_since"]
         )
-    if child and summary["progress_note"] is None:
-        summary["progress_note"] = _note(summary["progress_percentage"], child["progress_percentage"])
+    child_status = child_view(child) if child else None
+    if child_status and summary["progress_note"] is None:
+        summary["progress_note"] = _note(summary["progress_percentage"], child_status.progress_percentage)
     return FlowStatus(
         **summary,
-        phase_details=phase_views(row["times"], summary["phases"], summary["flow_type"]),
+        **dict(counts),
+        phase_details=phase_views(row["times"], summary["phases"], summary["flow_type"], bars=bars),
         last_progress_update=as_map(row["snapshot"]) or None,
-        transition_count=row["transition_count"],
-        error_count=row["error_count"],
-        collaboration_count=row["collaboration_count"],
         waiting_for_approval=approval,
-        child_flow_status=ChildStatus.model_validate(dict(child)) if child else None,
+        child_flow_status=child_status,
     )
 
 
-def phase_views(times: object, states: Mapping[str, str], flow_type: str = "discovery") -> list[PhaseView]:
-    """Return the phases that have a time or a status, in the order of such flows, then as reported."""
-    timed = as_map(times)
-    reported = dict.fromkeys([*states, *timed])
-    names = sorted(reported, key=lambda name: phase_order(name, flow_type))[:_MOST_PHASES]
-    return [_phase_view(name, states.get(name), timed.get(name)) for name in names]
+def child_view(row: Mapping[Any, Any]) -> ChildStatus:
+    """Return the view that a row of read_child_status.sql stands for."""
+    times = {name: known_time(row[name]) for name in ("updated_at", "completed_at")}
+    progress = number_of(row["progress_percentage"])
+    return ChildStatus.model_validate({**row, **times, "progress_percentage": progress})
+
+
+def phase_views(
+    times: object, states: Mapping[str, str], flow_type: str = "discovery", *, bars: Iterable[Bar] = ()
+) -> list[PhaseView]:
+    """Return the phases that have a time or a status, in the order of such flows, then as told."""
+    timed = {name[:_PHASE_CHARS]: time for name, time in as_map(times).items()}
+    # Those whose transitions are gone are older than all others.
+    gone = sorted(timed.keys() - states.keys(), key=lambda name: _ended_at(timed[name]) or "")
+    attempts = {bar.phase: bar.attempt for bar in bars}
+    return [
+        _phase_view(name, states.get(name), timed.get(name), attempts.get(name))
+        for name in _in_order([*gone, *states], flow_type)[:_MOST_PHASES]
+    ]
+
+
+#: What stands for the parts of a row that others may have written in any shape.
+_UNREADABLE: Final[dict[str, Any]] = {
+    "snapshot": {"message": "This row cannot be read; the log of the status API says why."},
+    "current_phase": None,
+    "transitions": [],
+    "status_stamps": {},
+    "floors": [],
+}
 
 
 def bar_views(bars: Iterable[Bar]) -> list[BarView]:
@@ -215,6 +280,7 @@ def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
     status, phase = str(row["flow_status"]), row["current_phase"]
     progress, note = progress_of(row["flow_type"], status=status, phase=phase, snapshot=snapshot)
     message = snapshot.get("message") or snapshot.get("status_message")
+    states = phase_states(row["transitions"])
     return {
         "flow_id": row["flow_id"],
         "flow_type": row["flow_type"],
@@ -224,13 +290,14 @@ def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
         "current_phase": phase,
         "progress_percentage": progress,
         "progress_note": note,
-        "message": str(message)[:_MESSAGE_CHARS] if message else None,
-        "phases": phase_states(row["transitions"]),
+        "message": entry_text(message)[:_MESSAGE_CHARS] or None,
+        "phases": {name: states[name] for name in _in_order(states, row["flow_type"])},
         "retry_count": row["retry_count"],
         "user_id": row["user_id"],
         "engagement_id": row["engagement_id"],
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
+        "created_at": known_time(row["created_at"]),
+        "updated_at": known_time(row["updated_at"]),
+        "at_least": floors.floors_of(row["floors"]),
     }
 
 
@@ -240,21 +307,25 @@ def _note(progress: float | None, of_child: float | None) -> str | None:
     return f"Its child row says {of_child:g} %."
 
 
-def _phase_view(name: str, status: str | None, time: object) -> PhaseView:
+def _in_order(names: Iterable[str], flow_type: str) -> list[str]:
+    return sorted(dict.fromkeys(names), key=lambda name: phase_order(name, flow_type))
+
+
+def _phase_view(name: str, status: str | None, time: object, attempts: int | None) -> PhaseView:
     found = as_map(time)
     return PhaseView(
         phase=name,
         status=status or ("completed" if found else None),
         execution_time_ms=number_of(found.get("execution_time_ms")),
-        attempts=_attempts(found.get("attempts")) if found else None,
-        completed_at=_text(found.get("completed_at") or found.get("recorded_at")),
+        attempts=timed_attempts(time) if attempts is None and found else attempts,
+        completed_at=_ended_at(found),
     )
 
 
-def _attempts(value: object) -> int:
-    """Return how often a phase was seen to run: of a backfilled time 0, of one without a count 1."""
-    counted = number_of(value)
-    return 1 if counted is None else int(counted)
+def _ended_at(time: object) -> str | None:
+    found = as_map(time)
+    at = found.get("completed_at") or found.get("recorded_at")
+    return at if isinstance(at, str) else None
 
 
 def _status_since(stamps: object, status: str) -> datetime | None:
@@ -270,9 +341,5 @@ def _status_since(stamps: object, status: str) -> datetime | None:
         times.append(found.get("failed"))
     elif status == "processing":
         times.append(found.get("reopened"))
-    digits = [text[:16] for text in times if isinstance(text, str) and text[:16].isdigit()]
+    digits = [text[:16] for text in times if isinstance(text, str) and text[:16].isdecimal()]
     return from_microseconds(int(max(digits))) if digits else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

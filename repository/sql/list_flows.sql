@@ -18,11 +18,11 @@ with after as not materialized (
         and (
             cast(:after_id as uuid) is null
             or (
-                cast(:after_at as timestamptz) is not null
-                and (created_at, flow_id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))
+                cast(cast(:after_at as text) as timestamptz) is not null
+                and (created_at, flow_id) < (cast(cast(:after_at as text) as timestamptz), cast(:after_id as uuid))
             )
             or (
-                cast(:after_at as timestamptz) is null
+                cast(cast(:after_at as text) as timestamptz) is null
                 and (created_at is not null or flow_id < cast(:after_id as uuid))
             )
         )
@@ -67,27 +67,45 @@ looked_at as materialized (
         union all
         select * from sorted
     ) as found
+),
+
+page as materialized (
+    select
+        looked_at.id,
+        looked_at.place,
+        meant.is_meant,
+        -- In microseconds since 2000 as Postgres counts them: Python knows no time after 9999.
+        case
+            when isfinite(looked_at.created_at) then ((extract(epoch from looked_at.created_at) - 946684800) * 1000000)::bigint
+            when looked_at.created_at > '2000-01-01' then 9223372036854775807
+            when looked_at.created_at is not null then -9223372036854775807
+        end as created_us,
+        looked_at.place = looked_at.total and looked_at.total < :scanned and not looked_at.is_partial as is_end
+    from looked_at
+    join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
+    -- include: summary_source
+    cross join lateral (select concat_ws(' ', flow.flow_name, flow.flow_id, flow.user_id, raw.metadata ->> 'external_flow_id') as words) as words
+    cross join lateral (
+        select
+            (cast(:phase as text) is null or known.current_phase = cast(:phase as text))
+            and (
+                cast(:text as text) is null
+                -- Not every locale knows the case of every letter.
+                or position(cast(:text as text) in words.words) > 0
+                or position(lower(cast(:text as text)) in lower(words.words)) > 0
+            ) as is_meant
+    ) as meant
+    where meant.is_meant or looked_at.place = looked_at.total
+    order by looked_at.place
+    limit :most
 )
 
+-- Only of these are the big columns read.
 select
     -- include: summary_columns
     ,
-    meant.is_meant,
-    looked_at.place = looked_at.total and looked_at.total < :scanned and not looked_at.is_partial as is_end
-from looked_at
-join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
+    page.is_meant, page.created_us, page.is_end
+from page
+join migration.crewai_flow_state_extensions as flow on flow.id = page.id
 -- include: summary_source
-cross join lateral (select concat_ws(' ', flow.flow_name, flow.flow_id, flow.user_id, raw.metadata ->> 'external_flow_id') as words) as words
-cross join lateral (
-    select
-        (cast(:phase as text) is null or known.current_phase = cast(:phase as text))
-        and (
-            cast(:text as text) is null
-            -- Not every locale knows the case of every letter.
-            or position(cast(:text as text) in words.words) > 0
-            or position(lower(cast(:text as text)) in lower(words.words)) > 0
-        ) as is_meant
-) as meant
-where meant.is_meant or looked_at.place = looked_at.total
-order by looked_at.place
-limit :most
+order by page.place

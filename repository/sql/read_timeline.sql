@@ -1,8 +1,9 @@
--- Read what the phases of one flow did; returns flow_status, updated_at, transitions.
+-- Read what the phases of one flow did; returns flow_status, updated_at, transitions, times.
 select
     flow_status,
     updated_at,
-    phase_transitions as transitions
+    phase_transitions as transitions,
+    phase_execution_times as times
 from migration.crewai_flow_state_extensions
 where
     flow_id = :flow_id

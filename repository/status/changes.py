@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
 from masterflow.repository.status.reads import FlowScope
+from masterflow.repository.values import EARLIEST
 
 
 async def read_open_flows(
@@ -52,7 +53,7 @@ async def read_summaries(
     rows = await _execute(
         db, "read_summaries", client_account_ids=list(client_account_ids), flow_ids=list(flow_ids)
     )
-    return sorted(rows, key=lambda row: row["updated_at"])
+    return sorted(rows, key=lambda row: row["updated_at"] or EARLIEST)
 
 
 async def read_entries(

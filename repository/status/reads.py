@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +15,11 @@ from masterflow.repository.sql import statement
 
 #: So many flows are looked at for one page when a filter has no index.
 SCANNED_ROWS: Final = 2_000
+
+# What Postgres takes for a time, and 400 years, after which the calendar begins anew.
+_FIRST_US: Final = -211_813_488_000_000_000
+_LAST_US: Final = 9_223_371_331_199_999_999
+_ERA_US: Final = 146_097 * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class FlowFilter:
 class Place:
     """Where a page ends: at this row of the list, which is sorted by creation."""
 
-    created_at: datetime | None
+    #: Microseconds since 2000, as Postgres counts them: Python knows no time after 9999, and no infinity.
+    created_us: int | None
     flow_id: UUID
 
 
@@ -84,7 +90,7 @@ async def list_flows(
         "phase": wanted.phase,
         "since": wanted.since,
         "text": wanted.text,
-        "after_at": after.created_at if after else None,
+        "after_at": _timestamp(after.created_us) if after else None,
         "after_id": after.flow_id if after else None,
         "scanned": scanned,
         "enough": limit + 1,
@@ -98,7 +104,18 @@ async def list_flows(
     elif rows and not rows[-1]["is_end"]:
         end = rows[-1]
     shown = [row for row in rows[:limit] if row["is_meant"]]
-    return FlowPage(shown, Place(end["created_at"], end["flow_id"]) if end else None)
+    return FlowPage(shown, Place(end["created_us"], end["flow_id"]) if end else None)
+
+
+def _timestamp(created_us: int | None) -> str | None:
+    """Return a time as Postgres reads it."""
+    if created_us is None or not _FIRST_US <= created_us <= _LAST_US:
+        return None if created_us is None else "infinity" if created_us > 0 else "-infinity"
+    eras, rest_us = divmod(created_us, _ERA_US)
+    at = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=rest_us)
+    year = at.year + 400 * eras
+    era, shown = ("", year) if year > 0 else (" BC", 1 - year)
+    return f"{shown:04d}-{at:%m-%d %H:%M:%S.%f}+00{era}"
 
 
 async def read_one(db: AsyncSession, name: str, scope: FlowScope, flow_id: UUID) -> RowMapping | None:

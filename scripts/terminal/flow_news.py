@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from masterflow.domain.clock import parse_time
 from masterflow.domain.json_shapes import as_map, number_of
+from masterflow.status import floors
 from masterflow.status.durations import lasting
 from masterflow.status.entry_texts import entry_text, what_was_done, who_acted
 from masterflow.status.timeline import dated_entries
@@ -98,7 +99,8 @@ def _changes(before: FlowSummary | None, now: FlowSummary) -> Iterator[News]:
         came_from = f"{before.status} → " if before else ""
         yield News("status", f"{came_from}{now.status}", now.status_since or at, phase)
     if now.retry_count > (before.retry_count if before else 0):
-        yield News("retry", f"retry {now.retry_count}", at, phase)
+        count = floors.figure(now.retry_count, floors.RETRIES, now.at_least)
+        yield News("retry", f"retry {count}", at, phase)
     progress = (now.progress_percentage, now.message)
     if progress != (before and (before.progress_percentage, before.message)) and any(progress):
         percent = "" if progress[0] is None else f"{progress[0]:.0f} % "

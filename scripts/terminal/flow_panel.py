@@ -13,9 +13,11 @@ from rich.text import Text
 
 from masterflow.domain.clock import parse_time
 from masterflow.scripts.terminal.flow_view import FlowView
-from masterflow.scripts.terminal.text import shortened, terminal_text
+from masterflow.scripts.terminal.text import local, shortened, terminal_text
 from masterflow.scripts.terminal.whole import Record, Whole, is_unbounded
+from masterflow.status import floors
 from masterflow.status.durations import lasting
+from masterflow.status.entry_texts import entry_text
 from masterflow.status.views import FlowSummary
 
 _STYLES: Final = {
@@ -62,9 +64,9 @@ def flow_table(flows: Iterable[FlowSummary]) -> Whole:
     table = _table("status", "flow", "progress")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for flow in flows:
-        created = f"\n{flow.created_at.astimezone():%Y-%m-%d %H:%M}" if flow.created_at else "\n"
+        created = f"\n{local(flow.created_at):%Y-%m-%d %H:%M}" if flow.created_at else "\n"
         progress = "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %"
-        retried = _count(flow.retry_count, "retry", "retries") if flow.retry_count else ""
+        retried = _retries(flow) if flow.retry_count else ""
         phase = _words(flow.current_phase or "")
         table.add_row(
             status_text(flow.status).append(created, "dim"),
@@ -87,9 +89,10 @@ def _name(flow: FlowSummary, style: str = "") -> Text:
 
 def _facts(view: FlowView) -> RenderableType:
     status, approval = view.status, view.status.waiting_for_approval
+    progress = "" if status.progress_percentage is None else f"{status.progress_percentage:.0f} %"
     facts = {
         "flow": str(status.flow_id),
-        "progress": "" if status.progress_percentage is None else f"{status.progress_percentage:.0f} %",
+        "progress": " ".join(part for part in (progress, status.progress_note) if part),
         "phase": (status.current_phase or "").replace("_", " "),
         "message": status.message or "",
         "waits since": _clock(approval.since if approval else None),
@@ -100,12 +103,22 @@ def _facts(view: FlowView) -> RenderableType:
 
 
 def _counts(view: FlowView) -> list[str]:
+    status = view.status
     return [
-        _count(view.status.transition_count, "transition"),
-        _count(view.status.error_count, "error"),
-        _count(view.status.retry_count, "retry", "retries"),
-        _count(view.status.collaboration_count, "agent entry", "agent entries"),
+        _count(status.transition_count, "transition", known_by=(floors.TRANSITIONS, status)),
+        _count(status.error_count, "error", known_by=(floors.ERRORS, status)),
+        _retries(status),
+        _count(
+            status.collaboration_count,
+            "agent entry",
+            "agent entries",
+            known_by=(floors.COLLABORATIONS, status),
+        ),
     ]
+
+
+def _retries(flow: FlowSummary) -> str:
+    return _count(flow.retry_count, "retry", "retries", known_by=(floors.RETRIES, flow))
 
 
 def _phases(view: FlowView) -> Table:
@@ -114,29 +127,33 @@ def _phases(view: FlowView) -> Table:
         column.no_wrap = True
     longest_ms = max((phase.execution_time_ms or 0 for phase in view.status.phase_details), default=0)
     starts = {bar.phase: bar.started_at for bar in reversed(view.timeline.bars)}
-    errors = Counter(entry.get("phase") for entry in view.errors.errors)
+    errors = Counter(entry_text(entry.get("phase")) for entry in view.errors.errors)
     for phase in view.status.phase_details:
         table.add_row(
             _words(phase.phase),
             status_text(phase.status or ""),
-            _clock(starts.get(phase.phase)),
+            Text(_clock(starts[phase.phase]) if phase.phase in starts else "time unknown"),
             lasting(phase.execution_time_ms) if phase.execution_time_ms is not None else "",
             Bar(longest_ms or 1, 0, phase.execution_time_ms or 0, width=_BAR_WIDTH, color="cyan"),
-            _attempts(phase.attempts, errors[phase.phase]),
+            _attempts(
+                floors.figure(phase.attempts, floors.attempts_name(phase.phase), view.status.at_least),
+                errors[phase.phase],
+            ),
         )
     return table
 
 
-def _attempts(attempts: int | None, errors: int) -> Text:
-    text = Text(str(attempts or ""), "yellow" if errors else "")
+def _attempts(attempts: str, errors: int) -> Text:
+    text = Text(attempts, "yellow" if errors else "")
     return text.append(f" ({_count(errors, 'error')})", "red") if errors else text
 
 
 def _errors(view: FlowView) -> Table:
     table = _table("error in", "at", "what")
     for entry in reversed(view.errors.errors):
-        phase, at, error = (str(entry.get(name, "")) for name in ("phase", "timestamp", "error"))
-        table.add_row(_words(phase), _clock(parse_time(at)), terminal_text(error, "red"))
+        phase, error = entry_text(entry.get("phase")), entry_text(entry.get("error"))
+        at = _clock(parse_time(entry.get("timestamp"))) or "time unknown"
+        table.add_row(_words(phase), at, terminal_text(error, "red"))
     return table
 
 
@@ -169,8 +186,12 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _count(number: int, word: str, words: str = "") -> str:
-    return f"{number} {word if number == 1 else words or f'{word}s'}"
+def _count(
+    number: int, word: str, words: str = "", *, known_by: tuple[str, FlowSummary] | None = None
+) -> str:
+    """Return a number with its word; `known_by` is the name of the number and the flow that may know more."""
+    shown = floors.figure(number, known_by[0], known_by[1].at_least) if known_by else str(number)
+    return f"{shown} {word if number == 1 else words or f'{word}s'}"
 
 
 def _pairs(found: dict[str, Any]) -> str:
@@ -178,4 +199,4 @@ def _pairs(found: dict[str, Any]) -> str:
 
 
 def _clock(at: datetime | None) -> str:
-    return f"{at.astimezone():%H:%M:%S}" if at else ""
+    return f"{local(at):%H:%M:%S}" if at else ""

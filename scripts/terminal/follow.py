@@ -72,7 +72,7 @@ class Follower:
     @asynccontextmanager
     async def _feed(self) -> AsyncIterator[ChangeFeed]:
         feed = ChangeFeed(self._sessions, most=1, most_per_account=1, most_pending=_MOST_PENDING)
-        poller = asyncio.create_task(feed.run())
+        poller = feed.polling.start()
         try:
             yield feed
         finally:

@@ -37,14 +37,14 @@ async def live() -> str:
     responses=described(401, 403, 429, 503),
 )
 async def ready(request: Request) -> str:
-    """Tell whether Postgres and Redis answer, or which of them does not.
+    """Tell whether Postgres and Redis answer and changes are told, or what is wrong.
 
     Raises:
-        NotReady: one of them does not.
+        NotReady: something is.
     """
     problems = await _problems(service_of(request))
     if problems:
-        raise NotReady(" ".join(problems))
+        raise NotReady(" ".join(dict.fromkeys(problems)))
     return "ready\n"
 
 
@@ -81,7 +81,7 @@ async def _queue_lengths(service: StatusService) -> dict[str, int] | None:
 
 
 async def _problems(service: StatusService) -> list[str]:
-    problems = []
+    problems = [problem for task in service.background if (problem := task.problem)]
     try:
         async with service.sessions() as db, translated_errors():
             await db.execute(text("select 1"))

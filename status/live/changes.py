@@ -16,11 +16,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import RowMapping
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain import DatabaseUnavailable, TransientError
 from masterflow.domain.clock import from_microseconds, to_microseconds
+from masterflow.domain.errors import TablesUnsuitable
+from masterflow.repository.database import translated_errors
 from masterflow.repository.status.changes import (
     find_changes,
     find_missed_changes,
@@ -28,6 +29,7 @@ from masterflow.repository.status.changes import (
     read_summaries,
 )
 from masterflow.repository.status.reads import FlowScope
+from masterflow.status.live.background import BackgroundTask
 from masterflow.status.live.listeners import MOST_PENDING, Change, Listener
 from masterflow.status.live.outages import Outages
 from masterflow.status.live.watch import LOOK_BACK, Watch
@@ -36,7 +38,6 @@ from masterflow.status.views import summary_of
 _log = logging.getLogger(__name__)
 
 _INTERVAL_S: Final = 0.25
-_PAUSE_S: Final = 1.0
 _TIDY_INTERVAL_S: Final = 10.0
 _SUMMARIES_AT_ONCE: Final = 500
 _MOST_OPEN_FLOWS: Final = 20_000
@@ -68,10 +69,11 @@ class ChangeFeed:
         self._watch = Watch()
         self._epoch = secrets.token_hex(4)
         self.outages = Outages(self._listeners)
-        self._is_needed = asyncio.Event()
         self._begins = asyncio.Lock()
         self._catching_up = asyncio.Semaphore(2)
         self._tidied_at = 0.0
+        #: What looks for changes, and says if it cannot.
+        self.polling = BackgroundTask("The look for changes", self._turn, when_told=self._note_outage)
         #: How long the last poll took.
         self.poll_s = 0.0
 
@@ -111,24 +113,28 @@ class ChangeFeed:
             self._per_account[account] -= 1
 
     async def run(self) -> None:
-        """Poll until cancelled."""
-        while True:
-            if not self._watch.accounts:
-                self._is_needed.clear()
-                await self._is_needed.wait()
-            started = time.monotonic()
-            try:
-                await self._poll()
-                self.outages.note("postgres", None)
-                pause_s = _INTERVAL_S
-            except (DatabaseUnavailable, SQLAlchemyError) as error:
-                _log.warning("No changes can be told for now: %s", error)
-                self.outages.note("postgres", "The database does not answer for now.")
-                pause_s = _PAUSE_S
+        """Poll until cancelled, whatever happens."""
+        await self.polling.run()
+
+    async def _turn(self) -> float:
+        if not self._watch.accounts:
+            return _INTERVAL_S
+        started = time.monotonic()
+        try:
+            await self._poll()
+        finally:
             self.poll_s = time.monotonic() - started
             self._tidy()
-            # However big the accounts are, polling keeps one connection busy for half of the time at most.
-            await asyncio.sleep(max(pause_s, self.poll_s))
+        # However big the accounts are, polling keeps one connection busy for half of the time at most.
+        return max(_INTERVAL_S, self.poll_s)
+
+    def _note_outage(self, error: Exception | None) -> None:
+        """Tell all listeners that no changes are told for now, and why, or that they are."""
+        is_away = isinstance(error, DatabaseUnavailable)
+        away = str(error) if isinstance(error, TablesUnsuitable) else "The database does not answer for now."
+        self.outages.note("postgres", away if is_away else None)
+        is_broken = error is not None and not is_away
+        self.outages.note("api", "Changes cannot be told for now." if is_broken else None)
 
     def close(self) -> None:
         """End all streams."""
@@ -145,14 +151,13 @@ class ChangeFeed:
             if len(open_flows) == _MOST_OPEN_FLOWS:
                 _log.warning("Account %s has more open flows than are followed one by one.", account)
             self._watch.begin(account, now=now, open_flows=open_flows, known=known)
-            self._is_needed.set()
 
     async def _poll(self) -> None:
         accounts = list(self._watch.accounts)
         flow_ids = self._watch.flow_ids + [
             listener.flow_id for listener in self._listeners if listener.flow_id
         ]
-        async with self._sessions() as db:
+        async with translated_errors(), self._sessions() as db:
             found = await find_changes(db, accounts, flow_ids=flow_ids, since=self._watch.since)
             untold = self._watch.untold(found)
             for begin in range(0, len(untold), _SUMMARIES_AT_ONCE):
@@ -163,7 +168,7 @@ class ChangeFeed:
     def _tell(self, row: RowMapping) -> None:
         self._watch.number += 1
         change = self._change_of(row)
-        self._watch.note(change, row["updated_at"])
+        self._watch.note(change, row["updated_at"], now=row["now"])
         for listener in self._listeners:
             if listener.wants(change):
                 listener.offer(change)
@@ -219,6 +224,6 @@ def _parts(event_id: str) -> tuple[str, int, int]:
     try:
         epoch, number, microseconds = parts
         from_microseconds(int(microseconds))
-        return epoch, int(number), int(microseconds)
+        return epoch, int(number), max(0, int(microseconds))
     except (ValueError, OverflowError):
         return "", 0, 0

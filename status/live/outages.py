@@ -5,7 +5,8 @@ from typing import Literal
 
 from masterflow.status.live.listeners import Listener
 
-Server = Literal["postgres", "redis"]
+#: What may be away; `api` is our own look for changes.
+Server = Literal["api", "postgres", "redis"]
 
 
 class Outages:

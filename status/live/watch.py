@@ -60,14 +60,15 @@ class Watch:
         """Return the flows whose change was not told yet."""
         return [flow_id for flow_id, at in found.items() if self._told.get(flow_id) != at]
 
-    def note(self, change: Change, updated_at: datetime) -> None:
-        """Remember a change that is being told."""
+    def note(self, change: Change, updated_at: datetime | None, *, now: datetime) -> None:
+        """Remember a change that is being told; `now` is the database's time."""
         flow_id = change.summary.flow_id
         is_open = change.summary.status in ACTIVE_STATUSES
         until = float("inf") if is_open else time.monotonic() + _ENDED_WATCH_S
         self._flows[flow_id] = (change.client_account_id, until)
-        self._told[flow_id] = updated_at
-        self.newest = max(self.newest, updated_at)
+        self._told[flow_id] = updated_at or now
+        # A row may claim any time, and one to come would hide all changes until then.
+        self.newest = max(self.newest, min(updated_at or now, now))
         self._recent.pop(flow_id, None)
         self._recent[flow_id] = change
         while len(self._recent) > _MOST_REMEMBERED:

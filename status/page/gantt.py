@@ -51,7 +51,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Gantt:
-    """All rows, and their common axis; without any row there is nothing to show."""
+    """All rows, and their common axis, which begins nowhere without a bar."""
 
     rows: list[Row]
     ticks: list[Tick]
@@ -87,15 +87,15 @@ class _Axis:
 
 
 def gantt_of(
-    bars: Sequence[BarView], errors: Iterable[Mapping[str, Any]], phases: Iterable[PhaseView]
+    bars: Sequence[BarView], errors: Iterable[Mapping[str, Any]], phases: Sequence[PhaseView]
 ) -> Gantt:
-    """Return the chart of a flow; a bar without an end lasts until now."""
+    """Return the chart of a flow; a bar without an end lasts until now, and a phase may have no bar."""
+    rows = {phase.phase: _row(phase) for phase in phases if phase.phase not in {bar.phase for bar in bars}}
     if not bars:
-        return Gantt([], [])
+        return Gantt(list(rows.values()), [])
     now = datetime.now(UTC)
     begin = min(bar.started_at for bar in bars)
     axis = _Axis(begin, max(begin, *(bar.ended_at or now for bar in bars)))
-    rows: dict[str, Row] = {}
     for bar in bars:
         row = rows.setdefault(bar.phase, Row(bar.phase, bar.status, "-", 0))
         _draw(row, bar, axis, now=now)
@@ -103,10 +103,15 @@ def gantt_of(
         if phase.phase in rows and phase.execution_time_ms is not None:
             row = rows[phase.phase]
             row.worked = lasting(phase.execution_time_ms)
-            row.attempts = max(row.attempts, phase.attempts or 1)
     for error in errors:
         _mark(rows, error, axis)
     return Gantt(list(rows.values()), axis.ticks(), begin, lasting(axis.seconds * 1000))
+
+
+def _row(phase: PhaseView) -> Row:
+    """Return a phase of which nobody knows when it ran."""
+    worked = "time unknown" if phase.execution_time_ms is None else lasting(phase.execution_time_ms)
+    return Row(phase.phase, phase.status or "unknown", worked, phase.attempts or 0)
 
 
 def _draw(row: Row, bar: BarView, axis: _Axis, *, now: datetime) -> None:

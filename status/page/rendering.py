@@ -27,7 +27,7 @@ _environment: Final = Environment(
 )
 _environment.filters |= {
     name: getattr(words, name)
-    for name in ("ago", "figure", "lasting", "moment", "plain", "pretty", "sign", "tone")
+    for name in ("ago", "figure", "lasting", "moment", "number", "plain", "pretty", "sign", "tone")
 }
 
 ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from masterflow.status.durations import DAY_S, HOUR_S, MINUTE_S, lasting
+from masterflow.status.floors import figure as number
 
-__all__ = ["ago", "figure", "lasting", "moment", "plain", "pretty", "sign", "tone"]
+__all__ = ["ago", "figure", "lasting", "moment", "number", "plain", "pretty", "sign", "tone"]
 
 #: A sign for each status, so that colour is never all there is.
 SIGNS: Final = {

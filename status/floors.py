@@ -1,0 +1,37 @@
+"""Which numbers are only known from below, and how every reader says so: `at least 100`."""
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from masterflow.domain.json_shapes import as_list
+
+#: So many entries a list keeps. One that is full may have lost older ones, and nobody counts them.
+MOST_ENTRIES: Final = 100
+
+RETRIES: Final = "retry_count"
+TRANSITIONS: Final = "transition_count"
+ERRORS: Final = "error_count"
+COLLABORATIONS: Final = "collaboration_count"
+
+
+def attempts_name(phase: str) -> str:
+    """Return what the attempts of a phase are called among the floors."""
+    return f"attempts:{phase}"
+
+
+def floors_of(counts: object) -> list[str]:
+    """Return the floors among the row's own counts, from the names that its bookkeeping has for them."""
+    names = [name for name in as_list(counts) if isinstance(name, str)]
+    return [RETRIES if name == "retries" else name for name in names]
+
+
+def full_lists(lengths: Iterable[tuple[str, int]]) -> list[str]:
+    """Return the numbers of entries that are floors."""
+    return [name for name, length in lengths if length >= MOST_ENTRIES]
+
+
+def figure(number: int | None, name: str, at_least: Collection[str]) -> str:
+    """Return a number in the words of all readers; nothing where there is none."""
+    if number is None:
+        return ""
+    return f"at least {number}" if name in at_least else str(number)
