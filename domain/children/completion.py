@@ -8,6 +8,7 @@ from masterflow.domain.children.child_flow import ChildFlow, decoded
 from masterflow.domain.clock import parse_time
 from masterflow.domain.flow_types.progress import proven_at, share_complete
 from masterflow.domain.json_shapes import as_list, as_map, number_of
+from masterflow.domain.payload.safe import safe_text
 from masterflow.domain.statuses import FINAL_STATUSES, flow_status_or_none
 
 #: What a witness says: a phase is complete, or it is not; of others it says nothing.
@@ -16,6 +17,7 @@ Verdicts = dict[str, bool]
 _ROUNDING: Final = 0.05
 _MOST_PERCENT: Final = 100.0
 _MOST_NAMED: Final = 10
+_MOST_CHARS: Final = 320
 
 # Under which keys an object says that its phase is complete, and in which words.
 _STATES: Final = ("completed", "is_completed", "status", "state", "completed_at")
@@ -78,7 +80,7 @@ def unread(child: ChildFlow) -> dict[str, str]:
         found[child.table.current_phase] = f"{child.current_phase!s:.80} is no phase"
     if (scale := _progress(child)) is not None and scale[1] is None:
         found[child.table.progress] = f"{scale[0]:g} may be a fraction or a percentage"
-    return found
+    return {place: safe_text(why, max_chars=_MOST_CHARS) for place, why in found.items()}
 
 
 def _is_over(word: object) -> bool:

@@ -132,6 +132,38 @@ async def test_progress_reaches_a_hundred_and_never_goes_back(session_factory: S
     assert (await child_of(session_factory, flow_id)).progress_percentage == 100
 
 
+V3 = ("data_import", "data_validation", "field_mapping", "data_cleansing", "asset_inventory")
+
+
+async def test_a_flow_of_the_newest_version_is_done_after_five_phases(session_factory: Sessions) -> None:
+    flow_id, seen = await add_flow(session_factory, progress_percentage=float("nan")), []
+    for phase in V3:
+        async with session_factory.begin() as db:
+            flows = DiscoveryFlowRepository(db, CLIENT, ENGAGEMENT, "ana", course="v3")
+            await flows.update_phase_completion(flow_id, phase, completed=True)
+        seen.append((await child_of(session_factory, flow_id)).progress_percentage)
+    assert seen == [20, 40, 60, 80, 100]
+
+
+async def test_a_table_without_the_columns_of_old_counts_as_the_newest_version_does(
+    engine: AsyncEngine, session_factory: Sessions
+) -> None:
+    flow_id = await add_flow(session_factory)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("alter table migration.discovery_flows drop tech_debt_assessment_completed")
+        )
+    await update_phase(session_factory, flow_id, "data_import", completed=True)
+    async with engine.connect() as connection:
+        shown = await connection.scalar(text("select progress_percentage from migration.discovery_flows"))
+    assert shown == 20
+
+
+def test_a_version_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(InputInvalid, match="'v2' is no course; use 2025 or v3"):
+        DiscoveryFlowRepository(None, CLIENT, ENGAGEMENT, course="v2")  # type: ignore[arg-type]
+
+
 async def test_a_phase_that_goes_on_stays_complete(session_factory: Sessions) -> None:
     flow_id = await add_flow(session_factory, data_import_completed=True)
     await update_phase(session_factory, flow_id, "data_import")

@@ -2,18 +2,21 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain import FlowContext
+from masterflow.domain.events import AnyEvent, PhaseTransitioned, new_event
 from masterflow.repository.backfill.reads import Scope
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.merge.merges import apply_events
 from masterflow.status.manager import FlowStatusManager
 from masterflow.tasks.backfill.catch_up import BackfillOptions, catch_up
 from tests.support.events.child_rows import SHAPES, new_child
-from tests.support.events.flows import new_flow
+from tests.support.events.flows import new_flow, row_of
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +25,17 @@ pytestmark = pytest.mark.anyio
 async def session(session_factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
     async with session_factory() as session:
         yield session
+
+
+async def overwrite(session: AsyncSession, flow_id: UUID, entries: list[dict[str, Any]]) -> None:
+    """Assign the whole list, as the application does that edits it in Python."""
+    await session.execute(
+        text(
+            "update migration.crewai_flow_state_extensions"
+            " set phase_transitions = cast(:entries as jsonb) where flow_id = :flow_id"
+        ),
+        {"flow_id": flow_id, "entries": json.dumps(entries)},
+    )
 
 
 async def test_transitions_that_the_application_writes_itself_are_in_status_and_timeline_at_once(
@@ -38,13 +52,7 @@ async def test_transitions_that_the_application_writes_itself_are_in_status_and_
         "timestamp": "2026-11-02T09:00:00",
         "metadata": {},
     }
-    await session.execute(
-        text(
-            "update migration.crewai_flow_state_extensions"
-            " set phase_transitions = cast(:entries as jsonb) where flow_id = :flow_id"
-        ),
-        {"flow_id": flow_id, "entries": json.dumps([theirs])},
-    )
+    await overwrite(session, flow_id, [theirs])
     manager = FlowStatusManager(session, context)
     status = await manager.get_flow_status(flow_id)
     # Ours is gone from the column, so its index shows no ghost of it.
@@ -71,3 +79,41 @@ async def test_no_reader_shows_the_place_of_a_backfilled_entry_as_its_time(
     assert timeline.bars == []
     assert timeline.transitions
     assert status.status_since is None or status.status_since > datetime(2000, 1, 1, tzinfo=UTC)
+
+
+async def test_a_list_written_over_ours_gets_back_what_is_repeated_and_leaves_no_ghost(
+    session: AsyncSession, context: FlowContext
+) -> None:
+    flow_id = await new_flow(session, context)
+
+    def told(phase: str, status: str) -> AnyEvent:
+        return new_event(PhaseTransitioned, context, flow_id, phase=phase, status=status)
+
+    events = [told("data_import", "processing"), told("data_import", "completed")]
+    events += [told("data_validation", "processing"), told("data_validation", "completed")]
+    await apply_events(session, events[:3])
+    ours = (await row_of(session, flow_id))["phase_transitions"]
+    theirs = {"phase": "own_phase", "status": "active", "timestamp": "2026-11-02T09:00:00", "metadata": {}}
+    # As long as ours, and with the same end.
+    await overwrite(session, flow_id, [theirs, ours[0], ours[2]])
+    await apply_events(session, events[3:])
+    row = await row_of(session, flow_id)
+    assert row["flow_metadata"]["phase_transitions"] == [
+        "own_phase:active",
+        "data_import:processing",
+        "data_validation:processing",
+        "data_validation:completed",
+    ]
+    await overwrite(session, flow_id, [ours[0], theirs])
+    for repeated in (events[1:], events):
+        await apply_events(session, repeated)
+        row = await row_of(session, flow_id)
+        words = [f"{entry['phase']}:{entry['status']}" for entry in row["phase_transitions"]]
+        assert words == [
+            "own_phase:active",
+            "data_import:processing",
+            "data_import:completed",
+            "data_validation:processing",
+            "data_validation:completed",
+        ]
+        assert row["flow_metadata"]["phase_transitions"] == words
