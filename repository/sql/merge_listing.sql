@@ -22,9 +22,13 @@ left join lateral (
         end as phases
     ) as known
     cross join lateral (
+        -- Somebody may have written the list over ours: of as many entries the first and the last have to be those listed.
         select lists.is_append and jsonb_array_length(known.phases) = lists.transitions_before
-            and coalesce(right(known.phases ->> -1, 20) = right((lists.last_transition ->> 'phase') || ':' || (lists.last_transition ->> 'status'), 20), true)
-            as is_append
+            and not exists (
+                select
+                from (values (0, lists.first_transition), (-1, lists.last_transition)) as seen (place, entry)
+                where right(known.phases ->> place, 20) <> right((entry ->> 'phase') || ':' || (entry ->> 'status'), 20)
+            ) as is_append
         offset 0
     ) as trusted
     limit (lists.phase_transitions is not null)::int

@@ -6,6 +6,7 @@ left join lateral (
         (array_agg(merged.entries) filter (where list.name = 'error_history'))[1] as error_history,
         (array_agg(merged.entries) filter (where list.name = 'agent_collaboration_log'))[1] as agent_collaboration_log,
         bool_or(list.name = 'phase_transitions' and shape.is_append) as is_append,
+        (array_agg(shape.entries -> 0) filter (where list.name = 'phase_transitions'))[1] as first_transition,
         (array_agg(shape.entries -> -1) filter (where list.name = 'phase_transitions'))[1] as last_transition,
         (array_agg(jsonb_array_length(shape.entries)) filter (where list.name = 'phase_transitions'))[1] as transitions_before,
         jsonb_agg(list.name) filter (where not coalesce(stored.kept -> 'sorted' ? list.name, false)) as newly_sorted,
