@@ -4,7 +4,6 @@ A part is made of a specification's names, which are checked to be plain ones, a
 in a statement where that has a line `-- include: <part>`.
 """
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from masterflow.domain.flow_types.specification import ChildTable, FlowSpec, Pha
 from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
 
+_NO_RIGHT: Final = "this role may not read it; grant SELECT"
 _NOTHING: Final = "select null::uuid as flow_id where false"
 
 # Of the small columns.
@@ -23,8 +23,6 @@ _MOST_BYTES: Final = 8_192
 
 # What Python has a time for.
 _FIRST_DAY, _LAST_DAY = "0001-01-02", "9999-12-30"
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +112,15 @@ class FoundTable:
 
 async def child_tables(session: AsyncSession) -> list[FoundTable]:
     """Return the child tables that this database has and whose rows can be read and matched with masters."""
-    found = []
-    for one, is_readable in await _find(session, tuple(SPECIFICATIONS.values())):
-        misfit = one.misfit if is_readable else "this role may not read it"
-        if misfit:
-            _logger.warning("Children in migration.%s are left alone: %s.", one.table.name, misfit)
-        else:
-            found.append(one)
-    return found
+    found = await _find(session, tuple(SPECIFICATIONS.values()))
+    return [one for one, is_readable in found if is_readable and not one.misfit]
+
+
+async def unfit_tables(session: AsyncSession) -> dict[str, str]:
+    """Return the other child tables that this database has, each with why it is left alone."""
+    found = await _find(session, tuple(SPECIFICATIONS.values()))
+    reasons = {one.table.name: one.misfit if can_read else _NO_RIGHT for one, can_read in found}
+    return {f"migration.{name}": reason for name, reason in reasons.items() if reason}
 
 
 async def find_table(session: AsyncSession, spec: FlowSpec) -> FoundTable:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Row, TextClause
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain.children.child_flow import ChildFlow
@@ -22,7 +22,7 @@ from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.sql import statement
 
 #: Comes before the version of a child in its master's note: with new rules, every flow is looked at again.
-_RULES: Final = "3."
+RULES: Final = "3."
 
 # Rules that no row was ever given by: whatever its note says, it is looked at.
 _ANY_RULES: Final = "again."
@@ -90,15 +90,19 @@ async def find_behind(
     """
     before, before_id = after or ("infinity", _LAST_ID)
     arguments = {"before": before, "before_id": before_id, "page_size": page_size}
-    arguments["rules"] = _ANY_RULES if scope.is_again else _RULES
-    part = children_of_page(await child_tables(session))
+    arguments["rules"] = _ANY_RULES if scope.is_again else RULES
+    search = await behind_search(session)
     async with translated_errors():
-        found = statement("find_behind", children_of_page=part)
-        rows = await session.execute(found, scope.arguments() | arguments)
+        rows = await session.execute(search, scope.arguments() | arguments)
     row = rows.one()
     is_last = row.last_created_at is None or row.scanned < page_size
     end = None if is_last else (row.last_created_at, row.last_flow_id)
     return Page(row.scanned, row.behind, row.several, row.foreign, end)
+
+
+async def behind_search(session: AsyncSession) -> TextClause:
+    """Return the statement that looks through a page, for the child tables that this database has."""
+    return statement("find_behind", children_of_page=children_of_page(await child_tables(session)))
 
 
 async def find_orphans(session: AsyncSession, scope: Scope) -> dict[UUID, UUID]:
@@ -115,7 +119,7 @@ async def read_pairs(session: AsyncSession, flow_ids: Sequence[UUID], scope: Sco
         "client_account_id": scope.client_account_id,
         "engagement_id": scope.engagement_id,
         "flow_ids": list(flow_ids),
-        "rules": _RULES,
+        "rules": RULES,
         "counted_names": list(COUNTED_NAMES),
     }
     pairs: dict[UUID, list[Pair]] = {}

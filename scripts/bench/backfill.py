@@ -21,9 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from masterflow.domain import FlowContext
 from masterflow.domain.events import ProgressReported, new_event
 from masterflow.domain.tenant import flow_context
-from masterflow.repository.backfill.reads import Scope, find_behind
+from masterflow.repository.backfill.reads import RULES, Scope, behind_search, find_behind
 from masterflow.repository.database import DatabaseSettings, make_engine
-from masterflow.repository.sql import statement
 from masterflow.scripts.bench.backfill_flows import Flows
 from masterflow.scripts.celery_commands import worker
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
@@ -58,9 +57,10 @@ async def find(flows: Flows) -> list[UUID]:
 
 async def show_plan(flows: Flows) -> None:
     """Print the plan of a page: index scans, and no page of a TOAST table."""
-    arguments = {"before": "infinity", "before_id": UUID(int=2**128 - 1), "page_size": 5_000, "rules": "1."}
-    explain = text(f"explain (analyze, buffers, costs off, timing off) {statement('find_behind').text}")
+    arguments = {"before": "infinity", "before_id": UUID(int=2**128 - 1), "page_size": 5_000, "rules": RULES}
     async with flows.sessions() as session:
+        search = (await behind_search(session)).text
+        explain = text(f"explain (analyze, buffers, costs off, timing off) {search}")
         rows = await session.execute(explain, Scope().arguments() | arguments)
         for line in rows.scalars():
             if any(word in line for word in ("Scan", "Limit", "Execution", "Join", "Loop")):

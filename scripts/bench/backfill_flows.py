@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from masterflow.domain import FlowContext
+from masterflow.repository.backfill.reads import RULES
 from masterflow.repository.database import session_factory
 from masterflow.repository.tables import create_tables
 
@@ -45,7 +46,9 @@ set
     ),
     flow_metadata = jsonb_build_object(
         'progress_snapshot', jsonb_build_object('completed_phases', '["data_import"]'::jsonb, 'as_of', now()),
-        '_enrichment', jsonb_build_object('backfill', jsonb_build_object('version', '1.' || child.xmin::text))
+        '_enrichment', jsonb_build_object(
+            'backfill', jsonb_build_object('version', cast(:rules as text) || child.xmin::text)
+        )
     )
 from migration.discovery_flows as child
 where child.flow_id = flow.flow_id
@@ -96,7 +99,7 @@ class Flows:
                 )
             await session.execute(_ADD, {**self._context.model_dump(), "flows": flows, "variants": _VARIANTS})
         async with self.sessions.begin() as session:
-            await session.execute(_CATCH_UP)
+            await session.execute(_CATCH_UP, {"rules": RULES})
         await self._vacuum()
 
     async def change(self, share: float) -> list[UUID]:

@@ -57,6 +57,7 @@ class Outcome:
             "Children without a master",
             [f"{child} -> {master}" for child, master in survey.without_master.items()],
         )
+        _name("Tables left alone", [f"{table}: {reason}" for table, reason in survey.left_alone.items()])
         _name("Skipped", [f"{flow_id}: {reason}" for flow_id, reason in summary.skipped.items()])
         for flow_id, reason in summary.failed.items():
             print(f"Failed: {flow_id}: {reason}", file=sys.stderr)

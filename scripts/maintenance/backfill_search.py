@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain import DatabaseUnavailable
 from masterflow.repository.backfill.reads import Page, Place, Scope, find_behind, find_orphans
+from masterflow.repository.child_tables import unfit_tables
 from masterflow.repository.database import translated_errors
 
 _ATTEMPTS: Final = 60
@@ -26,6 +27,8 @@ class Survey:
     foreign_child: list[str] = field(default_factory=list)
     #: Child to the master it names, for at most 1,000 children.
     without_master: dict[str, str] = field(default_factory=dict)
+    #: Child table to why none of its rows is looked at.
+    left_alone: dict[str, str] = field(default_factory=dict)
 
 
 class Search:
@@ -45,6 +48,7 @@ class Search:
             survey.foreign_child += map(str, page.foreign)
         async with translated_errors(), self._sessions() as session:
             orphans = await find_orphans(session, self._scope)
+            survey.left_alone = await unfit_tables(session)
         survey.without_master = {str(child): str(master) for child, master in orphans.items()}
         return survey
 

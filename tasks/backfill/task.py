@@ -17,6 +17,7 @@ from masterflow.domain.errors import TransientError
 from masterflow.domain.events import describe
 from masterflow.domain.redis_keys import backfill_key
 from masterflow.repository.backfill.reads import Page, Scope, find_behind, lock_backfill
+from masterflow.repository.child_tables import unfit_tables
 from masterflow.repository.database import translated_errors
 from masterflow.tasks.app import app
 from masterflow.tasks.backfill.catch_up import SLICE, BackfillOptions, BackfillSummary, catch_up
@@ -118,6 +119,8 @@ async def _send_chunks(sessions: async_sessionmaker[AsyncSession], scope: Scope)
     async with translated_errors(), sessions.begin() as session:
         if not await lock_backfill(session):
             return 0
+        for table, cause in (await unfit_tables(session)).items():
+            _logger.warning("The rows of %s are left alone: %s", table, cause)
         while True:
             page = await find_behind(session, scope, after=place)
             for flow_ids in chunks_of(page.behind):

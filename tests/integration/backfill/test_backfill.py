@@ -26,16 +26,15 @@ from masterflow.domain.events import (
 )
 from masterflow.repository.backfill.reads import (
     Scope,
+    behind_search,
     carry_out,
     find_behind,
     find_orphans,
     lock_backfill,
     read_pairs,
 )
-from masterflow.repository.child_tables import child_tables, children_of_page
 from masterflow.repository.database import session_factory as make_session_factory
 from masterflow.repository.merge.merges import apply_events
-from masterflow.repository.sql import statement
 from masterflow.tasks.backfill.catch_up import BackfillOptions, BackfillSummary, catch_up
 from tests.support.events.child_rows import MAIN_COLUMNS, SHAPES, WRITTEN_AT, new_child, old_document
 from tests.support.events.flows import bytes_of, new_context, new_flow, row_of
@@ -414,9 +413,7 @@ async def test_a_page_is_found_by_indexes_alone(session_factory: Sessions, mode:
         await session.execute(text("analyze"))
         await session.execute(text(f"set plan_cache_mode = {mode}"))
         page = {"before": "infinity", "before_id": UUID(int=2**128 - 1), "page_size": 1_000, "rules": "1."}
-        part = children_of_page(await child_tables(session))
-        find = statement("find_behind", children_of_page=part)
-        explain = text(f"explain (format json) {find.text}")
+        explain = text(f"explain (format json) {(await behind_search(session)).text}")
         for since in (None, datetime.now(WRITTEN_AT.tzinfo) - timedelta(days=7)):
             plan = (await session.execute(explain, Scope(since=since).arguments() | page)).scalar_one()
             assert scans(plan[0]["Plan"]) == {

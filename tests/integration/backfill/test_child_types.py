@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain import FlowContext
-from masterflow.repository.backfill.reads import Page, Scope, find_behind, find_orphans
+from masterflow.repository.backfill.reads import Page, Scope, find_behind, find_orphans, read_pairs
+from masterflow.repository.child_tables import unfit_tables
 from masterflow.status.manager import FlowStatusManager
 from masterflow.tasks.backfill.catch_up import BackfillOptions, catch_up
 from tests.support.events import child_rows
@@ -153,12 +154,31 @@ async def test_each_type_has_its_own_table_and_only_that(sessions: Sessions, con
 
 
 async def test_a_table_that_cannot_be_matched_is_named_and_costs_the_others_nothing(
-    sessions: Sessions, context: FlowContext, caplog: pytest.LogCaptureFixture
+    sessions: Sessions, context: FlowContext
 ) -> None:
     flow_id = await add_flow(sessions, context, "decommission", {"status": "failed"})
+    role = f"reader_{uuid4().hex}"
     async with sessions.begin() as session:
-        await session.execute(
-            text("alter table migration.collection_flows alter client_account_id type int using 1")
-        )
+        for statement in (
+            "alter table migration.collection_flows alter client_account_id type int using 1",
+            f"create role {role}",
+            f"grant usage on schema migration to {role}",
+            f"grant select, update on migration.crewai_flow_state_extensions to {role}",
+            f"grant select on migration.decommission_flows, migration.discovery_flows to {role}",
+        ):
+            await session.execute(text(statement))
     assert "failed" in str((await caught_up(sessions, flow_id))["flow_metadata"]["progress_snapshot"])
-    assert "collection_flows are left alone: client_account_id is integer, not uuid" in caplog.text
+    async with sessions.begin() as session:
+        await session.execute(text(f"set local role {role}"))
+        assert await unfit_tables(session) == {
+            "migration.assessment_flows": "this role may not read it; grant SELECT",
+            "migration.collection_flows": "this role may not read it; grant SELECT",
+        }
+        pairs = await read_pairs(session, [flow_id], Scope())
+        assert [pair.child.status for pair in pairs[flow_id]] == ["failed"]
+    async with sessions.begin() as session:
+        await session.execute(text(f"drop owned by {role}"))
+        await session.execute(text(f"drop role {role}"))
+        assert await unfit_tables(session) == {
+            "migration.collection_flows": "client_account_id is integer, not uuid"
+        }
