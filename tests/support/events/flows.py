@@ -13,7 +13,7 @@ from masterflow.domain.events import AnyEvent
 from masterflow.domain.tenant import flow_context
 from masterflow.repository.merge.merges import apply_events
 
-_COLUMNS = (
+COLUMNS = (
     "phase_transitions",
     "error_history",
     "agent_collaboration_log",
@@ -41,7 +41,7 @@ async def new_flow(
 ) -> UUID:
     """Insert a row with these JSON columns; Ellipsis stands for SQL NULL."""
     flow_id = flow_id or uuid4()
-    assert columns.keys() <= set(_COLUMNS)
+    assert columns.keys() <= set(COLUMNS)
     names = "".join(f", {name}" for name in columns)
     values = "".join(f", cast(:{name} as jsonb)" for name in columns)
     await session.execute(
@@ -65,12 +65,12 @@ async def new_flow(
 
 async def row_of(session: AsyncSession, flow_id: UUID) -> RowMapping:
     """Return what stands in the row now, as Python objects."""
-    return await _read(session, flow_id, ", ".join(_COLUMNS))
+    return await _read(session, flow_id, ", ".join(COLUMNS))
 
 
 async def bytes_of(session: AsyncSession, flow_id: UUID) -> RowMapping:
     """Return the row as Postgres prints it, for comparing to the byte."""
-    return await _read(session, flow_id, ", ".join(f"{name}::text" for name in _COLUMNS))
+    return await _read(session, flow_id, ", ".join(f"{name}::text" for name in COLUMNS))
 
 
 async def _read(session: AsyncSession, flow_id: UUID, columns: str) -> RowMapping:

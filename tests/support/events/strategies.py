@@ -1,8 +1,9 @@
 """Hypothesis strategies for events of every kind, with clock ties and few names, so that they collide."""
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -25,12 +26,45 @@ from masterflow.domain.events import (
 )
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
+from tests.support.events.crowds import CROWDS
+from tests.support.events.texts import NAMES, ODD_TEXTS, long_text
 
-_BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
-_PHASES = st.sampled_from(["data_import", "data_validation", "field mapping", "Übergabe 🚀"])
-_KEYS = st.integers(0, 30).map("key {}".format)
-_TEXTS = st.sampled_from(["", "a", 'quote " and \\', "x" * 1_500, "line\nbreak", "é" * 900])
-_VALUES = st.one_of(st.none(), st.booleans(), st.integers(-9, 10**12), st.floats(-1e6, 1e6), _TEXTS)
+BEGIN: Final = datetime(2026, 11, 1, tzinfo=UTC)
+
+#: Times at which a form of them changes: years of four digits, seconds of 16, signs.
+_AGES: Final = (
+    datetime(1, 1, 1, 0, 1, tzinfo=UTC),
+    datetime(1950, 2, 28, 23, 59, 59, 999_990, tzinfo=UTC),
+    datetime(1969, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC),
+    BEGIN,
+    BEGIN,
+    datetime(2286, 11, 20, 17, 46, 39, 999_998, tzinfo=UTC),
+    datetime(9999, 12, 31, 23, 58, tzinfo=UTC),
+)
+
+_PHASES = st.sampled_from(
+    ["data_import", "data_validation", "field mapping", "Übergabe 🚀", 'a "b" \\', "\x01" * 99, "é" * 100]
+)
+_KEYS = st.sampled_from(NAMES)
+
+
+#: A source of chance that shrinks as one number, for what is many and has no structure.
+chance = st.integers(0, 2**32 - 1).map(Random)
+
+_TEXTS = st.one_of(st.sampled_from(ODD_TEXTS), chance.map(long_text))
+_NUMBERS = st.one_of(
+    st.integers(-9, 10**12), st.floats(-1e6, 1e6), st.sampled_from([1e-29, 1e22, 10**29, -0.0])
+)
+_SCALARS = st.one_of(st.none(), st.booleans(), _NUMBERS, _TEXTS)
+_VALUES = st.one_of(
+    _SCALARS,
+    st.lists(_SCALARS, max_size=3),
+    st.dictionaries(_KEYS, _SCALARS, max_size=3),
+    st.tuples(_TEXTS, st.integers(1, 300)).map(lambda pair: [pair[0][:9]] * pair[1]),
+    st.tuples(_TEXTS, st.integers(1, 60)).map(
+        lambda pair: {f"{name}{pair[0][:30]}": pair[0][:30] for name in range(pair[1])}
+    ),
+)
 _OBJECTS = st.dictionaries(_KEYS, _VALUES, max_size=3)
 
 _COUNTED = st.one_of(
@@ -51,7 +85,7 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
     },
     PhaseTimed: {
         "phase": _PHASES,
-        "execution_time_ms": st.sampled_from([0, 1, 2.5, 10**6]),
+        "execution_time_ms": st.sampled_from([0, 1, 2.5, 1e-9, 10**6, 1e12]),
         "counted": _COUNTED,
     },
     AgentCollaborated: {"entry": _OBJECTS},
@@ -74,10 +108,6 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
 }
 
 
-#: A source of chance that shrinks as one number, for what is many and has no structure.
-chance = st.integers(0, 2**32 - 1).map(Random)
-
-
 @st.composite
 def _templates(draw: st.DrawFn, context: FlowContext) -> AnyEvent:
     kind = draw(st.sampled_from(list(FIELDS)))
@@ -97,7 +127,7 @@ def event_sets(draw: st.DrawFn, context: FlowContext) -> list[AnyEvent]:
         template.model_copy(
             update={
                 "event_id": UUID(int=random.getrandbits(128)),
-                "occurred_at": _BEGIN + timedelta(microseconds=random.randrange(moments)),
+                "occurred_at": BEGIN + timedelta(microseconds=random.randrange(moments)),
             }
         )
         for template in templates
@@ -105,52 +135,65 @@ def event_sets(draw: st.DrawFn, context: FlowContext) -> list[AnyEvent]:
     ]
 
 
-def _legacy_time(draw: st.DrawFn) -> Any:
-    at = _BEGIN + timedelta(microseconds=draw(st.integers(0, 10**6)))
-    return draw(
-        st.sampled_from(
-            [
-                at.replace(tzinfo=None).isoformat(),
-                at.strftime("%Y-%m-%dT%H:%M:%S"),
-                at.strftime("%Y-%m-%d %H:%M:%S.%fZ"),
-                at.isoformat(),
-                "yesterday",
-                None,
-                7,
-            ]
+#: An id that machines of old make shares its end with all others of that machine.
+_IDS: Final[tuple[Callable[[Random], UUID], ...]] = (
+    lambda random: UUID(int=random.getrandbits(128)),
+    lambda random: UUID(f"{random.getrandbits(32):08x}-{random.getrandbits(16):04x}-1000-8000-0123456789ab"),
+    lambda random: UUID(
+        f"019a3e1f-{random.getrandbits(16):04x}-7{random.getrandbits(12):03x}-8000-{random.getrandbits(48):012x}"
+    ),
+)
+
+#: Without numbers, an event counts once within the newest 256 of its kind: that is all the law promises.
+_MOST_WITHOUT_NUMBER: Final = 250
+
+
+@st.composite
+def wide_event_sets(draw: st.DrawFn, context: FlowContext) -> list[AnyEvent]:
+    """Draw events of all ages, ids and versions: a few that shrink well, or crowds that reach the bounds."""
+    events = draw(st.lists(_templates(context), min_size=1, max_size=8))
+    random = draw(chance)
+    crowds = draw(st.lists(st.sampled_from(list(CROWDS)), max_size=2)) if draw(st.integers(0, 2)) == 2 else []
+    if "phases" in crowds:
+        # The attempts of a phase that leaves the newest 256 and comes back are counted anew.
+        events, crowds = [event for event in events if not isinstance(event, PhaseTimed)], ["phases"]
+    events = [event for event in events for _ in range(random.choice((1, 1, 3)))]
+    events += [_event(context, kind, fields) for name in crowds for kind, fields in CROWDS[name](random)]
+    ages = draw(st.one_of(st.just([BEGIN]), st.lists(st.sampled_from(_AGES), min_size=1, max_size=3)))
+    moments = draw(st.sampled_from([1, 5, 1_000, 10**7]))
+    new_id = draw(st.sampled_from(_IDS))
+    return list(
+        _few_without_number(
+            event.model_copy(
+                update={
+                    "event_id": new_id(random),
+                    "occurred_at": random.choice(ages) + timedelta(microseconds=random.randrange(moments)),
+                    "schema_version": 2 if getattr(event, "counted", None) else random.choice((1, 2)),
+                }
+            )
+            for event in events
         )
     )
 
 
-@st.composite
-def legacy_lists(draw: st.DrawFn) -> Any:
-    """Draw what an older writer, or a mistake, may have left in a list column."""
-    entry = {"phase": draw(_PHASES), "status": "completed", "metadata": draw(_OBJECTS)}
-    entries = [{**entry, "timestamp": _legacy_time(draw)} for _ in range(draw(st.integers(1, 4)))]
-    return draw(
-        st.sampled_from(
-            [..., None, [], entries, entries * 40, [1, "two", None], {"not": "a list"}, "text", 3]
-        )
+def _event(context: FlowContext, kind: type[Any], fields: dict[str, Any]) -> AnyEvent:
+    """Make an event of fields that are as the entrance leaves them."""
+    event: AnyEvent = kind.model_construct(
+        event_id=UUID(int=0),
+        flow_id=UUID(int=0),
+        occurred_at=BEGIN,
+        schema_version=2,
+        **context.__dict__,
+        **fields,
     )
+    return event
 
 
-@st.composite
-def legacy_maps(draw: st.DrawFn) -> Any:
-    """Draw what an older writer, or a mistake, may have left in a map column."""
-    timed = {"execution_time_ms": 5, "recorded_at": _legacy_time(draw), "note": "kept"}
-    maps = [{}, {"key 1": 5, "unknown": [1]}, {"data_import": timed, "task": 12}, {"data_import": 7}]
-    return draw(st.sampled_from([..., None, *maps, ["not a map"], "text"]))
-
-
-@st.composite
-def legacy_rows(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw the columns of a row that was there before this project."""
-    lists = ("phase_transitions", "error_history", "agent_collaboration_log")
-    maps = ("phase_execution_times", "memory_usage_metrics", "agent_performance_metrics", "flow_metadata")
-    return {
-        **{name: draw(legacy_lists()) for name in lists},
-        **{name: draw(legacy_maps()) for name in maps},
-        "flow_persistence_data": draw(st.sampled_from([{}, {"raw": [1]}, ["odd"]])),
-        "flow_status": draw(st.sampled_from(["initialized", "active", "failed", "completed"])),
-        "retry_count": draw(st.integers(0, 3)),
-    }
+def _few_without_number(events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:
+    seen = {FlowRetried: 0, PhaseTimed: 0}
+    for event in events:
+        if type(event) in seen and event.counted is None:
+            seen[type(event)] += 1
+            if seen[type(event)] > _MOST_WITHOUT_NUMBER:
+                continue
+        yield event

@@ -1,0 +1,164 @@
+"""So many events of one sort that they reach a bound of the row: entries, keys, counters, phases."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from random import Random
+from typing import Any, Final
+
+from masterflow.domain.counting import Counted
+from masterflow.domain.events import (
+    AgentCollaborated,
+    AgentPerformanceMeasured,
+    ErrorOccurred,
+    FlowRetried,
+    MemoryMeasured,
+    MetadataUpdated,
+    PhaseTimed,
+    PhaseTransitioned,
+    ProgressReported,
+    StatusChanged,
+)
+from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
+from masterflow.domain.statuses import FLOW_STATUSES
+from tests.support.events.texts import NAMES, ODD_TEXTS, long_text
+
+#: A kind of event and its fields, as the entrance leaves them.
+Fields = tuple[type[Any], dict[str, Any]]
+
+_PHASES: Final = ("data_import", "field mapping", "Übergabe 🚀", 'a "b" \\', "\x01" * 99, "é" * 100)
+
+
+@cache
+def _values() -> list[Any]:
+    random = Random(7)
+    values: list[Any] = [None, True, 0, 2.5, 1e-9, 10**29, *ODD_TEXTS]
+    values += [long_text(random) for _ in range(60)]
+    for text in [*ODD_TEXTS, "x" * 30, "é" * 30, "\x02" * 30]:
+        short = text[:30]
+        values += [[short] * random.randint(1, 400), [[short, {short: 1}]] * random.randint(1, 60)]
+        values.append(
+            {f"{number}{short}": random.choice([short, 1, None]) for number in range(random.randint(1, 150))}
+        )
+    return [safe_map({"value": value})["value"] for value in values]
+
+
+@cache
+def _objects(max_bytes: int) -> list[dict[str, Any]]:
+    random = Random(max_bytes)
+    return [
+        safe_object(
+            {random.choice(NAMES): random.choice(_values()) for _ in range(random.randint(0, 3))},
+            max_bytes=max_bytes,
+        )
+        for _ in range(80)
+    ]
+
+
+@cache
+def _keys() -> list[str]:
+    return list(safe_map(dict.fromkeys([*NAMES, *(f"key {number}" for number in range(30, 70))])))
+
+
+def _entries(random: Random) -> Iterator[Fields]:
+    """Yield entries of one list, some of the size at which they are cut, past the newest 50 or 100."""
+    kind = random.choice((PhaseTransitioned, ErrorOccurred, AgentCollaborated))
+    for _ in range(random.choice((49, 51, 99, 101, 160))):
+        phase = {"phase": random.choice(_PHASES)}
+        if kind is PhaseTransitioned:
+            metadata = random.choice(_objects(3_300))
+            yield (
+                kind,
+                phase
+                | {"status": random.choice(("processing", "completed", "é" * 40)), "metadata": metadata},
+            )
+        elif kind is ErrorOccurred:
+            error = safe_text(random.choice(ODD_TEXTS) + long_text(random), max_chars=1_500, max_bytes=1_600)
+            yield kind, phase | {"error": error, "details": random.choice(_objects(1_900))}
+        else:
+            entry = {"agent": random.choice(ODD_TEXTS[2:5])} | random.choice(_objects(3_800))
+            yield (
+                kind,
+                {"entry": {name: part for name, part in entry.items() if name not in ("id", "timestamp")}},
+            )
+
+
+def _map_keys(random: Random) -> Iterator[Fields]:
+    """Yield values of up to 90 keys, of all sizes, several times each."""
+    kind, name = random.choice(
+        ((MemoryMeasured, "metrics"), (AgentPerformanceMeasured, "metrics"), (MetadataUpdated, "updates"))
+    )
+    keys = _keys() + [f"{number} more" for number in range(random.choice((0, 60)))]
+    for _ in range(random.randint(5, 40)):
+        chosen = random.sample(keys, random.choice((1, 2, 17, 40)))
+        yield kind, {name: {key: _value(random) for key in chosen}}
+    if kind is MetadataUpdated:
+        for _ in range(3):
+            yield ProgressReported, {"snapshot": random.choice(_objects(3_300))}
+
+
+def _value(random: Random) -> Any:
+    return random.randrange(9) if random.random() < 0.4 else random.choice(_values())
+
+
+def _counters(random: Random) -> Iterator[Fields]:
+    """Yield what more processes count than a row keeps apart, with numbers that tie."""
+    processes = random.choice((31, 32, 33, 60))
+    most = random.choice((1, 3, 2**53))
+    phases = random.sample(_PHASES, random.choice((1, 2)))
+    for _ in range(random.choice((40, 120))):
+        counted = Counted(by=f"process-{random.randrange(processes):02d}", number=random.randint(1, most))
+        if random.random() < 0.5:
+            yield FlowRetried, {"counted": counted}
+        else:
+            yield (
+                PhaseTimed,
+                {
+                    "phase": random.choice(phases),
+                    "execution_time_ms": random.choice((1.0, 2.5)),
+                    "counted": counted,
+                },
+            )
+
+
+def _without_number(random: Random) -> Iterator[Fields]:
+    for _ in range(random.choice((20, 120))):
+        if random.random() < 0.5:
+            yield FlowRetried, {"counted": None}
+        else:
+            yield PhaseTimed, {"phase": random.choice(_PHASES), "execution_time_ms": 1.0, "counted": None}
+
+
+def _phases(random: Random) -> Iterator[Fields]:
+    """Yield the times of more phases than a row keeps, each once."""
+    for number in range(random.choice((255, 257, 290))):
+        yield (
+            PhaseTimed,
+            {
+                "phase": f"phase {number}",
+                "execution_time_ms": random.choice((1.0, 2.5)),
+                "counted": Counted(by="process-1", number=random.randint(1, 9)),
+            },
+        )
+
+
+def _statuses(random: Random) -> Iterator[Fields]:
+    words = random.sample(FLOW_STATUSES, random.choice((2, 4)))
+    for _ in range(random.choice((4, 30))):
+        if random.random() < 0.2:
+            yield FlowRetried, {"counted": None}
+        else:
+            metadata = {"resume_data": _value(random)} if random.random() < 0.2 else {}
+            yield (
+                StatusChanged,
+                {"status": random.choice(words), "reopens": random.random() < 0.3, "metadata": metadata},
+            )
+
+
+CROWDS: Final[dict[str, Callable[[Random], Iterator[Fields]]]] = {
+    "entries": _entries,
+    "keys": _map_keys,
+    "counters": _counters,
+    "without number": _without_number,
+    "phases": _phases,
+    "statuses": _statuses,
+}
