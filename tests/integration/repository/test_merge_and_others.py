@@ -1,0 +1,87 @@
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from masterflow.domain.events import (
+    AnyEvent,
+    PhaseTimed,
+    new_event,
+)
+from masterflow.repository.merge.merges import apply_events
+from tests.support.events.flows import new_context, row_of
+from tests.support.rows.legacy import fresh_row
+from tests.support.rows.stored import insert_rows, printed
+
+_CONTEXT = new_context()
+_BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def session(session_factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    async with session_factory() as session:
+        yield session
+
+
+def at(second: float, kind: type[Any], **fields: Any) -> AnyEvent:
+    event: AnyEvent = new_event(
+        kind, _CONTEXT, UUID(int=0), occurred_at=_BEGIN + timedelta(seconds=second), **fields
+    )
+    return event
+
+
+async def flow_of(session: AsyncSession, **columns: Any) -> UUID:
+    flow_id = uuid4()
+    await insert_rows(session, _CONTEXT, [flow_id], fresh_row() | columns)
+    return flow_id
+
+
+async def deliver(session: AsyncSession, flow_id: UUID, *batches: list[AnyEvent]) -> Any:
+    for batch in batches:
+        await apply_events(session, [event.model_copy(update={"flow_id": flow_id}) for event in batch])
+    return await row_of(session, flow_id)
+
+
+async def test_times_of_others_take_no_place_of_the_newest_256(session):
+    others = at(-1, PhaseTimed, phase="others", execution_time_ms=5)
+    ours = [at(n, PhaseTimed, phase=f"phase {n}", execution_time_ms=1) for n in range(256)]
+    flows = [await flow_of(session, phase_execution_times={"others": 12}) for _ in range(2)]
+    await deliver(session, flows[0], [others], ours)
+    await deliver(session, flows[1], ours, [others])
+    one, other = await printed(session, flows)
+    assert one == other
+
+
+async def test_the_time_of_a_phase_that_others_wrote_is_read_in_any_form(session):
+    forms = ["2026-11-01T05:30:05+05:30", "2026-11-01T00:00:05Z", "2026-10-31T16:00:05-0800", 1793491205]
+    times = {f"phase {n}": {"execution_time_ms": 7, "recorded_at": form} for n, form in enumerate(forms)}
+    flow_id = await flow_of(session, phase_execution_times=times)
+    older, newer = (
+        [at(second, PhaseTimed, phase=f"phase {n}", execution_time_ms=9) for n in range(len(forms))]
+        for second in (4.9, 5.1)
+    )
+    row = await deliver(session, flow_id, older)
+    assert [time["execution_time_ms"] for time in row.phase_execution_times.values()] == [7] * len(forms)
+    row = await deliver(session, flow_id, newer)
+    assert [time["execution_time_ms"] for time in row.phase_execution_times.values()] == [9] * len(forms)
+
+
+async def test_what_others_wrote_as_a_time_is_kept_with_its_nulls(session):
+    odd = [None, {"a": None}]
+    flow_id = await flow_of(session, phase_execution_times={"p": odd})
+    row = await deliver(session, flow_id, [at(1, PhaseTimed, phase="p", execution_time_ms=1)])
+    assert row.phase_execution_times["p"]["legacy"] == odd
+
+
+async def test_timings_from_before_the_bookkeeping_was_lost_count_the_same_one_by_one_or_together(session):
+    lost = {"retry_count": 3, "updated_at": _BEGIN + timedelta(seconds=5)}
+    flows = [await flow_of(session, **lost) for _ in range(2)]
+    known = at(1, PhaseTimed, phase="p", execution_time_ms=1)
+    new = at(9, PhaseTimed, phase="p", execution_time_ms=1, counted={"by": "process1", "number": 4})
+    await deliver(session, flows[0], [known], [new])
+    await deliver(session, flows[1], [known, new])
+    one, other = await printed(session, flows)
+    assert one == other
