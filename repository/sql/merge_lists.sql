@@ -37,6 +37,14 @@ left join lateral (
                     false
                 )
             )
+            -- Others may have rewritten the list since it was sorted; a look at some of its places finds what they do.
+            and not exists (
+                select
+                from (values (0, jsonb_array_length(before.entries) / 2), (jsonb_array_length(before.entries) / 2, -2), (-2, -1)) as places (one, other)
+                where one <> other and jsonb_array_length(before.entries) > 1
+                    and (before.entries -> one ->> 'timestamp') || (before.entries -> one ->> 'id')
+                    > ((before.entries -> other ->> 'timestamp') || (before.entries -> other ->> 'id')) collate "C"
+            )
             -- None of those that now leave the newest 50 is due for shortening.
             and not exists (
                 select

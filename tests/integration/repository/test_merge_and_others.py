@@ -8,13 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.events import (
     AnyEvent,
+    ErrorOccurred,
     PhaseTimed,
+    PhaseTransitioned,
     new_event,
 )
 from masterflow.repository.merge.merges import apply_events
 from tests.support.events.flows import new_context, row_of
 from tests.support.rows.legacy import fresh_row
-from tests.support.rows.stored import insert_rows, printed
+from tests.support.rows.stored import insert_rows, printed, write
 
 _CONTEXT = new_context()
 _BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -43,6 +45,12 @@ async def deliver(session: AsyncSession, flow_id: UUID, *batches: list[AnyEvent]
     for batch in batches:
         await apply_events(session, [event.model_copy(update={"flow_id": flow_id}) for event in batch])
     return await row_of(session, flow_id)
+
+
+async def test_an_old_entry_that_is_a_long_text_is_cut_and_not_lost(session):
+    flow_id = await flow_of(session, error_history=["x" * 2_000])
+    row = await deliver(session, flow_id, [at(n, ErrorOccurred, phase="p", error="e") for n in range(60)])
+    assert row.error_history[0] == "x" * 250 + "…[truncated 2002 chars]"
 
 
 async def test_times_of_others_take_no_place_of_the_newest_256(session):
@@ -83,5 +91,26 @@ async def test_timings_from_before_the_bookkeeping_was_lost_count_the_same_one_b
     new = at(9, PhaseTimed, phase="p", execution_time_ms=1, counted={"by": "process1", "number": 4})
     await deliver(session, flows[0], [known], [new])
     await deliver(session, flows[1], [known, new])
+    one, other = await printed(session, flows)
+    assert one == other
+
+
+@pytest.mark.parametrize("edit", ["reversed", "entry moved", "halves swapped"])
+async def test_a_list_that_others_rewrote_is_put_in_order_whatever_comes_first(session, edit):
+    flows = [await flow_of(session) for _ in range(2)]
+    entries = [at(n, PhaseTransitioned, phase=f"phase {n}", status="processing") for n in range(100)]
+    for flow_id in flows:
+        stored = (await deliver(session, flow_id, entries)).phase_transitions
+        if edit == "reversed":
+            stored = stored[::-1]
+        elif edit == "entry moved":
+            stored = [*stored[:40], *stored[41:], stored[40]]
+        else:
+            stored = [*stored[50:], *stored[:50]]
+        await write(session, [flow_id], {"phase_transitions": stored, "updated_at": _BEGIN})
+    newer = [at(n, PhaseTransitioned, phase="newer", status="processing") for n in (200, 201)]
+    older = at(50.5, PhaseTransitioned, phase="between", status="processing")
+    await deliver(session, flows[0], newer[:1], [older], newer[1:])
+    await deliver(session, flows[1], [older, *newer])
     one, other = await printed(session, flows)
     assert one == other
