@@ -42,7 +42,15 @@ cross join lateral (
             || case when stored.since is null then '{}' else jsonb_build_object('since', stored.since) end
             || case
                 when displaced.columns = '{}' then '{}'
-                else jsonb_build_object('displaced', displaced.columns || coalesce(stored.kept -> 'displaced', '{}'))
+                else jsonb_build_object('displaced', (
+                    -- The first that stood in a column, and the newest.
+                    select displaced.columns || before.first || coalesce(
+                        jsonb_object_agg(name || ' (newest)', value) filter (where before.first -> name <> value), '{}'
+                    )
+                    from (select coalesce(stored.kept -> 'displaced', '{}') as first) as before
+                    cross join lateral jsonb_each(displaced.columns) as column_of (name, value)
+                    group by before.first
+                ))
             end as kept
         offset 0
     ) as known

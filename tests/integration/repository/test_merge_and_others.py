@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from masterflow.domain.events import (
     AnyEvent,
     ErrorOccurred,
+    MemoryMeasured,
     PhaseTimed,
     PhaseTransitioned,
     new_event,
@@ -114,3 +115,14 @@ async def test_a_list_that_others_rewrote_is_put_in_order_whatever_comes_first(s
     await deliver(session, flows[1], [older, *newer])
     one, other = await printed(session, flows)
     assert one == other
+
+
+async def test_what_is_set_aside_twice_is_not_lost(session):
+    flow_id = await flow_of(session, memory_usage_metrics="first")
+    await deliver(session, flow_id, [at(1, MemoryMeasured, metrics={"a": 1})])
+    await write(session, [flow_id], {"memory_usage_metrics": ["second"], "updated_at": _BEGIN})
+    row = await deliver(session, flow_id, [at(2, MemoryMeasured, metrics={"a": 2})])
+    assert row.flow_metadata["_enrichment"]["displaced"] == {
+        "memory_usage_metrics": "first",
+        "memory_usage_metrics (newest)": ["second"],
+    }
