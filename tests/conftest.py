@@ -47,6 +47,8 @@ hypothesis.settings.register_profile(
     derandomize="CI" in os.environ,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+# What a person runs after touching the merge, for half an hour: pytest --hypothesis-profile deep.
+hypothesis.settings.register_profile("deep", hypothesis.settings.get_profile("house"), max_examples=20_000)
 hypothesis.settings.load_profile("house")
 
 

@@ -1,7 +1,11 @@
-"""What a fresh row shows after events, by the sentences of the design: slow, in plain Python, no SQL."""
+"""What a row shows after events, by the sentences of the design and docs/adr/0001: slow, without SQL.
 
-from collections import defaultdict
+It starts from any row: columns by name as Python holds JSON, SQL_NULL for NULL, and what the
+bookkeeping under `flow_metadata._enrichment` says.
+"""
+
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 from masterflow.domain.events import (
@@ -19,33 +23,146 @@ from masterflow.domain.events import (
     ProgressReported,
     StatusChanged,
 )
+from tests.support.model.bookkeeping import Bookkeeping
+from tests.support.model.counts import Count, Marks, window_of
+from tests.support.model.jsonb import SQL_NULL
+from tests.support.model.lists import listing_of, merged_list
+from tests.support.model.maps import Map
+from tests.support.model.statuses import Status, status_after
+from tests.support.model.times import merged_times
 
-_FINAL = ("completed", "cancelled")
+Row = dict[str, Any]
+
+_LISTS: dict[str, type[Any]] = {
+    "phase_transitions": PhaseTransitioned,
+    "error_history": ErrorOccurred,
+    "agent_collaboration_log": AgentCollaborated,
+}
+_MAPS: dict[str, tuple[type[Any], ...]] = {
+    "memory_usage_metrics": (MemoryMeasured,),
+    "agent_performance_metrics": (AgentPerformanceMeasured,),
+    "flow_metadata": (MetadataUpdated, ProgressReported, StatusChanged),
+}
+_MOST_RETRIES = 2**31 - 1
 
 
-def row_after(events: Iterable[AnyEvent]) -> dict[str, Any]:
-    """Return the visible columns; of lists the ids, oldest first."""
+def row_after(before: Row, events: Iterable[AnyEvent]) -> Row:
+    """Return the row once all of these events are in it."""
+    row = deepcopy(before)
     unique = {event.event_id: event for event in events}
     in_order = sorted(unique.values(), key=lambda event: (event.occurred_at, event.event_id.hex))
-    return {
-        "phase_transitions": _ids(in_order, PhaseTransitioned),
-        "error_history": _ids(in_order, ErrorOccurred),
-        "agent_collaboration_log": _ids(in_order, AgentCollaborated),
-        "listing": [
-            f"{event.phase}:{event.status}" for event in in_order if isinstance(event, PhaseTransitioned)
-        ][-100:],
-        "phase_execution_times": _times(in_order),
-        "memory_usage_metrics": _newest(in_order, MemoryMeasured),
-        "agent_performance_metrics": _newest(in_order, AgentPerformanceMeasured),
-        "flow_metadata": _newest(in_order, MetadataUpdated, ProgressReported, StatusChanged),
-        "current_phase": _current_phase(in_order),
-        "retry_count": _count([event for event in in_order if isinstance(event, FlowRetried)]),
-        "flow_status": _status(in_order),
-    }
+    if in_order:
+        _Merge(row).take(in_order)
+    return row
 
 
-def _ids(events: Sequence[AnyEvent], kind: type[Any]) -> list[str]:
-    return [str(event.event_id) for event in events if isinstance(event, kind)][-100:]
+class _Merge:
+    """A row that is merged into: each part sets its columns, and what it knows for the next time."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._book = Bookkeeping(row)
+        self._metadata = self._book.metadata
+
+    def take(self, events: Sequence[AnyEvent]) -> None:
+        self._merge_lists(events)
+        self._merge_maps(events)
+        self._merge_counts(events)
+        self._follow_phase(events)
+        self._follow_status(events)
+        self._row["flow_metadata"] = self._metadata | {"_enrichment": self._book.kept()}
+
+    def _stored(self, column: str, kind: type[Any]) -> Any:
+        """Return what stands in a column; what has another type is set aside, NULL is empty."""
+        found = self._row[column]
+        if isinstance(found, kind):
+            return found
+        if found is not SQL_NULL and found is not None:
+            self._book.set_aside(column, found)
+        return kind()
+
+    def _merge_lists(self, events: Sequence[AnyEvent]) -> None:
+        for column, kind in _LISTS.items():
+            fresh = [_entry(event) for event in events if isinstance(event, kind)]
+            if not fresh:
+                continue
+            stored = self._stored(column, list)
+            merged = merged_list(stored, fresh)
+            self._book.note_sorted(column)
+            if merged != stored:
+                self._row[column] = merged
+                if column == "phase_transitions":
+                    self._metadata["phase_transitions"] = listing_of(merged)
+
+    def _merge_maps(self, events: Sequence[AnyEvent]) -> None:
+        for column, kinds in _MAPS.items():
+            told = [(event, _updates(event)) for event in events if isinstance(event, kinds)]
+            if not any(updates for _, updates in told):
+                continue
+            stored = self._metadata if column == "flow_metadata" else self._stored(column, dict)
+            document = Map(column, stored, self._book.stamps_of(column))
+            for event, updates in told:
+                document.put(updates, event.stamp, since=self._book.since)
+            document.bound()
+            self._book.note_stamps(column, document.stamps)
+            if column == "flow_metadata":
+                self._metadata = document.document
+            elif document.is_changed:
+                self._row[column] = document.document
+
+    def _merge_counts(self, events: Sequence[AnyEvent]) -> None:
+        timed = [event for event in events if isinstance(event, PhaseTimed)]
+        times = self._stored("phase_execution_times", dict) if timed else {}
+        shown = {phase: _attempts(time) for phase, time in times.items()}
+        counts = {f"attempts:{event.phase}": shown.get(event.phase, 0) for event in timed}
+        if any(isinstance(event, FlowRetried) for event in events):
+            counts["retries"] = self._row["retry_count"]
+        counted = {name: Count(total, self._book.count_of(name)) for name, total in counts.items()}
+        for event in events:
+            if isinstance(event, CountedEvent):
+                window = window_of(event)
+                marks = Marks(self._book.marks_of(window))
+                counted[event.count_of(event)].add(event, marks, since=self._book.since)
+                self._book.note_marks(window, marks.bounded())
+        for name, count in counted.items():
+            count.bound()
+            self._book.note_count(name, count.kept())
+        if "retries" in counted:
+            self._row["retry_count"] = min(counted["retries"].total, _MOST_RETRIES)
+        if timed:
+            attempts = {name.removeprefix("attempts:"): count.total for name, count in counted.items()}
+            merged, evicted = merged_times(times, timed, attempts)
+            self._book.forget_counts(evicted)
+            if merged != times:
+                self._row["phase_execution_times"] = merged
+
+    def _follow_phase(self, events: Sequence[AnyEvent]) -> None:
+        started = [
+            event for event in events if isinstance(event, PhaseTransitioned) and event.status == "processing"
+        ]
+        if started and started[-1].stamp > (self._book.phase or self._book.since):
+            self._book.phase = started[-1].stamp
+            persistence = self._stored("flow_persistence_data", dict)
+            self._row["flow_persistence_data"] = persistence | {"current_phase": started[-1].phase}
+
+    def _follow_status(self, events: Sequence[AnyEvent]) -> None:
+        book = self._book
+        known = Status(self._row["flow_status"], book.status, changed=book.changed, since=book.since)
+        status = status_after(known, events)
+        book.status = status.kept()
+        self._row["flow_status"] = status.shown
+
+
+def _entry(event: AnyEvent) -> dict[str, Any]:
+    entry = {"id": str(event.event_id), "timestamp": event.timestamp}
+    match event:
+        case PhaseTransitioned():
+            return entry | {"phase": event.phase, "status": event.status, "metadata": event.metadata}
+        case ErrorOccurred():
+            return entry | {"phase": event.phase, "error": event.error, "details": event.details}
+        case AgentCollaborated():
+            return event.entry | entry
+    raise AssertionError(event)
 
 
 def _updates(event: AnyEvent) -> dict[str, Any]:
@@ -58,66 +175,10 @@ def _updates(event: AnyEvent) -> dict[str, Any]:
             return {PROGRESS_KEY: event.snapshot}
         case StatusChanged():
             return event.row_metadata
-    return {}
+    raise AssertionError(event)
 
 
-def _newest(events: Sequence[AnyEvent], *kinds: type[Any]) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for event in events:
-        if isinstance(event, kinds):
-            document |= _updates(event)
-    return document
-
-
-def _count(events: Iterable[CountedEvent]) -> int:
-    highest: dict[str, int] = defaultdict(int)
-    without_number = 0
-    for event in events:
-        if event.counted:
-            highest[event.counted.by] = max(highest[event.counted.by], event.counted.number)
-        else:
-            without_number += 1
-    return without_number + sum(sorted(highest.values())[-32:])
-
-
-def _times(events: Sequence[AnyEvent]) -> dict[str, dict[str, Any]]:
-    by_phase: dict[str, list[PhaseTimed]] = defaultdict(list)
-    for event in events:
-        if isinstance(event, PhaseTimed):
-            by_phase[event.phase].append(event)
-    times = {}
-    for phase, timed in by_phase.items():
-        newest = max(timed, key=lambda event: (event.occurred_at, event.execution_time_ms))
-        times[phase] = {
-            "execution_time_ms": newest.execution_time_ms,
-            "completed_at": newest.timestamp,
-            "attempts": _count(timed),
-        }
-    return times
-
-
-def _current_phase(events: Sequence[AnyEvent]) -> str | None:
-    started = [
-        event.phase
-        for event in events
-        if isinstance(event, PhaseTransitioned) and event.status == "processing"
-    ]
-    return started[-1] if started else None
-
-
-def _status(events: Sequence[AnyEvent]) -> str:
-    """Apply the four rules of docs/adr/0002 to the places of the events in their order."""
-    status = {place: event for place, event in enumerate(events) if isinstance(event, StatusChanged)}
-    for _, event in status.items():
-        if event.status in _FINAL:
-            return event.status
-    failed = max((place for place, event in status.items() if event.status == "failed"), default=-1)
-    others = [place for place, event in status.items() if event.status != "failed"]
-    reopenings = [place for place in others if status[place].reopens]
-    reopenings += [place for place, event in enumerate(events) if isinstance(event, FlowRetried)]
-    reopened, latest = max(reopenings, default=-1), max(others, default=-1)
-    if failed > reopened:
-        return "failed"
-    if failed >= 0 and latest < reopened:
-        return "processing"
-    return status[latest].status if latest >= 0 else "initialized"
+def _attempts(time: Any) -> Any:
+    """Return how often a phase was timed: once, if what stands there says nothing of it."""
+    attempts = time.get("attempts") if isinstance(time, dict) else 1
+    return 1 if attempts is None or isinstance(attempts, bool | str | list | dict) else attempts
