@@ -1,16 +1,15 @@
 -- A part of merge_ranked_list.sql: an entry of more than 1,100 bytes as one of fewer; shortening it again changes nothing.
 -- What is no object becomes the beginning of its text.
 select case jsonb_typeof(ranked.entry) when 'object' then (
-select jsonb_strip_nulls(jsonb_object_agg(
+select coalesce(jsonb_object_agg(
     name,
     case
         when octet_length(part::text) <= 60 then part
-        when name = 'timestamp' then null
         when octet_length(to_jsonb(left(part #>> '{}', chars))::text) <= 3 * chars + 2
             then to_jsonb(left(part #>> '{}', chars))
         else to_jsonb(left(part #>> '{}', chars / 2))
     end
-)) || jsonb_build_object('truncated', format('…[truncated %s chars]', length(ranked.entry::text)))
+) filter (where part <> 'null' and (name <> 'timestamp' or octet_length(part::text) <= 60)), '{}') || jsonb_build_object('truncated', format('…[truncated %s chars]', length(ranked.entry::text)))
 from (
     values
     ('id', 40), ('timestamp', 32), ('phase', 40), ('status', 20), ('agent', 40), ('action', 40), ('error', 80)

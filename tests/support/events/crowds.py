@@ -62,7 +62,7 @@ def _keys() -> list[str]:
 def _entries(random: Random) -> Iterator[Fields]:
     """Yield entries of one list, some of the size at which they are cut, past the newest 50 or 100."""
     kind = random.choice((PhaseTransitioned, ErrorOccurred, AgentCollaborated))
-    for _ in range(random.choice((49, 51, 99, 101, 160))):
+    for _ in range(random.choice((160, 49, 51, 99, 101, 160))):
         phase = {"phase": random.choice(_PHASES)}
         if kind is PhaseTransitioned:
             metadata = random.choice(_objects(3_300))
@@ -87,7 +87,7 @@ def _map_keys(random: Random) -> Iterator[Fields]:
     kind, name = random.choice(
         ((MemoryMeasured, "metrics"), (AgentPerformanceMeasured, "metrics"), (MetadataUpdated, "updates"))
     )
-    keys = _keys() + [f"{number} more" for number in range(random.choice((0, 60)))]
+    keys = _keys() + [f"{number} more" for number in range(random.choice((60, 0, 60)))]
     for _ in range(random.randint(5, 40)):
         chosen = random.sample(keys, random.choice((1, 2, 17, 40)))
         yield kind, {name: {key: _value(random) for key in chosen}}

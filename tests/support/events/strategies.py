@@ -1,6 +1,6 @@
 """Hypothesis strategies for events of every kind, with clock ties and few names, so that they collide."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -162,18 +162,29 @@ def wide_event_sets(draw: st.DrawFn, context: FlowContext) -> list[AnyEvent]:
     ages = draw(st.one_of(st.just([BEGIN]), st.lists(st.sampled_from(_AGES), min_size=1, max_size=3)))
     moments = draw(st.sampled_from([1, 5, 1_000, 10**7]))
     new_id = draw(st.sampled_from(_IDS))
-    return list(
-        _few_without_number(
-            event.model_copy(
-                update={
-                    "event_id": new_id(random),
-                    "occurred_at": random.choice(ages) + timedelta(microseconds=random.randrange(moments)),
-                    "schema_version": 2 if getattr(event, "counted", None) else random.choice((1, 2)),
-                }
-            )
-            for event in events
+    return list(_few_without_number(_scattered(events, random, ages, moments, new_id)))
+
+
+def crowded_events(context: FlowContext, crowd: str, random: Random) -> list[AnyEvent]:
+    """Return a crowd within a few microseconds."""
+    events = [_event(context, kind, fields) for kind, fields in CROWDS[crowd](random)]
+    return list(_few_without_number(_scattered(events, random, [BEGIN], 5, random.choice(_IDS))))
+
+
+def _scattered(
+    events: Sequence[AnyEvent],
+    random: Random,
+    ages: Sequence[datetime],
+    moments: int,
+    new_id: Callable[[Random], UUID],
+) -> Iterator[AnyEvent]:
+    """Yield the events at times and with ids of chance."""
+    for event in events:
+        at = random.choice(ages) + timedelta(microseconds=random.randrange(moments))
+        version = 2 if getattr(event, "counted", None) else random.choice((1, 2))
+        yield event.model_copy(
+            update={"event_id": new_id(random), "occurred_at": at, "schema_version": version}
         )
-    )
 
 
 def _event(context: FlowContext, kind: type[Any], fields: dict[str, Any]) -> AnyEvent:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import AnyEvent, CountedEvent
-from tests.support.events.strategies import chance, wide_event_sets
+from tests.support.events.strategies import chance, crowded_events, wide_event_sets
 from tests.support.rows.legacy import fresh_row, rows
 
 _LONGEST_CHARS = 20_000
@@ -62,6 +62,13 @@ def histories(draw: st.DrawFn, context: FlowContext) -> History:
     return History(before, stages, random.getrandbits(32))
 
 
+def crowded_history(context: FlowContext, crowd: str, seed: int) -> History:
+    """Return a fresh row and a crowd of events that reach a bound of it, many of them at the same time."""
+    random = Random(seed)
+    events = crowded_events(context, crowd, random)
+    return History(fresh_row(), [Stage(events, seed)], seed)
+
+
 def _most_counters(events: Iterable[AnyEvent]) -> int:
     counters: dict[str, set[str]] = {}
     for event in events:
@@ -83,5 +90,5 @@ def deliveries(events: Sequence[AnyEvent], random: Random) -> list[list[AnyEvent
 def orderly(events: Sequence[AnyEvent], random: Random) -> list[list[AnyEvent]]:
     """Return the events as they happened, in one batch or a few."""
     in_order = sorted(events, key=lambda event: event.stamp)
-    size = random.choice([1, 3, 40] if len(events) < 12 else [9, 40, 90])
+    size = random.choice([1, 3, 40] if len(events) < 12 else [20, 40])
     return [in_order[start : start + size] for start in range(0, len(in_order), size)]

@@ -18,9 +18,10 @@ from masterflow.repository.merge.deltas import sum_up
 from masterflow.repository.merge.merges import merge_arguments
 from masterflow.repository.sql import statement
 from masterflow.scripts.embedded import EmbeddedPostgres
+from tests.support.events.crowds import CROWDS
 from tests.support.events.flows import new_context
 from tests.support.events.reference_model import row_after
-from tests.support.rows.histories import History, deliveries, histories, orderly
+from tests.support.rows.histories import History, crowded_history, deliveries, histories, orderly
 from tests.support.rows.legacy import fresh_row
 from tests.support.rows.other_writers import written_by_others
 from tests.support.rows.stored import differences, insert_rows, printed, printed_row, read_row, write
@@ -110,11 +111,11 @@ async def _live_through(session: AsyncSession, history: History, *, flows: int, 
 
 # A normal run is short; `--hypothesis-profile deep` draws thousands, with another `--hypothesis-seed` others.
 _IS_DEEP = settings().max_examples > 1_000
-_TIMEOUT_S = 6 * 3_600 if _IS_DEEP else 300
+_TIMEOUT_S = 6 * 3_600 if _IS_DEEP else 250
 
 
 @pytest.mark.timeout(_TIMEOUT_S)
-@settings(max_examples=settings().max_examples if _IS_DEEP else 25)
+@settings(max_examples=settings().max_examples if _IS_DEEP else 20)
 @given(history=histories(_CONTEXT))
 def test_any_order_repetition_and_batching_of_events_ends_in_the_same_row(
     runner: asyncio.Runner, engine_of_a_version: AsyncEngine, history: History
@@ -123,9 +124,17 @@ def test_any_order_repetition_and_batching_of_events_ends_in_the_same_row(
 
 
 @pytest.mark.timeout(_TIMEOUT_S)
-@settings(max_examples=settings().max_examples if _IS_DEEP else 30)
+@settings(max_examples=settings().max_examples if _IS_DEEP else 25)
 @given(history=histories(_CONTEXT))
 def test_a_model_in_plain_python_agrees_with_the_row(
     runner: asyncio.Runner, engine_of_a_version: AsyncEngine, history: History
 ) -> None:
     runner.run(_check(engine_of_a_version, history, flows=1, model=True))
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_the_law_and_the_model_hold_at_every_bound(
+    runner: asyncio.Runner, engine_of_a_version: AsyncEngine, crowd: str
+) -> None:
+    for seed in range(2):
+        runner.run(_check(engine_of_a_version, crowded_history(_CONTEXT, crowd, seed), flows=3, model=True))

@@ -54,6 +54,15 @@ async def test_an_old_entry_that_is_a_long_text_is_cut_and_not_lost(session):
     assert row.error_history[0] == "x" * 250 + "…[truncated 2002 chars]"
 
 
+async def test_an_old_entry_that_is_cut_keeps_the_nulls_within_what_is_kept(session):
+    flow_id = await flow_of(
+        session, error_history=[{"status": {"a": None}, "phase": None, "text": "x" * 2_000}]
+    )
+    row = await deliver(session, flow_id, [at(n, ErrorOccurred, phase="p", error="e") for n in range(60)])
+    assert row.error_history[0].keys() == {"status", "truncated"}
+    assert row.error_history[0]["status"] == {"a": None}
+
+
 async def test_times_of_others_take_no_place_of_the_newest_256(session):
     others = at(-1, PhaseTimed, phase="others", execution_time_ms=5)
     ours = [at(n, PhaseTimed, phase=f"phase {n}", execution_time_ms=1) for n in range(256)]
