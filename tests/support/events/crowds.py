@@ -82,6 +82,18 @@ def _entries(random: Random) -> Iterator[Fields]:
             )
 
 
+def _short_entries(random: Random) -> Iterator[Fields]:
+    """Yield entries that are appended, since none of them is ever cut, past the newest 100."""
+    kind, fields = random.choice(
+        (
+            (PhaseTransitioned, {"phase": "data_import", "status": "processing", "metadata": {}}),
+            (AgentCollaborated, {"entry": {"agent": "a"}}),
+        )
+    )
+    for _ in range(160):
+        yield kind, fields
+
+
 def _map_keys(random: Random) -> Iterator[Fields]:
     """Yield values of up to 90 keys, of all sizes, several times each."""
     kind, name = random.choice(
@@ -156,6 +168,7 @@ def _statuses(random: Random) -> Iterator[Fields]:
 
 CROWDS: Final[dict[str, Callable[[Random], Iterator[Fields]]]] = {
     "entries": _entries,
+    "short entries": _short_entries,
     "keys": _map_keys,
     "counters": _counters,
     "without number": _without_number,
