@@ -33,6 +33,9 @@ TYPES_KEY: Final = "_state_types"
 #: From here on Postgres gives a float back without its point, so as an integer.
 _FIRST_POINTLESS_FLOAT: Final = 1e16
 
+#: What Postgres takes in one document.
+_MAX_JSONB_BYTES: Final = 268_435_455
+
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 #: Type: what it is in JSON, which other readers of the column see.
@@ -100,8 +103,18 @@ def state_document(state: State) -> dict[str, Any]:
 
 
 def state_text(state: State) -> str:
-    """Return `state_document` as the text that `jsonb` takes."""
-    return json.dumps(state_document(state), allow_nan=False, ensure_ascii=False)
+    """Return `state_document` as the text that `jsonb` takes.
+
+    Raises:
+        InputInvalid: it is too large for `jsonb`.
+    """
+    text = json.dumps(state_document(state), allow_nan=False, ensure_ascii=False)
+    if len(text) > _MAX_JSONB_BYTES:
+        raise InputInvalid(
+            f"The state is {len(text) >> 20} MB of JSON, and Postgres takes {_MAX_JSONB_BYTES >> 20} MB;"
+            " keep large data elsewhere and a reference to it in the state."
+        )
+    return text
 
 
 def restored_state(document: Mapping[str, Any]) -> dict[str, Any]:

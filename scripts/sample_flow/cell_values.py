@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final
 
 #: Gigabytes in a unit; people write 16 GB and mean 16 GiB.
@@ -20,7 +21,7 @@ GIGABYTES: Final = {
 #: What stands between groups of digits, whichever of point and comma is the decimal mark.
 _GROUPS: Final = "' \u2019"
 _SIZE: Final = re.compile(rf"([\d.,{_GROUPS}]+?)\s*([a-z]*)", re.IGNORECASE)
-_CURRENCY: Final = r"(?:[$€£¥]|US\$|[A-Z]{3})"
+_CURRENCY: Final = r"(?:US\$|[$€£¥]|[A-Z]{3})"
 _MONEY: Final = re.compile(rf"{_CURRENCY}?\s*([\d.,{_GROUPS}]+?)\s*{_CURRENCY}?")
 _CORES: Final = re.compile(rf"([\d.,{_GROUPS}]+?)\s*(?:v?cpus?|cores?|vcores?|)", re.IGNORECASE)
 
@@ -32,6 +33,21 @@ _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2100
 
 
+#: By decimal mark: a number, and what stands between its groups of digits (in India of two).
+_NUMBERS: Final = {
+    mark: (
+        re.compile(
+            rf"(?:\d{{1,15}}|\d{{1,3}}(?:([{other}{_GROUPS}])(?:\d{{2,3}}\1)*\d{{3}}))(?:\{mark}\d{{1,12}})?"
+        ),
+        re.compile(f"[{other}{_GROUPS}]"),
+    )
+    for mark, other in ((".", ","), (",", "."))
+}
+
+#: Most values of a column stand in it many times.
+_remembered: Final = lru_cache(maxsize=10_000)
+
+
 def number(text: str, *, mark: str = ".") -> float:
     """Return the number that a text stands for, with this decimal mark unless the text itself tells it.
 
@@ -39,13 +55,13 @@ def number(text: str, *, mark: str = ".") -> float:
         ValueError: it is no number.
     """
     mark = decimal_mark(text) or mark
-    group = f"[{',' if mark == '.' else '.'}{_GROUPS}]"
-    form = rf"(?:\d{{1,15}}|\d{{1,3}}(?:({group})(?:\d{{2,3}}\1)*\d{{3}}))(?:{re.escape(mark)}\d{{1,12}})?"
-    if not re.fullmatch(form, text.strip()):
+    form, group = _NUMBERS[mark]
+    if not form.fullmatch(text.strip()):
         raise ValueError("is no number")
-    return float(re.sub(group, "", text.strip()).replace(",", "."))
+    return float(group.sub("", text.strip()).replace(",", "."))
 
 
+@_remembered
 def decimal_mark(text: str) -> str | None:
     """Return the decimal mark that a text surely has, or None: `1.234` may be either."""
     marks = re.findall(r"[.,]", text)
@@ -59,11 +75,31 @@ def decimal_mark(text: str) -> str | None:
     return str(marks[0])
 
 
+@_remembered
+def unit_in(text: str) -> str | None:
+    """Return the unit that a size has, in lower case, or None."""
+    match = _SIZE.fullmatch(text.strip())
+    return match[2].lower() or None if match and match[2].lower() in GIGABYTES else None
+
+
+@_remembered
+def currency(text: str) -> str | None:
+    """Return the currency that an amount names, or None."""
+    found = re.search(_CURRENCY, text) if _MONEY.fullmatch(text.strip()) else None
+    return (
+        {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY"}.get(found[0], found[0])
+        if found
+        else None
+    )
+
+
+@_remembered
 def has_one_mark(text: str) -> bool:
     """Tell whether a text has a single point or comma that may be either mark."""
     return len(re.findall(r"[.,]", text)) == 1 and decimal_mark(text) is None
 
 
+@_remembered
 def gigabytes(text: str, *, mark: str = ".", unit: str = "gb") -> float:
     """Return the size a text such as `16 GB`, `16384 MB` or `1.5 TiB` stands for; `16` is of the given unit.
 
@@ -80,6 +116,7 @@ def gigabytes(text: str, *, mark: str = ".", unit: str = "gb") -> float:
         raise ValueError("is no size; write it like 16 GB") from error
 
 
+@_remembered
 def day(text: str, *, month_first: bool = False) -> date:
     """Return the day that a text in one of the usual forms stands for, whatever time it adds.
 
@@ -98,6 +135,7 @@ def day(text: str, *, month_first: bool = False) -> date:
     return at
 
 
+@_remembered
 def day_order(text: str) -> str | None:
     """Return `month` or `day`, whichever surely comes first in a date such as 06/24/2025, or None."""
     found = re.match(r"(\d{1,2})[-/](\d{1,2})[-/]\d{2,4}(?!\d)", text.strip())
@@ -106,6 +144,7 @@ def day_order(text: str) -> str | None:
     return "day" if int(found[1]) > 12 else "month"
 
 
+@_remembered
 def has_two_orders(text: str) -> bool:
     """Tell whether a date such as 06/04/2025 is another one with the month first."""
     found = re.match(r"(\d{1,2})[-/](\d{1,2})[-/]\d{2,4}(?!\d)", text.strip())
@@ -133,6 +172,7 @@ def _named_day(text: str) -> date:
     raise ValueError("has no name of a month")
 
 
+@_remembered
 def address(text: str) -> str:
     """Return an IP address in its usual form; of several the first.
 
@@ -146,6 +186,7 @@ def address(text: str) -> str:
         raise ValueError("is no IP address") from error
 
 
+@_remembered
 def count(text: str, *, mark: str = ".") -> int:
     """Return a whole number above zero.
 
@@ -162,6 +203,7 @@ def count(text: str, *, mark: str = ".") -> int:
     return int(found)
 
 
+@_remembered
 def dollars(text: str, *, mark: str = ".") -> float:
     """Return an amount of money such as `$1,234.50`, in whatever currency it is.
 

@@ -14,6 +14,7 @@ from masterflow.scripts.sample_flow.fields import columns_of, is_known, key_of, 
 
 _MAX_BYTES: Final = 50_000_000
 _MAX_COLUMNS: Final = 200
+_MIN_HEADERS: Final = 3
 
 
 class CsvInvalid(InputInvalid):
@@ -72,6 +73,7 @@ def _table(data: bytes) -> Table:
     rows = tuple(_row(named, len(layout.header), line=line, cells=cells) for line, cells in layout.lines)
     if not rows:
         raise Flaw("has a header but no rows; add at least one server")
+    _refuse_second_table(layout)
     columns = columns_of(match_headers(headers))
     notation = notation_of((row.cells for row in rows), columns, delimiter=layout.delimiter)
     rows = tuple(Row(row.line, row.cells, row.surplus, notation) for row in rows)
@@ -101,6 +103,19 @@ def _named(layout: Layout) -> dict[int, str]:
                 raise Flaw(f"has two columns with the header {header!r}; rename one")
             named[place] = f"{header} ({seen[key]})"
     return named
+
+
+def _refuse_second_table(layout: Layout) -> None:
+    """Refuse a file in which another table begins: a line of other headers, of which most are known.
+
+    Raises:
+        Flaw: it is one.
+    """
+    for line, cells in layout.lines:
+        filled = [cell for cell in cells if cell]
+        known = sum(map(is_known, filled))
+        if known >= _MIN_HEADERS and known > len(filled) / 2 and cells != layout.header:
+            raise Flaw(f"has a second table from line {line} on; export each into a file of its own")
 
 
 def _row(named: dict[int, str], width: int, *, line: int, cells: list[str]) -> Row:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Final
 
 #: Canonical field: the headers that people and tools give it; of two in one file the first here has it.
@@ -106,6 +107,7 @@ def columns_of(mappings: Iterable[FieldMapping]) -> dict[str, str]:
     return {mapping.field: mapping.header for mapping in mappings if mapping.field}
 
 
+@lru_cache(maxsize=10_000)
 def is_known(header: str) -> bool:
     """Tell whether a header is one of the names that a field has."""
     return key_of(header) in _KNOWN

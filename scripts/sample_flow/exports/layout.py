@@ -15,11 +15,13 @@ Line = tuple[int, list[str]]
 
 #: So many lines are looked at for the header; titles, `#TYPE` and `sep=` stand before it.
 _MAX_HEADER_LINE: Final = 20
+_EMPTY: Final = "is empty; it needs a header line and one line per server"
 _MAX_LINE_CHARS: Final = 1_000_000
 _DELIMITERS: Final = ",;\t|"
-_TOO_LONG: Final = re.compile(rf"[^\n]{{{_MAX_LINE_CHARS + 1}}}")
 _SEPARATOR: Final = re.compile(r'"?sep=([^\w"\n ])"?[,; \t]*(?:\n|$)', re.IGNORECASE)
-_SINGLE_QUOTED: Final = re.compile(rf"\A(?:[^\n']*\n)*?'[^'\n]*'[{_DELIMITERS}]'")
+_SINGLE_QUOTED: Final = re.compile(rf"(?:[^\n']*\n){{0,{_MAX_HEADER_LINE}}}?'[^'\n]*'[{_DELIMITERS}]'")
+#: How Excel is kept from reading a text as a number.
+_FORMULA: Final = re.compile('="(.*)"', re.DOTALL)
 _RULE: Final = re.compile(r"[-=+_]{2,}")
 
 #: Spaces that are no spaces for most readers, and characters that nobody sees.
@@ -47,18 +49,20 @@ def layout_of(text: str, known_headers: Callable[[list[str]], int]) -> Layout:
     """
     text = io.StringIO(text.rstrip("\x1a").lstrip("\ufeff"), newline=None).read()
     if not text.strip(f"{_DELIMITERS} \n"):
-        raise Flaw("is empty; it needs a header line and one line per server")
-    if too_long := _TOO_LONG.search(text):
-        line = text.count("\n", 0, too_long.start()) + 1
-        raise Flaw(
-            f"has over {_MAX_LINE_CHARS:,} characters in line {line}; export it with a line per server"
-        )
+        raise Flaw(_EMPTY)
+    for number, line in enumerate(io.StringIO(text), 1):
+        if len(line) > _MAX_LINE_CHARS:
+            raise Flaw(
+                f"has over {_MAX_LINE_CHARS:,} characters in line {number}; export it with a line per server"
+            )
     delimiter, header_line = _header(text, known_headers)
     try:
-        header, *lines = (line for line in _lines(text, delimiter) if line[0] >= header_line)
+        lines = [line for line in _lines(text, delimiter) if line[0] >= header_line]
     except csv.Error as error:
         raise Flaw(f"is no readable CSV file: {error}; mend the quotes there, or export it again") from error
-    return Layout(header[1], [line for line in lines if not _is_rule(line[1])], delimiter)
+    if not lines:
+        raise Flaw(_EMPTY)
+    return Layout(lines[0][1], [line for line in lines[1:] if not _is_rule(line[1])], delimiter)
 
 
 def _header(text: str, known_headers: Callable[[list[str]], int]) -> tuple[str, int]:
@@ -83,8 +87,10 @@ def _lines(text: str, delimiter: str) -> Iterator[Line]:
     Raises:
         Error: a line is no CSV: a quote opens within a cell, or never closes.
     """
-    quote = "'" if _SINGLE_QUOTED.search(text) else '"'
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote, strict=True)
+    quote = "'" if _SINGLE_QUOTED.match(text) else '"'
+    reader = csv.reader(
+        io.StringIO(text), delimiter=delimiter, quotechar=quote, skipinitialspace=True, strict=True
+    )
     line = 0
     try:
         for cells in reader:
@@ -108,6 +114,8 @@ def _trimmed(cell: str) -> str:
     if not cell.isascii():
         cell = cell.translate(_BLANKS)
     cell = cell.strip()
+    if formula := _FORMULA.fullmatch(cell):
+        cell = formula[1].strip()
     return "" if cell.lower() in _NOTHING else cell
 
 

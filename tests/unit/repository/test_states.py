@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr
 
 from masterflow.domain import InputInvalid
+from masterflow.repository import states
 from masterflow.repository.states import NOT_STATE, TYPES_KEY, restored_state, state_document, state_text
 
 KEYS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=5)
@@ -152,6 +153,16 @@ def test_a_key_of_other_writers_is_refused_at_the_top_alone(key: str) -> None:
     with pytest.raises(InputInvalid, match=rf"\$\.{key} is a key of other writers"):
         state_text({key: []})
     assert state_document({"inner": {key: []}}) == {"inner": {key: []}}
+
+
+def test_a_state_that_postgres_has_no_room_for_is_refused_before_it_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(states, "_MAX_JSONB_BYTES", 1 << 20)
+    with pytest.raises(
+        InputInvalid, match="The state is 2 MB of JSON, and Postgres takes 1 MB; keep large data"
+    ):
+        state_text({"a": "x" * (2 << 20)})
 
 
 def test_a_model_is_kept_as_what_it_dumps() -> None:

@@ -138,6 +138,8 @@ SIZES = {
     "nowhere, and kilobytes": ("Memory", ["16777216", "8388608"]),
     "nowhere, and bytes": ("Memory", ["17179869184", "8589934592"]),
     "with thousands": ("Memory (MB)", ["16,384", "8,192"]),
+    "with a point that makes thousands": ("Memory (MB)", ["16.384", "8192"]),
+    "with a comma in the values": ("Memory", ["16,384 MB", "8 GB"]),
 }
 
 
@@ -209,10 +211,14 @@ def test_dates_are_read_in_the_order_of_their_file(
 
 
 TWO_WAYS = {
-    "a point": ("RAM (MB)\n16.384", "has '16.384' under 'RAM (MB)', which may be 16.384 or 16384; write"),
+    "a point": ("Cost\n16.384", "has '16.384' under 'Cost', which may be 16.384 or 16384; write"),
     "both marks": ("Cost\n7,5\n7.5\n1.234", "has '1.234' under 'Cost', which may be 1.234 or 1234; write"),
     "no unit": ("RAM\n1024", "has sizes such as 1024 under 'RAM', which may be MB or GB; write the unit"),
     "a disk": ("Disk\n20000", "has sizes such as 20000 under 'Disk', which may be MB or GB; write the unit"),
+    "two currencies": (
+        "Cost\n€12.50\n$14.00",
+        "has EUR and USD under 'Cost'; write its amounts in one currency",
+    ),
     "a date": ("Last Patched\n04/06/2025", "has '04/06/2025' under 'Last Patched', of which nobody can tell"),
 }
 
@@ -300,6 +306,36 @@ def test_lines_that_are_no_servers_are_set_aside(tmp_path: Path) -> None:
     assert [server.hostname for server in servers_of(table)] == ["a", "b", "c"]
 
 
+def test_a_number_in_another_unit_than_the_others_is_not_believed(tmp_path: Path) -> None:
+    sizes = ["16", "8", "16384", "32", "16384 MB", "1024"]
+    text = "Hostname,OS,RAM (GB)\n" + "".join(f"s{n},Linux,{size}\n" for n, size in enumerate(sizes))
+    assert [server.ram_gb for server in servers_in(export(tmp_path, text))] == [16, 8, 32, 16, 1024]
+    [issue] = find_issues(
+        read_table(tmp_path / "servers.csv"),
+        {"hostname": "Hostname", "ram_gb": "RAM (GB)"} | {"operating_system": "OS"},
+    )
+    assert (issue.value, issue.problem) == ("16384", "is far from what the others have; write its unit")
+
+
+def test_a_second_table_in_a_file_is_refused_and_a_repeated_header_is_not(tmp_path: Path) -> None:
+    second = "Application,Owner,Cost\nBilling,Ann,12\n"
+    with pytest.raises(
+        CsvInvalid, match="has a second table from line 3 on; export each into a file of its own"
+    ):
+        check_csv(export(tmp_path, f"Hostname,OS,Role\na,Linux,db\n{second}"))
+
+
+def test_spaces_before_quotes_and_excels_formulas_are_no_part_of_a_text(tmp_path: Path) -> None:
+    text = 'Hostname, OS, Location\na, "Linux", "Main Street, 5"\n="b", Linux, ="0815"\n'
+    assert [
+        (server.hostname, server.operating_system, server.location)
+        for server in servers_in(export(tmp_path, text))
+    ] == [
+        ("a", "Linux", "Main Street, 5"),
+        ("b", "Linux", "0815"),
+    ]
+
+
 def test_what_means_nothing_is_not_told(tmp_path: Path) -> None:
     text = "Hostname,OS,RAM,IP,CPU\na,Linux,#N/A,-,null\nb,Linux,16,10.0.0.1;10.0.1.1,4 cores\n"
     servers = servers_in(export(tmp_path, text))
@@ -354,6 +390,39 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, text: st
     assert result.stderr.startswith(str(path))
     assert cause in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def outcome_of(path: Path) -> str:
+    try:
+        remarks = check_csv(path)
+    except CsvInvalid as refused:
+        return str(refused)
+    assert servers_of(read_table(path))
+    return " ".join(remarks)
+
+
+PIECES = [
+    *("Hostname", "OS", "RAM", "Last Patched", "Cost", "IP", "a", "1.5", "1,500", "06/07/25", "sep=", "="),
+    *(",", ",", ";", "\n", "\n", '"', "'", "\t", "\r", "\0"),
+]
+
+
+@given(
+    st.binary(max_size=60)
+    | st.text(max_size=60).map(str.encode)
+    | st.lists(st.sampled_from(PIECES), max_size=40).map(lambda pieces: "".join(pieces).encode())
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_the_bytes_a_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, noise: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("noise") / "servers.csv"
+    for content in (
+        noise,
+        b"Hostname,OS,RAM,Last Patched,Cost,IP\na,Linux,1,2025-01-01,1,10.0.0.1\n" + noise,
+    ):
+        path.write_bytes(content)
+        assert "\n" not in outcome_of(path)
 
 
 def test_a_thousand_empty_columns_are_none(tmp_path: Path) -> None:
