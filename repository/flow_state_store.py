@@ -231,10 +231,15 @@ class PostgresFlowStateStore:
         async with translated_errors():
             try:
                 result = await self._db.execute(statement(name), {"flow_id": flow, **tenant, **parameters})
+                return result.mappings().all()
             except DBAPIError as error:
                 _refuse_data(error)
                 raise
-            return result.mappings().all()
+            except (ValueError, RecursionError) as error:
+                # Somebody else wrote numbers of over 4,300 digits, or hundreds of levels.
+                raise InputInvalid(
+                    f"What flow {flow} holds is no JSON that Python reads ({error!s:.80}); mend its row."
+                ) from error
 
 
 def _flow_id_of(checkpoint_id: str) -> UUID:

@@ -133,6 +133,30 @@ async def test_what_the_database_has_no_room_for_is_told_as_such(postgres_server
         await engine.dispose()
 
 
+@pytest.mark.parametrize(
+    "beyond", ["1" + "0" * 5000, '{"a":' * 3000 + "1" + "}" * 3000], ids=["long", "deep"]
+)
+async def test_what_others_wrote_and_python_cannot_read_is_told_as_such(
+    session_factory: Sessions, beyond: str
+) -> None:
+    flow_id = await add_flow(session_factory)
+    checkpoint = f'{{"checkpoint_id": "{flow_id}_a", "state_snapshot": {{"x": {beyond}}}}}'
+    document = f'{{"x": {beyond}, "checkpoints": [{checkpoint}]}}'
+    async with session_factory.begin() as db:
+        await db.execute(
+            text(
+                "update migration.crewai_flow_state_extensions"
+                " set flow_persistence_data = cast(:document as jsonb) where flow_id = :flow_id"
+            ),
+            {"document": document, "flow_id": flow_id},
+        )
+    async with store_of(session_factory) as store:
+        for attempt in (store.load_state(flow_id), store.recover_from_checkpoint(f"{flow_id}_a")):
+            with pytest.raises(InputInvalid, match=r"holds is no JSON that Python reads .*; mend its row"):
+                await attempt
+        assert await store.save_state(flow_id, {"x": 1}, "data_import") == 1
+
+
 async def test_a_key_that_the_next_state_lacks_is_gone(session_factory: Sessions) -> None:
     flow_id = await add_flow(session_factory)
     await save(session_factory, flow_id, {"error": "no file", "step": 1})
