@@ -191,7 +191,7 @@ class PostgresFlowStateStore:
         if not rows:
             await self._row(flow)
             raise CheckpointNotFound(f"Flow {flow} has no checkpoint {checkpoint_id!r:.80}; list them.")
-        checkpoint = dict(rows[0])
+        checkpoint = _with_state(rows[0], flow)
         await self._keep(flow, f"checkpoint:{checkpoint_id}", checkpoint, ttl_s=CHECKPOINT_TTL_S)
         return checkpoint
 
@@ -199,7 +199,7 @@ class PostgresFlowStateStore:
         rows = await self._execute("load_state", flow, not_state=list(NOT_STATE))
         if not rows:
             return None
-        row = dict(rows[0])
+        row = _with_state(rows[0], flow)
         row["version"] = int(row["version"])
         await self._keep(flow, f"state:{row.pop('row_version')}", row, ttl_s=STATE_TTL_S)
         return row
@@ -235,11 +235,21 @@ class PostgresFlowStateStore:
             except DBAPIError as error:
                 _refuse_data(error)
                 raise
-            except (ValueError, RecursionError) as error:
-                # Somebody else wrote numbers of over 4,300 digits, or hundreds of levels.
-                raise InputInvalid(
-                    f"What flow {flow} holds is no JSON that Python reads ({error!s:.80}); mend its row."
-                ) from error
+
+
+def _with_state(row: RowMapping, flow: UUID) -> JsonObject:
+    """Return a row with its state read from text: what readers of a flow cut must come back whole here.
+
+    Raises:
+        InputInvalid: somebody else wrote what Python does not read.
+    """
+    try:
+        return {**row, "state": None if row["state"] is None else json.loads(row["state"])}
+    except (ValueError, RecursionError) as error:
+        # Somebody else wrote numbers of over 4,300 digits, or hundreds of levels.
+        raise InputInvalid(
+            f"What flow {flow} holds is no JSON that Python reads ({error!s:.80}); mend its row."
+        ) from error
 
 
 def _flow_id_of(checkpoint_id: str) -> UUID:

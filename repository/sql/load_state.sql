@@ -6,10 +6,10 @@ select
         when 'number' then trunc((flow.flow_configuration ->> 'version')::numeric)
         else 0
     end as version,
-    case when stored.status_stamp collate "C" > stored.state_stamp collate "C"
+    (case when stored.status_stamp collate "C" > stored.state_stamp collate "C"
         then stored.state || jsonb_build_object('status', flow.flow_status)
         else stored.state
-    end as state,
+    end)::text as state,
     (
         select max(found #>> '{}' collate "C")
         from jsonb_path_query(stored.kept, 'strict $.** ? (@.type() == "string" && @ like_regex "^[0-9]{16}[0-9a-f]{32}$")') as found

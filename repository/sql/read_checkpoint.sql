@@ -1,9 +1,9 @@
 -- Read one checkpoint; returns phase, state (null if it holds none).
 select
     checkpoint.entry ->> 'phase' as phase,
-    case jsonb_typeof(checkpoint.entry -> 'state_snapshot')
+    (case jsonb_typeof(checkpoint.entry -> 'state_snapshot')
         when 'object' then (checkpoint.entry -> 'state_snapshot') - cast(:not_state as text[])
-    end as state
+    end)::text as state
 from migration.crewai_flow_state_extensions as flow
 cross join lateral jsonb_path_query(flow.flow_persistence_data, '$.checkpoints[*] ? (@.type() == "object")') as checkpoint (entry)
 where

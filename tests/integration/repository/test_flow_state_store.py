@@ -52,7 +52,13 @@ ODD: dict[str, Any] = {
     "ints": [10**400, -(2**70), 0, True],
     "texts": ["a\0b", "a\ud83d b", "naïve ✓", "back\\slash", ""],
     "times": (datetime(2026, 1, 2), datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), date(2026, 1, 2)),  # noqa: DTZ001
-    "nested": {"set": {1, "a", (2, 3)}, "bytes": b"\xff\0", "cost": Decimal("1.10"), "ids": [UUID(int=7)]},
+    "nested": {
+        "set": {(2, 3)},
+        "words": frozenset({"a"}),
+        "bytes": b"\xff\0",
+        "cost": Decimal("1.10"),
+        "ids": [UUID(int=7)],
+    },
     "by row": {7: "seven", 8: timedelta(days=1, microseconds=1)},
     "": frozenset(),
 }
