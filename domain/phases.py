@@ -11,11 +11,6 @@ PHASE_PROGRESS: Final[dict[str, int]] = dict(DISCOVERY.starts_at)
 
 PHASES: Final[tuple[str, ...]] = DISCOVERY.order
 
-#: Of each type that is specified, the phases that such flows go through, in order; all sets that are in use.
-FLOW_PHASES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
-    flow_type: spec.courses for flow_type, spec in SPECIFICATIONS.items()
-}
-
 #: What the table's CHECK constraint `chk_valid_flow_type` allows.
 FLOW_TYPES: Final[tuple[str, ...]] = tuple(SPECIFICATIONS)
 

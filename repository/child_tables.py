@@ -127,7 +127,7 @@ async def find_table(session: AsyncSession, spec: FlowSpec) -> FoundTable:
     """Return the child table of a type as it is; one that is missing has no columns."""
     for one, _ in await _find(session, (spec,)):
         return one
-    return FoundTable(spec, spec.child or ChildTable(name=""), {})
+    return FoundTable(spec, spec.table, {})
 
 
 async def _find(session: AsyncSession, specs: Sequence[FlowSpec]) -> list[tuple[FoundTable, bool]]:

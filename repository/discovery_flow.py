@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
 from masterflow.domain.flow_types.discovery import DISCOVERY
 from masterflow.domain.flow_types.progress import percent_of
-from masterflow.domain.flow_types.specification import ChildTable, Phases
+from masterflow.domain.flow_types.specification import Phases
 from masterflow.domain.ids import flow_uuid, parse_id
 from masterflow.domain.payload.safe import safe_text
 from masterflow.repository.arguments import phase_name
@@ -25,13 +25,11 @@ from masterflow.repository.tables import DiscoveryFlow
 
 _MAX_NAME_CHARS: Final = 255
 
-_TABLE: Final = DISCOVERY.child or ChildTable(name="")
+_TABLE: Final = DISCOVERY.table
 
 # The master gets an insight in a few words, and no more insights than these in one call.
 _MAX_INSIGHTS: Final = 20
 _MAX_INSIGHT_CHARS: Final = 300
-
-_ALL: Final = 100
 
 Insight = Mapping[str, Any] | str
 
@@ -128,7 +126,7 @@ class DiscoveryFlowRepository:
         parameters = {
             "phase": name,
             "completed_column": _TABLE.completed.get(canonical or "", ""),
-            "is_finalized": DISCOVERY.starts_at.get(canonical or "") == _ALL,
+            "is_finalized": canonical == DISCOVERY.order[-1],
             "data": None if data is None else document_text(document_of(data)),
             "insights": document_text(list(agent_insights or [])),
         }

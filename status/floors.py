@@ -4,9 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from masterflow.domain.json_shapes import as_list
-
-#: So many entries a list keeps. One that is full may have lost older ones, and nobody counts them.
-MOST_ENTRIES: Final = 100
+from masterflow.repository.merge.deltas import MAX_ENTRIES
 
 RETRIES: Final = "retry_count"
 TRANSITIONS: Final = "transition_count"
@@ -26,8 +24,8 @@ def floors_of(counts: object) -> list[str]:
 
 
 def full_lists(lengths: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the numbers of entries that are floors."""
-    return [name for name, length in lengths if length >= MOST_ENTRIES]
+    """Return the numbers of entries that are floors: a full list may have lost older ones, uncounted."""
+    return [name for name, length in lengths if length >= MAX_ENTRIES]
 
 
 def figure(number: int | None, name: str, at_least: Collection[str]) -> str:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Collection, Sequence
 
 from masterflow.domain import InputInvalid
-from masterflow.domain.flow_types.catalog import phases_of
-from masterflow.domain.flow_types.progress import progress_at_start, share_done
+from masterflow.domain.flow_types.catalog import phases_of, specification
+from masterflow.domain.flow_types.progress import percent_done, progress_at_start
 from masterflow.domain.phases import name_in, types_with
 
 
@@ -31,7 +31,7 @@ class PhaseProgress:
             self._flow_type = types[0]
         self.end(phase, "processing")
         if self._goes_by_starts and not self._is_set:
-            at_start = progress_at_start("discovery", phase)
+            at_start = progress_at_start(self._flow_type, phase)
             self._percent = self._percent if at_start is None else at_start
 
     def end(self, phase: str, status: str) -> None:
@@ -54,22 +54,22 @@ class PhaseProgress:
     def percent(self, open_phases: Collection[str]) -> float | None:
         """Return the progress; of a phase that is open (again), nothing counts as done."""
         if not self._is_set and not self._goes_by_starts:
-            known = self._share_done(open_phases)
+            known = self._percent_done(open_phases)
             self._percent = self._percent if known is None else known
         return self._percent
 
     @property
     def _goes_by_starts(self) -> bool:
-        # The table of discovery's phases says at which percentage each of them starts.
-        return self._flow_type == "discovery" and not self._phases
+        spec = specification(self._flow_type)
+        return bool(spec and spec.starts_at) and not self._phases
 
-    def _share_done(self, open_phases: Collection[str]) -> float | None:
+    def _percent_done(self, open_phases: Collection[str]) -> float | None:
         if self._phases:
             if not self._states:
                 return None
             still_open = {name_in(None, name) for name in open_phases}
-            return round(100 * share_done(self._phases, self._states, still_open), 1)
+            return percent_done(self._phases, self._states, still_open)
         states = {name_in(self._flow_type, name): status for name, status in self._states.items()}
         still_open = {name_in(self._flow_type, name) for name in open_phases}
-        shares = [share_done(phases, states, still_open) for phases in phases_of(self._flow_type, states)]
-        return round(100 * min(shares), 1) if shares else None
+        percents = [percent_done(phases, states, still_open) for phases in phases_of(self._flow_type, states)]
+        return min(percents, default=None)

@@ -52,7 +52,7 @@ class ChildFlow:
     @property
     def table(self) -> ChildTable:
         """Return the table that such rows stand in."""
-        return self.spec.child or ChildTable(name="")
+        return self.spec.table
 
     @cached_property
     def root(self) -> JsonMap:

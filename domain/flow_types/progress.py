@@ -39,8 +39,8 @@ def progress_at_start(flow_type: str | None, phase: str) -> float | None:
     return round(_COMPLETE * min(shares), 1) if shares else None
 
 
-def share_done(phases: Sequence[str], states: Mapping[str, str], still_open: Collection[str]) -> float:
-    """Return which share of these phases is done, 0 to 1; of one that is open (again), nothing counts."""
+def percent_done(phases: Sequence[str], states: Mapping[str, str], still_open: Collection[str]) -> float:
+    """Return the percentage of these phases that is done; of one that is open (again), nothing counts."""
     done = not_seen = 0
     for name in phases:
         status = states.get(name)
@@ -50,11 +50,11 @@ def share_done(phases: Sequence[str], states: Mapping[str, str], still_open: Col
         # What comes before a phase that was entered, and was not seen here, was done elsewhere.
         done, not_seen = done + not_seen, 0
         done += status == "completed" and name not in still_open
-    return done / len(phases)
+    return round(percent_of(done, len(phases)), 1)
 
 
 def percent_of(complete: int, phases: int) -> float:
-    """Return the percentage of a child row of which so many phases are complete."""
+    """Return the percentage of so many phases that are complete."""
     return _COMPLETE * complete / phases
 
 

@@ -83,8 +83,7 @@ class FlowSpec:
 
     def __post_init__(self) -> None:
         known = {*self.order}
-        completed = self.child.completed if self.child else {}
-        named = [*self.aliases.values(), *self.starts_at, *self.required, *completed]
+        named = [*self.aliases.values(), *self.starts_at, *self.required, *self.table.completed]
         if strangers := sorted({name for name in named if name not in known}):
             raise InputInvalid(
                 f"{self.flow_type} has no phase {', '.join(strangers)}; add it to its courses."
@@ -98,6 +97,11 @@ class FlowSpec:
             yield from (value for value in vars(self.child).values() if isinstance(value, str))
             yield from self.child.columns
 
+    @property
+    def table(self) -> ChildTable:
+        """Return where its child rows stand: a table without a name or a column, if it keeps none."""
+        return self.child or ChildTable(name="")
+
     @cached_property
     def order(self) -> Phases:
         """Return every phase of the type, each once, in the order in which flows come to them."""
@@ -107,12 +111,12 @@ class FlowSpec:
 
     @property
     def _every_course(self) -> tuple[Phases, ...]:
-        return (*self.courses, *(self.child.courses.values() if self.child else ()))
+        return (*self.courses, *self.table.courses.values())
 
     @property
     def child_courses(self) -> tuple[Phases, ...]:
         """Return the sets of phases that make a hundred percent of a child row."""
-        return tuple(self.child.courses.values()) if self.child and self.child.courses else self.courses
+        return tuple(self.table.courses.values()) or self.courses
 
     def phase(self, value: object) -> str | None:
         """Return the phase that a value names, or None: `Data Cleansing` is `data_cleansing`."""

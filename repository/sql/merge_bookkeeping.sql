@@ -1,9 +1,9 @@
 -- A part of merge_deltas.sql: "raw" is flow_metadata, read once; "held" finds what of the bookkeeping has not the type it
 -- must have, which is set aside and made anew; "stored" is what remains, and since when the row is known.
+
 -- "#> '{}'" reads a compressed column once; "offset 0" keeps what was read.
 cross join lateral (select old.flow_metadata #> '{}' as metadata offset 0) as raw
 
--- The bookkeeping: what of it has not the type it must have is set aside, and made anew.
 cross join lateral (
     select case when jsonb_typeof(raw.metadata -> '_enrichment') = 'object' then raw.metadata -> '_enrichment' end as found offset 0
 ) as book

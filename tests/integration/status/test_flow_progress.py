@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from masterflow.domain.flow_types.catalog import SPECIFICATIONS
 from masterflow.domain.ids import flow_uuid
-from masterflow.domain.phases import FLOW_PHASES
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.status.reads import FlowFilter
 from masterflow.status.manager import FlowStatusManager
@@ -32,11 +32,11 @@ async def shown(session: AsyncSession, flow_id: UUID | str) -> float | None:
     return status.progress_percentage
 
 
-@pytest.mark.parametrize("flow_type", FLOW_PHASES)
+@pytest.mark.parametrize("flow_type", SPECIFICATIONS)
 async def test_the_progress_of_each_type_of_flow_is_that_of_its_phases(
     session: AsyncSession, flow_type: str
 ) -> None:
-    flow_id, seen, phases = uuid4(), [], FLOW_PHASES[flow_type][-1]
+    flow_id, seen, phases = uuid4(), [], SPECIFICATIONS[flow_type].courses[-1]
     with flow_reports() as reports:
         create_progress_tracker(flow_id, CONTEXT, flow_type=flow_type, create=True)
         # The process that runs it knows nothing of the type.

@@ -3,8 +3,9 @@ import math
 import pytest
 
 from masterflow.domain.events import MetadataUpdated, ProgressReported
+from masterflow.domain.flow_types.catalog import SPECIFICATIONS
 from masterflow.domain.flow_types.progress import progress_at_start
-from masterflow.domain.phases import FLOW_PHASES, FLOW_TYPES
+from masterflow.domain.phases import FLOW_TYPES
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.tracker import create_progress_tracker
 from tests.support.events.reported import CONTEXT, FLOW_ID
@@ -36,7 +37,7 @@ def test_declared_phases_are_known_in_any_case_and_others_change_nothing(told):
 
 @pytest.mark.parametrize("flow_type", FLOW_TYPES)
 def test_each_type_of_flow_has_its_phases(told, flow_type):
-    for phases in FLOW_PHASES[flow_type]:
+    for phases in SPECIFICATIONS[flow_type].courses:
         told.clear()
         percents = course(told, of(flow_type=flow_type), phases)
         assert percents == sorted(percents)
@@ -47,7 +48,7 @@ def test_each_type_of_flow_has_its_phases(told, flow_type):
     "flow_type", [name for name in FLOW_TYPES if name not in ("discovery", "collection")]
 )
 def test_a_phase_that_only_one_type_has_tells_the_type(told, flow_type):
-    phases = FLOW_PHASES[flow_type][0]
+    phases = SPECIFICATIONS[flow_type].courses[0]
     assert course(told, of(), phases)[-1] == 100
 
 
