@@ -46,7 +46,8 @@ cross join lateral (
         changed.stamp as changed
     from (select coalesce(held.found, '{}') - held.broken as kept offset 0) as known
     cross join lateral (
-        select lpad((extract(epoch from old.updated_at) * 1000000)::bigint::text, 16, '0') || '~' as stamp
+        -- As a numeric, which takes every time: one that is infinite sorts before all others.
+        select lpad(trunc(extract(epoch from old.updated_at) * 1000000)::text, 16, '0') || '~' as stamp
         offset 0
     ) as changed
     offset 0

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.events import (
@@ -61,6 +62,28 @@ async def test_an_old_entry_that_is_cut_keeps_the_nulls_within_what_is_kept(sess
     row = await deliver(session, flow_id, [at(n, ErrorOccurred, phase="p", error="e") for n in range(60)])
     assert row.error_history[0].keys() == {"status", "truncated"}
     assert row.error_history[0]["status"] == {"a": None}
+
+
+@pytest.mark.parametrize(
+    "changed_at", ["infinity", "-infinity", "294276-12-31", "0001-01-01", "4713-01-01 BC"]
+)
+async def test_a_row_that_changed_at_an_odd_time_takes_no_other_rows_events_along(session, changed_at):
+    flows = [await flow_of(session) for _ in range(2)]
+
+    def batch(second: float) -> list[AnyEvent]:
+        events = [at(second, PhaseTransitioned, phase="p", status="processing") for _ in flows]
+        return [one.model_copy(update={"flow_id": flow}) for one, flow in zip(events, flows, strict=True)]
+
+    await apply_events(session, batch(0))
+    await write(session, flows[:1], {"flow_status": "paused"})
+    odd = text(
+        "update migration.crewai_flow_state_extensions"
+        " set updated_at = cast(cast(:at as text) as timestamptz) where flow_id = :flow_id"
+    )
+    await session.execute(odd, {"at": changed_at, "flow_id": flows[0]})
+    await apply_events(session, batch(1))
+    for flow_id in flows:
+        assert len((await row_of(session, flow_id)).phase_transitions) == 2
 
 
 async def test_times_of_others_take_no_place_of_the_newest_256(session):
