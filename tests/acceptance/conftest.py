@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from masterflow import tracker
 from masterflow.scripts.flowctl import main
 from masterflow.scripts.terminal.whole import console
 
@@ -23,7 +24,9 @@ def flowctl(monkeypatch, capsys):
         said = capsys.readouterr()
         return end.value.code or 0, said.out, said.err
 
-    return run
+    yield run
+    # The outbox that a command opened here, or failed to open.
+    tracker.shutdown(0)
 
 
 @pytest.fixture

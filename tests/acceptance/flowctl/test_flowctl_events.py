@@ -10,7 +10,6 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from masterflow import tracker
 from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.scripts.broker import dead_letters
 from masterflow.tasks.dead_letters.letters import DeadLetter
@@ -133,18 +132,18 @@ def test_an_empty_outbox_says_so(flowctl, spool):
     assert flowctl("outbox", "status")[1] == "Nothing waits.\n"
 
 
-def test_what_is_confirmed_is_told(flowctl, spool, redis_setting, tracker_of_this_process):
+def test_what_is_confirmed_is_told(flowctl, spool, redis_setting):
     assert flowctl("outbox", "flush")[:2] == (0, "Everything is confirmed.\n")
     assert json.loads(flowctl("outbox", "flush", "--json")[1]) == {"waiting": 0}
 
 
-def test_what_nobody_confirms_is_no_success(flowctl, left_events, tracker_of_this_process):
+def test_what_nobody_confirms_is_no_success(flowctl, left_events):
     code, _, complaint = flowctl("outbox", "flush", "--timeout", "0.5")
     assert code == 1
     assert complaint.startswith("3 events are not confirmed")
 
 
-def test_what_a_dead_process_left_is_taken_over(flowctl, left_events, tracker_of_this_process):
+def test_what_a_dead_process_left_is_taken_over(flowctl, left_events):
     assert flowctl("outbox", "adopt")[:2] == (0, "3 events taken over.\n")
     assert json.loads(flowctl("outbox", "adopt", "--json")[1]) == {"taken_over": 0}
 
@@ -163,9 +162,3 @@ def test_a_folder_that_cannot_be_used_is_told_in_one_sentence(flowctl, spool, tm
     assert code == 1
     assert complaint.endswith("check its path and its rights.\n")
     assert complaint.count("\n") == 1
-
-
-@pytest.fixture
-def tracker_of_this_process():
-    yield
-    tracker.shutdown(0)
