@@ -49,7 +49,7 @@ def counts(run: Run, flow_id: UUID) -> tuple[int, int]:
 def test_counts_are_exact_after_all_workers_were_absent(
     start_run: Callable[..., Run], own_redis: EmbeddedRedis
 ) -> None:
-    run = start_run(ENRICHMENT_CONFIRM_TIMEOUT_S="30")
+    run = start_run(ENRICHMENT_CONFIRM_TIMEOUT_S="10")
     queue, each = queue_key(ENRICHMENT_QUEUE), run.scale.times(300, 17_000)
     absence_s = run.scale.seconds(4, 600)
     flow_id = run.place.new_flow(*flow(FLOWS))

@@ -115,7 +115,7 @@ _TIMEOUT_S = 6 * 3_600 if _IS_DEEP else 250
 
 
 @pytest.mark.timeout(_TIMEOUT_S)
-@settings(max_examples=settings().max_examples if _IS_DEEP else 20)
+@settings(max_examples=max(200, settings().max_examples))
 @given(history=histories(_CONTEXT))
 def test_any_order_repetition_and_batching_of_events_ends_in_the_same_row(
     runner: asyncio.Runner, engine_of_a_version: AsyncEngine, history: History
@@ -124,7 +124,7 @@ def test_any_order_repetition_and_batching_of_events_ends_in_the_same_row(
 
 
 @pytest.mark.timeout(_TIMEOUT_S)
-@settings(max_examples=settings().max_examples if _IS_DEEP else 25)
+@settings(max_examples=max(60, settings().max_examples // 3))
 @given(history=histories(_CONTEXT))
 def test_a_model_in_plain_python_agrees_with_the_row(
     runner: asyncio.Runner, engine_of_a_version: AsyncEngine, history: History
