@@ -4,7 +4,6 @@ Each name is loaded when it is first used, so an orchestrator never loads the da
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -144,7 +143,8 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            value: Any = version("masterflow")
+            # It takes 25 ms to load, which who asks for help need not wait for.
+            value: Any = import_module("importlib.metadata").version("masterflow")
         elif name in _HOMES:
             value = _load(*_HOMES[name])
         else:

@@ -1,6 +1,5 @@
 """`flowctl flag`: switch enrichment on and off in all workers, without a restart."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from masterflow.scripts.flowctl.options import AsJson, command_group
@@ -33,19 +32,22 @@ def clear(*, as_json: AsJson = False) -> None:
 @group.command()
 def show(*, as_json: AsJson = False) -> None:
     """Tell whether enrichment is on, and why."""
-    _print(asyncio.run(_show()), as_json=as_json)
+    _print(as_json=as_json)
 
 
 def _override(override: "Override | None", *, as_json: bool) -> None:
-    _print(asyncio.run(_show(override, changes=True)), as_json=as_json)
+    _print(override, changes=True, as_json=as_json)
 
 
-def _print(state: "FlagState", *, as_json: bool) -> None:
+def _print(override: "Override | None" = None, *, changes: bool = False, as_json: bool) -> None:
+    import asyncio
+
+    state = asyncio.run(_show(override, changes=changes))
     facts = {"enabled": state.enabled, "default": state.default, "override": state.override}
     print_done(_sentence(state), as_json=as_json, **facts)
 
 
-async def _show(override: "Override | None" = None, *, changes: bool = False) -> "FlagState":
+async def _show(override: "Override | None", *, changes: bool) -> "FlagState":
     from masterflow.repository.feature_flag import FeatureFlag
     from masterflow.repository.settings import RedisSettings
 

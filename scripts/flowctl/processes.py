@@ -1,7 +1,6 @@
 """`flowctl worker`, `beat` and `flower`: each turns into a Celery process with this project's app."""
 
 import os
-import secrets
 import sys
 from typing import Annotated, Final
 
@@ -39,6 +38,8 @@ def flower(
 
     celery_commands.require_free(address, port)
     if not os.environ.get("FLOWER_BASIC_AUTH"):
+        import secrets
+
         password = secrets.token_urlsafe(12)
         os.environ["FLOWER_BASIC_AUTH"] = f"flower:{password}"
         print(f"http://{address}:{port} is for the user 'flower' with the password '{password}'.", flush=True)

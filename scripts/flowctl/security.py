@@ -2,7 +2,6 @@
 
 import base64
 import json
-import secrets
 import shlex
 from datetime import UTC, datetime
 
@@ -19,6 +18,8 @@ def keygen(client: Client, *, as_json: AsJson = False) -> None:
     Keys that the environment holds are kept, so a key can be replaced without a gap: give the new setting
     to the workers first, then to the orchestrators, and drop the old key once nothing signed with it waits.
     """
+    import secrets
+
     from masterflow.tasks.settings import QueueSettings
 
     known = {
@@ -37,6 +38,8 @@ def keygen(client: Client, *, as_json: AsJson = False) -> None:
 @group.command("cache-key")
 def cache_key(*, as_json: AsJson = False) -> None:
     """Make a key for the cache; print ENRICHMENT_CACHE_KEYS with it as the newest and the others kept."""
+    import secrets
+
     from masterflow.repository.settings import CACHE_KEY_BYTES, RedisSettings
 
     keys = (secrets.token_bytes(CACHE_KEY_BYTES), *RedisSettings().cache_keys)
