@@ -4,24 +4,21 @@ import errno
 import os
 import threading
 import time
-from bisect import insort
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from operator import attrgetter
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 from masterflow.domain.events import Lane
 from masterflow.tracker.outbox.eviction import Eviction
 from masterflow.tracker.outbox.folder import Folder, Journal, make_folder
+from masterflow.tracker.outbox.lanes import LANES, Lanes
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import Segment, encode_record
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.window import Parcel, restore_parcels
 
-_LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-_name = attrgetter("path.name")
 
 
 class OutboxClosed(Exception):
@@ -48,21 +45,18 @@ class Outbox:
         self._is_shorter = threading.Condition(self.lock)
         self._eviction = Eviction()
         self._syncing = threading.Lock()
-        self._bytes = 0
-        self._reported = self._confirmed = self._lost = 0
+        self._lanes = Lanes(losses)
         #: What was lost and not logged yet, by reason; logged by nobody who holds the lock.
         self._news: dict[str, object] = {}
         # What is dropped at once is a small part of the whole.
         self._segment_bytes = min(settings.segment_bytes, max(64_000, settings.max_bytes // 8))
-        self._segments: dict[Lane, list[Segment]] = {lane: [] for lane in _LANES}
-        self._open: dict[Lane, Segment] = {}
         self._retired: list[Segment] = []
         self._dropped: list[Segment] = []
         self._restored: list[Parcel] = []
         self._has_new_files = False
         self.own: Folder = make_folder(settings.spool_dir, broker)
         try:
-            for lane in _LANES:
+            for lane in LANES:
                 self._begin_segment(lane)
         except OSError:
             self._give_up()
@@ -86,36 +80,29 @@ class Outbox:
         """
         record = encode_record(event)
         with self.lock:
-            if not self._open:
+            if not self._lanes.open:
                 raise OutboxClosed
             self._keep(lane, record)
-            self._reported += 1
         if self._news:
             self._tell_losses()
 
     def unread(self) -> list[tuple[Segment, int]]:
         """Return the segments with records never sent, each with its present size in bytes."""
         with self.lock:
-            return [(segment, segment.size) for segment in self._all() if segment.read_to < segment.size]
+            return [
+                (segment, segment.size) for segment in self._lanes.all() if segment.read_to < segment.size
+            ]
 
     def pending(self) -> dict[str, int]:
         """Return how many records and bytes wait for a confirmation; bytes go segment by segment."""
         with self.lock:
-            records = sum(segment.pending_records for segment in self._all())
-            return {"pending_records": records, "pending_bytes": self._bytes}
+            records = sum(segment.pending_records for segment in self._lanes.all())
+            return {"pending_records": records, "pending_bytes": self._lanes.bytes}
 
     def numbers(self) -> dict[str, int]:
         """Return what became of all that was reported or adopted: the other four add up to `reported`."""
         with self.lock:
-            segments = self._all()
-            under_way = sum(segment.under_way_records for segment in segments)
-            return {
-                "reported": self._reported,
-                "pending": sum(segment.pending_records for segment in segments) - under_way,
-                "under_way": under_way,
-                "confirmed": self._confirmed + sum(segment.confirmed_records for segment in segments),
-                "lost": self._lost + sum(segment.lost_records for segment in segments),
-            }
+            return self._lanes.numbers()
 
     def adopt(self, paths: Iterable[Path], journal: Journal) -> int:
         """Take over segments of one dead process while there is room; return how many records are open.
@@ -139,9 +126,8 @@ class Outbox:
         records = sum(segment.records for segment in found)
         with self.lock:
             for segment in found:
-                insort(self._segments[segment.lane], segment, key=_name)
+                self._lanes.add(segment)
             self._restored += parcels
-            self._reported += records
         return records
 
     def note(self, *lines: dict[str, object]) -> None:
@@ -158,38 +144,41 @@ class Outbox:
         """Delete the closed segments whose records are all confirmed, and those dropped."""
         with self.lock:
             dropped, self._dropped = self._dropped, []
-            settled = [segment for segment in self._closed() if segment.is_settled]
+            settled = [segment for segment in self._lanes.closed() if segment.is_settled]
         for segment in dropped:
             self._delete(segment)
         deleted = [segment for segment in settled if self._delete(segment)]
         with self.lock:
             for segment in deleted:
-                self._forget(segment)
+                self._lanes.forget(segment)
             self._is_shorter.notify_all()
 
     def tidy(self) -> None:
-        """Close what is confirmed, delete it, and see to the folder and its journal."""
+        """Close what is confirmed, delete it, and put back what somebody has removed of the folder."""
         self.own.restore_lock()
+        with self.lock, suppress(OSError):
+            for segment in self._lanes.open.values():
+                segment.restore()
         self.close_segments(only_settled=True)
         self.settle()
         with self.lock:
-            names = {segment.path.name for segment in self._all() if segment.read_to}
+            names = {segment.path.name for segment in self._lanes.all() if segment.read_to}
         self.own.shorten(names)
 
     def close_segments(self, *, only_settled: bool = False) -> list[Segment]:
         """Close what is open and not empty, as far as the disk lets it, and return all that is not empty."""
         with self.lock:
-            for lane, segment in list(self._open.items()):
+            for lane, segment in list(self._lanes.open.items()):
                 if segment.size and (segment.is_settled or not only_settled):
                     with suppress(OSError):
                         self._begin_segment(lane)
-            return [segment for segment in self._all() if segment.size or not segment.is_open]
+            return [segment for segment in self._lanes.all() if segment.size or not segment.is_open]
 
     def wait_until_confirmed(self, segments: Collection[Segment], deadline: float) -> bool:
         """Return whether all of these were confirmed before a time of the monotonic clock."""
 
         def are_settled() -> bool:
-            present = set(self._all())
+            present = set(self._lanes.all())
             return all(segment.is_settled or segment not in present for segment in segments)
 
         with self.lock:
@@ -205,7 +194,7 @@ class Outbox:
             with self.lock:
                 retired, self._retired = self._retired, []
                 has_new_files, self._has_new_files = self._has_new_files, False
-                written = [*self._open.values(), *retired]
+                written = [*self._lanes.open.values(), *retired]
             failure = None
             for segment in written if self._settings.fsync != "never" else ():
                 try:
@@ -222,8 +211,10 @@ class Outbox:
     def close(self) -> dict[str, int]:
         """Let go of the folder and return the last numbers; what is not confirmed stays for a successor."""
         with self.lock:
-            self._retired += self._open.values()
-            self._open.clear()
+            for segment in self._lanes.open.values():
+                segment.is_open = False
+                self._retired.append(segment)
+            self._lanes.open.clear()
         try:
             self.sync()
         except OSError as error:
@@ -235,20 +226,14 @@ class Outbox:
 
     def abandon(self) -> None:
         """Let go, in a forked child, of what belongs to the parent; takes no lock."""
-        for segment in (*self._open.values(), *self._retired):
+        for segment in (*self._lanes.open.values(), *self._retired):
             segment.close()
         self.own.abandon()
 
     # Below, the caller holds the lock.
 
-    def _all(self) -> list[Segment]:
-        return [segment for lane in _LANES for segment in self._segments[lane]]
-
-    def _closed(self) -> list[Segment]:
-        return [segment for segment in self._all() if segment not in self._open.values()]
-
     def _fits(self, more_bytes: int) -> bool:
-        return self._bytes + more_bytes <= self._settings.max_bytes
+        return self._lanes.bytes + more_bytes <= self._settings.max_bytes
 
     def _keep(self, lane: Lane, record: bytes) -> None:
         """Write a record, if need be in place of others, or count it as lost."""
@@ -263,25 +248,26 @@ class Outbox:
                     return self._lose("disk", error)
 
     def _write(self, lane: Lane, record: bytes) -> None:
-        if self._open[lane].size >= self._segment_bytes:
+        if self._lanes.open[lane].size >= self._segment_bytes:
             with suppress(OSError):  # Rather a file too long than an event lost.
                 self._begin_segment(lane)
-        segment = self._open[lane]
+        segment = self._lanes.open[lane]
         segment.append(record)
-        self._bytes += len(record)
+        self._lanes.bytes += len(record)
         if self._settings.fsync == "always":
-            segment.sync()
+            with suppress(OSError):  # It is in the file; the thread that syncs says what is the matter.
+                segment.sync()
 
     def _begin_segment(self, lane: Lane) -> None:
         try:
             segment = Segment.create(self.folder, lane)
         except FileNotFoundError:  # Somebody has removed the folder.
             segment = self._renew_folder(lane)
-        if lane in self._open:
-            self._open[lane].is_open = False
-            self._retired.append(self._open[lane])
-        self._open[lane] = segment
-        insort(self._segments[lane], segment, key=_name)
+        if lane in self._lanes.open:
+            self._lanes.open[lane].is_open = False
+            self._retired.append(self._lanes.open[lane])
+        self._lanes.open[lane] = segment
+        self._lanes.add(segment)
         self._has_new_files = True
         if self._settings.fsync == "always":
             with suppress(OSError):
@@ -306,10 +292,10 @@ class Outbox:
         return lane == "vital" and self._thin_out()
 
     def _drop_details(self, *, is_disk_full: bool) -> bool:
-        segment = next((segment for segment in self._segments["detail"] if segment.size), None)
+        segment = next((segment for segment in self._lanes["detail"] if segment.size), None)
         if segment is None:
             return False
-        if segment is self._open.get("detail") and not self._close_details():
+        if segment is self._lanes.open.get("detail") and not self._close_details():
             return False
         count = segment.pending_records
         segment.lost_records += count
@@ -317,7 +303,7 @@ class Outbox:
         segment.is_dropped = True
         self._losses.count("overflow_detail", count)
         self._news["overflow_detail"] = "the disk is full" if is_disk_full else "the outbox is full"
-        self._forget(segment)
+        self._lanes.forget(segment)
         try:
             # Emptied first, because the thread that syncs may still hold it open.
             os.truncate(segment.path, 0)
@@ -330,36 +316,29 @@ class Outbox:
 
     def _close_details(self) -> bool:
         """Let the next detail begin a new segment; on a full disk that is the same file, emptied."""
-        former = self._open["detail"]
+        former = self._lanes.open["detail"]
         try:
             self._begin_segment("detail")
         except OSError:
             try:
-                self._open["detail"] = segment = former.emptied()
+                self._lanes.open["detail"] = segment = former.emptied()
             except OSError:
                 return False
-            insort(self._segments["detail"], segment, key=_name)
+            self._lanes.add(segment)
         return True
 
     def _thin_out(self) -> bool:
-        count, freed_bytes = self._eviction.thin_out(self._segments["vital"])
+        count, freed_bytes = self._eviction.thin_out(self._lanes["vital"])
         if count:
-            self._bytes -= freed_bytes
+            self._lanes.bytes -= freed_bytes
             self._losses.count("overflow_vital", count)
             self._news["overflow_vital"] = "the outbox is full of what goes last"
         return count > 0
 
     def _lose(self, reason: str, cause: object) -> None:
-        self._lost += 1
+        self._lanes.count_refused()
         self._losses.count(reason)
         self._news[reason] = cause
-
-    def _forget(self, segment: Segment) -> None:
-        if segment in self._segments[segment.lane]:
-            self._segments[segment.lane].remove(segment)
-            self._bytes -= segment.size
-            self._confirmed += segment.confirmed_records
-            self._lost += segment.lost_records
 
     # Below, nobody holds it.
 
@@ -374,12 +353,12 @@ class Outbox:
         with self.lock:
             if not self._fits(segment.size):
                 return []
-            self._bytes += segment.size
+            self._lanes.bytes += segment.size
         try:
             segment.path = path.rename(self.folder / path.name)
         except OSError:
             with self.lock:
-                self._bytes -= segment.size
+                self._lanes.bytes -= segment.size
             raise
         return [segment]
 
@@ -392,7 +371,7 @@ class Outbox:
         return True
 
     def _give_up(self) -> None:
-        for segment in self._open.values():
+        for segment in self._lanes.open.values():
             segment.close()
             self._delete(segment)
         self.own.remove()

@@ -34,6 +34,11 @@ _FLOW_ID: Final = slice(62, 98)
 
 _NAME: Final = re.compile(r"(vital|detail)-(\d{16})-[0-9a-f]+\.log")
 _CLOSED: Final = -1
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+#: In a line whose beginning is damaged, one of the last places that look like a record is its own.
+_RECORD_START: Final = re.compile(rb"[0-9a-f]{8} \{")
+_MOST_TRIED: Final = 16
 
 
 def encode_record(event: bytes) -> bytes:
@@ -50,6 +55,13 @@ def decode_record(line: bytes) -> tuple[bytes, bytes] | None:
         return None
     start = key + len(_ACCOUNT_KEY)
     return event[start : start + _UUID_CHARS], event
+
+
+def _record_behind(line: bytes) -> tuple[bytes, bytes] | None:
+    """Return the record that a damaged one before it has run into, so that the damage costs one only."""
+    starts = [match.start() for match in _RECORD_START.finditer(line, 1)]
+    found = (decode_record(line[start:]) for start in starts[-_MOST_TRIED:])
+    return next((record for record in found if record), None)
 
 
 def flow_ids_in(events: Iterable[bytes], most: int) -> tuple[str, ...]:
@@ -92,22 +104,21 @@ class Segment:
         self.thinned = 0
         self.thinned_size = 0
         self._descriptor = descriptor
+        self._file = _file_of(descriptor) if self.is_open else None
         self._synced_size = 0
 
     @classmethod
     def create(cls, folder: Path, lane: Lane) -> Self:
         """Make a new segment, whose name sorts by time."""
         path = folder / _new_name(lane)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return cls(path, os.open(path, flags, 0o600))
+        return cls(path, os.open(path, _NEW, 0o600))
 
     @classmethod
     def find(cls, path: Path) -> Self:
         """Return the closed segment that another process wrote."""
         segment = cls(path)
         data = path.read_bytes()
-        segment.size = len(data)
-        segment.records = data.count(b"\n") + bool(data and not data.endswith(b"\n"))
+        segment.size, segment.records = len(data), _line_count(data)
         return segment
 
     @property
@@ -125,6 +136,26 @@ class Segment:
         """Return whether every record was read, sent and confirmed."""
         return self.read_to == self.size and not self.batches_under_way
 
+    def unread_lines(self) -> int:
+        """Return how many records its file has behind what was read; 0 if that cannot be seen now."""
+        with suppress(OSError):
+            return _line_count(self.data(self.read_to, self.size))
+        return 0
+
+    def balance(self) -> int:
+        """Once all was read, count what was appended and not found there as lost; return how many that is.
+
+        What was found beyond it was put there by somebody, and counts as reported.
+        """
+        missing = self.pending_records - self.under_way_records
+        if self.read_to < self.size or self.is_dropped or not missing:
+            return 0
+        if missing < 0:
+            self.records -= missing
+            return 0
+        self.lost_records += missing
+        return missing
+
     def append(self, record: bytes) -> None:
         """Write a record in one system call.
 
@@ -132,28 +163,25 @@ class Segment:
             OSError: the disk is full or gone; nothing of the record is left.
         """
         # At its place, not at the file's end: what an interrupted append has left is written over.
-        written = os.pwrite(self._descriptor, record, self.size)
-        if written < len(record):
+        try:
+            _write_whole(self._descriptor, record, self.size)
+        except OSError:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self.size)
-            cause = _cause_of_cut(self.size + len(record))
-            raise OSError(cause, f"took {written} of {len(record)} bytes", self.path)
-        self.size += written
+            raise
+        self.size += len(record)
         self.records += 1
 
     def rewrite_unread(self, data: bytes) -> None:
         """Replace what was not read yet by some of its records, in their order.
 
-        A kill in between leaves the others where they are, because none moves towards the end.
-
-        Raises:
-            OSError: the file cannot be written; nothing has changed.
+        A kill in between leaves the others where they are, because none moves towards the end. With
+        OSError nothing has changed.
         """
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            written = os.pwrite(descriptor, data, self.read_to) if data else 0
-            if written < len(data):
-                raise OSError(errno.EIO, f"took {written} of {len(data)} bytes", self.path)
+            self._check_identity(descriptor)
+            _write_whole(descriptor, data, self.read_to)
             os.ftruncate(descriptor, self.read_to + len(data))
         finally:
             os.close(descriptor)
@@ -167,6 +195,34 @@ class Segment:
         fresh = type(self)(path, self._descriptor)
         self._descriptor, self.is_open = _CLOSED, False
         return fresh
+
+    def restore(self) -> bool:
+        """Write the open file anew where somebody has removed or replaced it; return whether it stands.
+
+        Its user holds the outbox's lock.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self.is_open:
+            return False
+        with suppress(FileNotFoundError):
+            if _file_of(self.path) == self._file:
+                return True
+        data = os.pread(self._descriptor, self.size, 0)
+        draft = self.path.with_name(f".{self.path.name}")
+        fresh = os.open(draft, _NEW, 0o600)
+        try:
+            _write_whole(fresh, data, 0)
+            draft.replace(self.path)
+            os.dup2(fresh, self._descriptor, inheritable=False)
+            self._file, self._synced_size = _file_of(fresh), 0
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fresh)
+        return True
 
     def sync(self) -> None:
         """Bring what was appended to the disk."""
@@ -201,15 +257,20 @@ class Segment:
         return _stretch([tail or b"?"], end=up_to)
 
     def data(self, start: int, end: int) -> bytes:
-        """Return the bytes between two offsets."""
+        """Return the bytes between two offsets; FileNotFoundError also if another file has its name."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            self._check_identity(descriptor)
             return os.pread(descriptor, end - start, start)
         finally:
             os.close(descriptor)
 
+    def _check_identity(self, descriptor: int) -> None:
+        if self.is_open and _file_of(descriptor) != self._file:
+            raise FileNotFoundError(errno.ENOENT, "another file stands in its place", self.path)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Span:
     """A stretch of a segment, and how many of its records are in the batch."""
 
@@ -217,6 +278,8 @@ class Span:
     start: int
     end: int
     record_count: int
+    #: How many of them a repetition did not find any more.
+    missing_records: int = 0
 
     def read(self) -> dict[bytes, list[bytes]]:
         """Return all events of the stretch by client account, also those of other batches."""
@@ -274,8 +337,23 @@ def segments_in(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
+def _line_count(data: bytes) -> int:
+    return data.count(b"\n") + bool(data and not data.endswith(b"\n"))
+
+
 def _new_name(lane: Lane) -> str:
     return f"{lane}-{time.time_ns() // 1000:016d}-{token_hex(4)}.log"
+
+
+def _file_of(place: int | Path) -> tuple[int, int]:
+    status = os.stat(place)  # noqa: PTH116  of a descriptor too
+    return status.st_dev, status.st_ino
+
+
+def _write_whole(descriptor: int, data: bytes, at: int) -> None:
+    written = os.pwrite(descriptor, data, at) if data else 0
+    if written < len(data):
+        raise OSError(_cause_of_cut(at + len(data)), f"the file took {written} of {len(data)} bytes")
 
 
 def _cause_of_cut(wanted_size: int) -> int:
@@ -287,7 +365,7 @@ def _stretch(lines: list[bytes], *, end: int) -> Stretch:
     events: dict[bytes, list[bytes]] = {}
     corrupt_records = 0
     for line in lines:
-        if record := decode_record(line):
+        if record := decode_record(line) or _record_behind(line):
             events.setdefault(record[0], []).append(record[1])
         else:
             corrupt_records += 1

@@ -6,10 +6,10 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from masterflow.domain.backoff import Backoff
 from masterflow.tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
 from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.backlog import Backlog
-from masterflow.tracker.outbox.backoff import Backoff
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.spool import shared_file_system

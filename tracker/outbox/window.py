@@ -4,13 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from masterflow.domain.backoff import pause_s
 from masterflow.tasks.enqueue import Batch
 from masterflow.tracker.outbox.folder import CutSpan, Journal, Sent, accounts_of, batch_id_of
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import MAX_BATCH_BYTES, Cut, Segment, Span, flow_ids_in
+
+T = TypeVar("T")
 
 #: What may be under way, in full messages; the rest waits on disk.
 WINDOW_BATCHES: Final = 64
@@ -208,7 +210,7 @@ class Window:
         if not confirmed:
             return 0
         for parcel in confirmed:
-            self._remove(parcel, is_confirmed=True)
+            self._remove(parcel, is_confirmed=True, is_repetition=is_repetition)
             if parcel.first_sending == parcel.last_sending:
                 self._latency_s = now - parcel.sent_at
         newest = max(
@@ -237,7 +239,10 @@ class Window:
         if start >= (up_to := min(up_to, segment.size)) or segment.is_dropped:
             return False
         try:
-            found = segment.read(start, up_to, max_records=max_records, max_bytes=max_bytes)
+            found = self._read(
+                segment,
+                lambda: segment.read(start, up_to, max_records=max_records, max_bytes=max_bytes),
+            )
         except FileNotFoundError as error:
             self._give_up_unread(segment, error)
             return False
@@ -249,25 +254,31 @@ class Window:
                 return False
             for events in found.events.values():
                 segment.under_way_records += len(events)
-            if found.corrupt_records:
-                segment.lost_records += found.corrupt_records
-                self._losses.count("corrupt", found.corrupt_records)
             is_new = {account.decode() for account in found.events} - cut.spans.get(
                 segment, ("", 0, 0, 0, {})
             )[4].keys()
             segment.batches_under_way += len(is_new)
             segment.read_to = found.end
             cut.add(segment, start, found)
-        if found.corrupt_records:
+            if missing := segment.balance():
+                self._losses.count("corrupt", missing)
+        if missing:
             self._losses.tell("corrupt", f"{segment.path} is torn or damaged")
         return True
 
+    def _read(self, segment: Segment, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except FileNotFoundError:
+            with self._lock:
+                if not segment.restore():
+                    raise
+            return read()
+
     def _give_up_unread(self, segment: Segment, error: OSError) -> None:
         with self._lock:
-            count = 0 if segment.is_dropped else segment.pending_records - segment.under_way_records
-            segment.lost_records += count
             segment.read_to = segment.size
-            self._losses.count("disk", count)
+            self._losses.count("disk", segment.balance())
         self._losses.tell("disk", error)
 
     def _held(self, parcel: Parcel) -> list[bytes] | None:
@@ -284,15 +295,30 @@ class Window:
             if span.segment.is_dropped:
                 continue
             try:
-                found = span.read()
+                found = self._read(span.segment, span.read)
             except FileNotFoundError as error:
                 self._give_up(parcel, span, error)
             except OSError as error:
                 self._losses.log.warning("read", "A file of the outbox cannot be read now: %s", error)
                 return None
             else:
-                events += found.get(parcel.client_account_id.encode(), ())
+                own = found.get(parcel.client_account_id.encode(), ())
+                self._note_missing(parcel, span, span.record_count - len(own))
+                events += own
         return events
+
+    def _note_missing(self, parcel: Parcel, span: Span, count: int) -> None:
+        """Count as lost what is no longer in the file, unless a sending that had it may be confirmed yet."""
+        if parcel.names or count <= 0:
+            span.missing_records = max(0, count)
+            return
+        with self._lock:
+            if span.segment.is_dropped:
+                return
+            span.record_count -= count
+            span.segment.under_way_records -= count
+            span.segment.lost_records += count
+            self._losses.count("corrupt", count)
 
     def _give_up(self, parcel: Parcel, span: Span, error: OSError) -> None:
         with self._lock:
@@ -304,7 +330,7 @@ class Window:
                 self._losses.count("disk", span.record_count)
         self._losses.tell("disk", error)
 
-    def _remove(self, parcel: Parcel, *, is_confirmed: bool = False) -> None:
+    def _remove(self, parcel: Parcel, *, is_confirmed: bool = False, is_repetition: bool = False) -> None:
         with self._lock:
             del self._parcels[parcel.batch_id]
             for span in parcel.spans:
@@ -313,12 +339,11 @@ class Window:
                 if segment.is_dropped:
                     continue
                 segment.under_way_records -= span.record_count
-                if is_confirmed:
-                    segment.confirmed_records += span.record_count
-                else:
-                    # Its records can no longer be read as they were.
-                    segment.lost_records += span.record_count
-                    self._losses.count("corrupt", span.record_count)
+                # What can no longer be read as it was is lost, if it was not in the message.
+                lost = span.missing_records if is_repetition else 0 if is_confirmed else span.record_count
+                segment.confirmed_records += span.record_count - lost
+                segment.lost_records += lost
+                self._losses.count("corrupt", lost)
 
 
 def restore_parcels(
@@ -332,20 +357,19 @@ def restore_parcels(
     for spans in journal.cuts:
         known = [span for span in spans if _continues(segments.get(span[0]), span)]
         cut = Cut(bytes=sum(end - start for _, start, end, *_ in known))
-        for name, _, end, corrupt_records, _ in known:
+        for name, _, end, *_ in known:
             segments[name].read_to = end
-            segments[name].records -= corrupt_records
         # A batch of which a segment is missing is another one.
         for account, found in accounts_of(known).items():
             parcel = Parcel(account, batch_id_of(account, found), confirm_timeout_s, cut, [])
             parcel.spans = [
                 Span(segments[name], start, end, counts[account]) for name, start, end, _, counts in found
             ]
-            if parcel.batch_id in journal.done:
-                for span in parcel.spans:
-                    span.segment.records -= span.record_count
-            else:
+            if parcel.batch_id not in journal.done:
                 parcels.append(_resume(parcel, journal.sent.get(parcel.batch_id)))
+    for segment in segments.values():
+        # What it had under way may have been damaged since.
+        segment.records = segment.under_way_records + segment.unread_lines()
     return parcels
 
 

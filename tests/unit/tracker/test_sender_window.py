@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from masterflow.domain.backoff import Backoff
 from masterflow.tasks.batch import Batch
-from masterflow.tracker.outbox.backoff import Backoff
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Segment, encode_record
 from masterflow.tracker.outbox.window import WINDOW_BATCHES, Parcel, Window
@@ -193,11 +193,12 @@ def test_a_segment_that_vanished_costs_its_own_events_and_no_others(window, segm
     window.take([(segment, segment.size), (other, other.size)])
     [parcel] = window.due(0)
     window.note_sent(parcel, 0)
+    fill(segment, 4, 5, 6)
+    segment.close()
     segment.path.unlink()
     batch = window.batch(parcel, "me")
     assert batch is not None
     assert contents(batch) == [3]
-    fill(segment, 4, 5, 6)
     window.take([(segment, segment.size)])
     assert losses.counts() == {"disk": 2 + 3}
     assert segment.read_to == segment.size
