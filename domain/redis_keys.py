@@ -12,6 +12,9 @@ FLAG_KEY: Final = f"{KEY_PREFIX}flag"
 #: A hash: what workers count.
 COUNTERS_KEY: Final = f"{KEY_PREFIX}counters"
 
+#: A hash: how many events workers skipped while enrichment was off, and when the last one was.
+SKIPPED_KEY: Final = f"{KEY_PREFIX}skipped"
+
 #: A sorted set of messages that wait for the row of a flow, by the time they are due, and its lock.
 PARKED_KEY: Final = f"{KEY_PREFIX}parked"
 PARKED_LOCK_KEY: Final = f"{KEY_PREFIX}parked_lock"
@@ -55,6 +58,11 @@ def attempt_key(batch_id: str) -> str:
 def backfill_key(report_to: str) -> str:
     """Return the hash of a backfill's summaries, one field per chunk."""
     return f"{KEY_PREFIX}backfill:{report_to}"
+
+
+def skipped_key(client_account_id: UUID, engagement_id: UUID) -> str:
+    """Return the hash of how many events of each flow were skipped while enrichment was off."""
+    return f"{SKIPPED_KEY}:{client_account_id}:{engagement_id}"
 
 
 def cache_key(client_account_id: UUID, engagement_id: UUID, flow_id: UUID, *, name: str) -> str:

@@ -21,6 +21,7 @@ SUMMARY: Final[dict[str, Any]] = {
     "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
     "created_at": "2026-11-02T09:30:00.000000Z",
     "updated_at": "2026-11-02T09:31:07.131002Z",
+    "skipped_events": 0,
     "at_least": ["retry_count"],
 }
 

@@ -10,6 +10,7 @@ RETRIES: Final = "retry_count"
 TRANSITIONS: Final = "transition_count"
 ERRORS: Final = "error_count"
 COLLABORATIONS: Final = "collaboration_count"
+SKIPPED: Final = "skipped_events"
 
 
 def attempts_name(phase: str) -> str:
@@ -33,3 +34,12 @@ def figure(number: int | None, name: str, at_least: Collection[str]) -> str:
     if number is None:
         return ""
     return f"at least {number}" if name in at_least else str(number)
+
+
+def skipped_sentence(count: int | None, at_least: Collection[str]) -> str:
+    """Return what all readers say of events that are not in a row; nothing if none is known to be missing."""
+    if not count:
+        said = "Some events may have been skipped while enrichment was off."
+        return said if SKIPPED in at_least else ""
+    events = "event was" if count == 1 else "events were"
+    return f"{count} {events} skipped while enrichment was off."

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from masterflow.domain import FlowContext, FlowNotFound
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.json_shapes import as_list, as_map
+from masterflow.repository.redis.client import RedisLink, RedisUnavailable
+from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.repository.values import known_time
@@ -37,9 +39,13 @@ class FlowStatusManager:
     for what is no id. Nothing is written, and the transaction stays the caller's.
     """
 
-    def __init__(self, db: AsyncSession, context: FlowContext | FlowScope) -> None:
+    def __init__(
+        self, db: AsyncSession, context: FlowContext | FlowScope, redis: RedisLink | None = None
+    ) -> None:
+        """With a link to Redis, what was skipped while enrichment was off is told too."""
         self._db = db
         self._scope = FlowScope.of(context) if isinstance(context, FlowContext) else context
+        self._redis = redis
 
     async def list_flows(
         self, wanted: FlowFilter = _ANY_FLOW, *, cursor: str | None = None, limit: int = 50
@@ -47,8 +53,9 @@ class FlowStatusManager:
         """Return a page of the list, newest first; raises InputInvalid for a cursor that is none."""
         after = place_of(cursor) if cursor else None
         page = await list_flows(self._db, self._scope, wanted=wanted, after=after, limit=limit)
+        skipped = await self._skipped(*page.rows)
         return FlowList(
-            flows=[summary_of(row) for row in page.rows],
+            flows=[summary_of(row, skipped.get(row["flow_id"])) for row in page.rows],
             next_cursor=cursor_of(page.next_place) if page.next_place else None,
         )
 
@@ -58,7 +65,7 @@ class FlowStatusManager:
         child = None
         if include_details:
             child = await read_child(self._db, self._scope, row["flow_id"], flow_type=row["flow_type"])
-        return status_of(row, child)
+        return status_of(row, child, (await self._skipped(row)).get(row["flow_id"]))
 
     async def get_timeline(self, flow_id: UUID | str) -> Timeline:
         """Return a flow's phases as bars, with the transitions they were made from."""
@@ -103,6 +110,16 @@ class FlowStatusManager:
             agent_performance_metrics=as_map(row["agents"]),
             memory_usage_metrics=as_map(row["memory"]),
         )
+
+    async def _skipped(self, *rows: RowMapping) -> dict[UUID, SkippedEvents]:
+        """Return what was skipped of the flows of these rows; nothing where nobody can tell."""
+        if self._redis is None:
+            return {}
+        engagements = {row["flow_id"]: row["engagement_id"] for row in rows}
+        try:
+            return await read_skipped(self._redis, self._scope.client_account_id, engagements)
+        except RedisUnavailable:
+            return {}
 
     async def _read(self, name: str, flow_id: UUID | str) -> RowMapping:
         flow = flow_uuid(flow_id)

@@ -12,6 +12,7 @@ from masterflow.domain.clock import from_microseconds
 from masterflow.domain.flow_types.progress import progress_of
 from masterflow.domain.json_shapes import as_list, as_map, number_of
 from masterflow.domain.phases import phase_order
+from masterflow.repository.redis.skipped import SkippedEvents
 from masterflow.repository.values import known_time
 from masterflow.status import examples, floors
 from masterflow.status.entry_texts import entry_text
@@ -60,6 +61,9 @@ class FlowSummary(BaseModel):
     engagement_id: UUID
     created_at: datetime | None
     updated_at: datetime | None
+    #: Events that are not in the row, as they came while enrichment was off, within 30 days; null where
+    #: nobody looked (event streams) or Redis does not answer.
+    skipped_events: int | None = None
     #: Which numbers here may be too low, as not all is kept: `retry_count`, `error_count`, `attempts:PHASE`.
     at_least: list[str] = []
 
@@ -188,22 +192,24 @@ class Activity(BaseModel):
     memory_usage_metrics: dict[str, JsonValue]
 
 
-def summary_of(row: Mapping[Any, Any]) -> FlowSummary:
+def summary_of(row: Mapping[Any, Any], skipped: SkippedEvents | None = None) -> FlowSummary:
     """Return the summary that a row of list_flows.sql or of the reads like it stands for.
 
     A row that nobody thought of fails alone: it is shown by its id, and says so.
     """
     try:
-        return FlowSummary(**_summary_fields(row))
+        return FlowSummary(**_summary_fields(row, skipped))
     except Exception:
         _logger.exception("The row of flow %s cannot be read.", row["flow_id"])
-        return FlowSummary(**_summary_fields({**row, **_UNREADABLE}))
+        return FlowSummary(**_summary_fields({**row, **_UNREADABLE}, skipped))
 
 
-def status_of(row: Mapping[Any, Any], child: Mapping[Any, Any] | None) -> FlowStatus:
+def status_of(
+    row: Mapping[Any, Any], child: Mapping[Any, Any] | None, skipped: SkippedEvents | None = None
+) -> FlowStatus:
     """Return the view that a row of read_status.sql stands for."""
     entries = as_list(row["entries"])
-    summary = _summary_fields({**row, "transitions": words_of(entries)})
+    summary = _summary_fields({**row, "transitions": words_of(entries)}, skipped)
     bars = bars_of(
         entries, is_over=is_over(summary["status"]), over_at=summary["updated_at"], times=row["times"]
     )
@@ -275,7 +281,7 @@ def newest_first(entries: object) -> list[dict[str, JsonValue]]:
     return dated_entries(entries)[::-1]
 
 
-def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _summary_fields(row: Mapping[Any, Any], skipped: SkippedEvents | None) -> dict[str, Any]:
     snapshot = as_map(row["snapshot"])
     status, phase = str(row["flow_status"]), row["current_phase"]
     progress, note = progress_of(row["flow_type"], status=status, phase=phase, snapshot=snapshot)
@@ -297,7 +303,9 @@ def _summary_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
         "engagement_id": row["engagement_id"],
         "created_at": known_time(row["created_at"]),
         "updated_at": known_time(row["updated_at"]),
-        "at_least": floors.floors_of(row["floors"]),
+        "skipped_events": skipped.count if skipped else None,
+        "at_least": floors.floors_of(row["floors"])
+        + ([floors.SKIPPED] if skipped and skipped.is_floor else []),
     }
 
 

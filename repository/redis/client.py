@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
@@ -96,6 +97,16 @@ class RedisLink:
             _log.warning(
                 "Redis does not answer (%s: %.200s); going on without it.", type(error).__name__, error
             )
+
+
+@asynccontextmanager
+async def redis_link() -> AsyncIterator[RedisLink]:
+    """Give a link to the Redis of the environment, for as long as it is needed."""
+    link = RedisLink(RedisSettings())
+    try:
+        yield link
+    finally:
+        await link.close()
 
 
 def _waits(timeout_s: float) -> dict[str, float]:

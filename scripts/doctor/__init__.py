@@ -2,6 +2,7 @@
 
 from masterflow.scripts.doctor.broker import check_broker
 from masterflow.scripts.doctor.database import check_database
+from masterflow.scripts.doctor.flag import check_flag
 from masterflow.scripts.doctor.outbox import check_outbox
 from masterflow.scripts.doctor.packages import check_packages
 from masterflow.scripts.doctor.processes import check_processes
@@ -19,7 +20,7 @@ def examine() -> list[CheckResult]:
     if "DatabaseSettings" not in unreadable:
         results += check_database()
     if not unreadable & {"QueueSettings", "RedisSettings", "WorkerSettings"}:
-        results += [*check_redis(), *check_broker(), *check_processes()]
+        results += [*check_redis(), *check_broker(), *check_flag(), *check_processes()]
     if "OutboxSettings" not in unreadable:
         results += check_outbox()
     return results

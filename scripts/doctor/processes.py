@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from masterflow.repository.redis.client import RedisLink, RedisUnavailable
+from masterflow.repository.redis.client import RedisUnavailable, redis_link
 from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
-from masterflow.repository.settings import RedisSettings
 from masterflow.scripts.broker import dead_letters
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, queue_lengths
@@ -105,8 +104,5 @@ def _queues(gauges: WorkerGauges) -> list[CheckResult]:
 
 
 async def _gauges() -> WorkerGauges:
-    link = RedisLink(RedisSettings())
-    try:
+    async with redis_link() as link:
         return await read_gauges(link)
-    finally:
-        await link.close()

@@ -13,7 +13,7 @@ from masterflow.scripts.flowctl.options import flow_id as parse_flow_id
 from masterflow.scripts.flowctl.output import print_json
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
     from masterflow.scripts.terminal.flow_screens import Screen
 
@@ -23,14 +23,20 @@ group = command_group("What flows do and did.")
 @group.command()
 def show(flow_id: FlowId, *, client: Client, engagement: Engagement, as_json: AsJson = False) -> None:
     """Show a flow: its phases with times and attempts, its errors and its agents."""
+    from masterflow.repository.redis.client import redis_link
     from masterflow.repository.status.reads import FlowScope
     from masterflow.scripts.database import with_session
     from masterflow.scripts.terminal.flow_panel import FlowPanel
-    from masterflow.scripts.terminal.flow_view import read_flow
+    from masterflow.scripts.terminal.flow_view import FlowView, read_flow
     from masterflow.scripts.terminal.whole import console, print_whole
 
     scope = FlowScope(client, frozenset({engagement}))
-    view = with_session(lambda session: read_flow(session, scope, flow_id))
+
+    async def read(session: "AsyncSession") -> FlowView:
+        async with redis_link() as redis:
+            return await read_flow(session, scope, flow_id, redis)
+
+    view = with_session(read)
     if as_json:
         print_json(view.as_json())
     else:
@@ -57,15 +63,22 @@ def list_(
 ) -> None:
     """List the flows of an engagement, newest first."""
     from masterflow.domain.statuses import flow_status
+    from masterflow.repository.redis.client import redis_link
     from masterflow.repository.status.reads import FlowFilter, FlowScope
     from masterflow.scripts.database import with_session
     from masterflow.scripts.terminal.flow_panel import flow_table
     from masterflow.scripts.terminal.whole import console, print_whole
     from masterflow.status.manager import FlowStatusManager
+    from masterflow.status.views import FlowList
 
     scope = FlowScope(client, frozenset({engagement}))
     wanted = FlowFilter(statuses=tuple(flow_status(word) for word in status or ()))
-    found = with_session(lambda session: FlowStatusManager(session, scope).list_flows(wanted, limit=limit))
+
+    async def read(session: "AsyncSession") -> FlowList:
+        async with redis_link() as redis:
+            return await FlowStatusManager(session, scope, redis).list_flows(wanted, limit=limit)
+
+    found = with_session(read)
     if as_json:
         print_json(found.model_dump(mode="json")["flows"])
     elif found.flows:

@@ -67,11 +67,12 @@ def flow_table(flows: Iterable[FlowSummary]) -> Whole:
         created = f"\n{local(flow.created_at):%Y-%m-%d %H:%M}" if flow.created_at else "\n"
         progress = "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %"
         retried = _retries(flow) if flow.retry_count else ""
+        skipped = f"{flow.skipped_events} skipped" if flow.skipped_events else ""
         phase = _words(flow.current_phase or "")
         table.add_row(
             status_text(flow.status).append(created, "dim"),
             _name(flow).append(f"\n{flow.flow_id}", "dim"),
-            Text(", ".join(filter(None, (progress, retried)))).append("\n").append_text(phase),
+            Text(", ".join(filter(None, (progress, retried, skipped)))).append("\n").append_text(phase),
         )
     return Whole(table)
 
@@ -97,6 +98,7 @@ def _facts(view: FlowView) -> RenderableType:
         "message": status.message or "",
         "waits since": _clock(approval.since if approval else None),
         "counts": ", ".join(_counts(view)),
+        "missing": floors.skipped_sentence(status.skipped_events, status.at_least),
         "memory": _pairs(view.activity.memory_usage_metrics),
     }
     return Record({name: terminal_text(fact) for name, fact in facts.items() if fact})

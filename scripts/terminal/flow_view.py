@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from masterflow.repository.redis.client import RedisLink
 from masterflow.repository.status.reads import FlowScope
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.views import Activity, Errors, FlowStatus, Timeline
@@ -26,9 +27,11 @@ class FlowView:
         return {key: value for part in parts for key, value in part.model_dump(mode="json").items()}
 
 
-async def read_flow(db: AsyncSession, scope: FlowScope, flow_id: UUID) -> FlowView:
+async def read_flow(
+    db: AsyncSession, scope: FlowScope, flow_id: UUID, redis: RedisLink | None = None
+) -> FlowView:
     """Return what a flow of this tenant is doing and did; raises FlowNotFound if it has no such flow."""
-    manager = FlowStatusManager(db, scope)
+    manager = FlowStatusManager(db, scope, redis)
     return FlowView(
         status=await manager.get_flow_status(flow_id, include_details=True),
         timeline=await manager.get_timeline(flow_id),

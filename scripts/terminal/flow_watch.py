@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from masterflow.domain.clock import from_microseconds
+from masterflow.repository.redis.client import redis_link
 from masterflow.repository.status.reads import FlowFilter, FlowScope
 from masterflow.scripts.terminal.flow_screens import Screen
 from masterflow.scripts.terminal.flow_view import read_flow
@@ -22,9 +23,9 @@ _NEVER: Final = from_microseconds(0)
 async def watch_flow(engine: AsyncEngine, scope: FlowScope, flow_id: UUID, *, screen: Screen) -> None:
     """Show a flow, and again whenever it changes; what raises FlowNotFound is not the tenant's."""
     follower = Follower(engine, scope, screen)
-    async with aclosing(follower.changes(flow_id)) as changes:
+    async with redis_link() as redis, aclosing(follower.changes(flow_id)) as changes:
         async for _ in changes:
-            screen.show_flow(await follower.read(lambda session: read_flow(session, scope, flow_id)))
+            screen.show_flow(await follower.read(lambda session: read_flow(session, scope, flow_id, redis)))
 
 
 async def watch_flows(engine: AsyncEngine, scope: FlowScope, *, limit: int, screen: Screen) -> None:

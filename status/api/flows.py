@@ -62,10 +62,10 @@ LastEventId = Annotated[str, Header(description="The `id` of the last event that
 
 
 async def manager_of(
-    viewer: SignedIn, db: Annotated[AsyncSession, Depends(database_of)]
+    request: Request, viewer: SignedIn, db: Annotated[AsyncSession, Depends(database_of)]
 ) -> FlowStatusManager:
     """Return a manager that sees what the viewer may see."""
-    return FlowStatusManager(db, viewer.scope)
+    return FlowStatusManager(db, viewer.scope, service_of(request).redis)
 
 
 Manager = Annotated[FlowStatusManager, Depends(manager_of)]

@@ -25,10 +25,7 @@ _environment: Final = Environment(
     trim_blocks=True,
     undefined=StrictUndefined,
 )
-_environment.filters |= {
-    name: getattr(words, name)
-    for name in ("ago", "figure", "lasting", "moment", "number", "plain", "pretty", "sign", "tone")
-}
+_environment.filters |= {name: getattr(words, name) for name in words.__all__}
 
 ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 

@@ -6,8 +6,20 @@ from typing import Any, Final
 
 from masterflow.status.durations import DAY_S, HOUR_S, MINUTE_S, lasting
 from masterflow.status.floors import figure as number
+from masterflow.status.floors import skipped_sentence
 
-__all__ = ["ago", "figure", "lasting", "moment", "number", "plain", "pretty", "sign", "tone"]
+__all__ = [
+    "ago",
+    "figure",
+    "lasting",
+    "moment",
+    "number",
+    "plain",
+    "pretty",
+    "sign",
+    "skipped_sentence",
+    "tone",
+]
 
 #: A sign for each status, so that colour is never all there is.
 SIGNS: Final = {

@@ -30,6 +30,7 @@ from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
 from masterflow.tasks.delivery.merging import Merged, merge
 from masterflow.tasks.delivery.parking import park
 from masterflow.tasks.delivery.retry import Retries, rest
+from masterflow.tasks.delivery.skipped import note_skipped
 from masterflow.tasks.inbox.admission import Admission, WorkerLost, admit_batch, refused_message
 from masterflow.tasks.inbox.attempts import MAX_LOST, Attempt, begin_attempt, end_attempt
 from masterflow.tasks.queues import APPLY_EVENTS
@@ -113,6 +114,7 @@ class MessageMerge:
         self._events = admission.events
         self._retries = Retries()
         self._missing: frozenset[UUID] = frozenset()
+        self._skipped: list[AnyEvent] = []
 
     def run(self) -> None:
         """Apply what was admitted and set aside the rest; then the message may be acknowledged.
@@ -131,14 +133,14 @@ class MessageMerge:
         """Return whether each event is in its row or among the dead letters; else the message is parked."""
         if self._attempt.lost >= MAX_LOST:
             self._refuse_all()
-        skipped = self._leave_out_analytics()
+        self._leave_out_analytics()
         merged = self._retries.run(self._merge)
         if merged.missing and self._is_early() and self._retries.run(self._park):
             self._missing = merged.missing
             return False
         self._sort_out(merged)
         self._retries.run(self._keep_refused)
-        self._count_events(skipped)
+        self._count_events()
         return True
 
     def _refuse_all(self) -> None:
@@ -147,12 +149,11 @@ class MessageMerge:
             self._admission.refuse(event, lost)
         self._events = []
 
-    def _leave_out_analytics(self) -> int:
-        """Leave out all but status and progress while enrichment is off; return how many events that were."""
-        admitted = self._events
-        if any(event.is_enrichment for event in admitted) and not self._loop.is_enabled():
-            self._events = [event for event in admitted if not event.is_enrichment]
-        return len(admitted) - len(self._events)
+    def _leave_out_analytics(self) -> None:
+        """Leave out all but status and progress while enrichment is off."""
+        if any(event.is_enrichment for event in self._events) and not self._loop.is_enabled():
+            self._skipped = [event for event in self._events if event.is_enrichment]
+            self._events = [event for event in self._events if not event.is_enrichment]
 
     def _merge(self) -> Merged:
         if not self._events:
@@ -191,10 +192,12 @@ class MessageMerge:
             letters = [letter_about(refusal, self._admission, self._attempt) for refusal in refusals]
             self._loop.counters.add("dead_dropped", self._loop.dead_letters.put(letters))
 
-    def _count_events(self, skipped: int) -> None:
+    def _count_events(self) -> None:
         counters, now = self._loop.counters, datetime.now(UTC)
         counters.add("repeated" if self._attempt.was_committed else "applied", len(self._events))
-        counters.add("skipped", skipped)
+        if self._attempt.was_committed:
+            self._skipped = []  # They were applied or counted then.
+        counters.add("skipped", len(self._skipped))
         for refusal in self._admission.refusals:
             counters.add(f"dead:{refusal.error.reason}")
         for event in self._events:
@@ -211,6 +214,8 @@ class MessageMerge:
             note_missing_rows(pipeline, self._admission.sender_id, self._missing)
         counters.write(pipeline)
         try:
+            # First, for a batch that is not confirmed comes again, and would count them again.
+            note_skipped(self._loop.redis, self._skipped if is_done else [], now=datetime.now(UTC))
             pipeline.execute()
         except RedisError as error:
             _logger.warning("Batch %s is not confirmed yet: %s", self._admission.batch_id, error)

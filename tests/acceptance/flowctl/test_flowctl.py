@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 import typer.main
+from redis import Redis
 from sqlalchemy import text
 
 from masterflow.domain import FlowContext
@@ -20,11 +21,13 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     new_event,
 )
+from masterflow.domain.tenant import flow_context
 from masterflow.repository import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.merge.merges import apply_events
 from masterflow.scripts.database import with_session
 from masterflow.scripts.flowctl.app import app
 from masterflow.tasks.dead_letters.letters import DeadLetter
+from masterflow.tasks.delivery.skipped import note_skipped
 from tests.support.events.flows import new_context
 from tests.support.servers.databases import temporary_database
 
@@ -110,6 +113,18 @@ def test_a_flow_is_shown_with_its_phases_errors_and_agents(flowctl, flow):
     assert any("data cleansing" in line and "No answer." in line for line in lines)
     assert any("Cleaner" in line and "3" in line for line in lines)
     assert "1 retry" in said
+
+
+def test_what_was_skipped_of_a_flow_is_told(flowctl, flow, redis_setting, redis_url):
+    flow_id, tenant = flow
+    assert "skipped" not in flowctl("flow", "show", flow_id, *tenant)[1]
+    event = new_event(FlowRetried, flow_context(tenant[1], tenant[3], "ann"), flow_id)
+    with Redis.from_url(redis_url) as redis:
+        note_skipped(redis, [event] * 12, now=datetime.now(UTC))
+    said = flowctl("flow", "show", flow_id, *tenant)[1]
+    assert "12 events were skipped while enrichment was off." in said
+    assert "12 skipped" in flowctl("flow", "list", *tenant)[1]
+    assert json.loads(flowctl("flow", "show", flow_id, *tenant, "--json")[1])["skipped_events"] == 12
 
 
 def test_nothing_in_a_row_steers_the_terminal(flowctl, flow):

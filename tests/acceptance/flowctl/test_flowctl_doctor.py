@@ -1,6 +1,7 @@
 import json
 import re
 import time
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import psycopg
@@ -10,17 +11,20 @@ from packaging.requirements import Requirement
 from redis import Redis
 from sqlalchemy import make_url
 
-from masterflow.domain.redis_keys import KEY_PREFIX
+from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.redis_keys import FLAG_KEY, KEY_PREFIX
 from masterflow.scripts.doctor import database, redis_server
 from masterflow.scripts.doctor.outbox import room_result
 from masterflow.scripts.doctor.packages import package_results, python_result
 from masterflow.tasks.app import app
 from masterflow.tasks.batch import Batch
+from masterflow.tasks.delivery.skipped import note_skipped
 from masterflow.tasks.enqueue import Publisher
 from masterflow.tasks.heartbeats import leave_note, write_heartbeat
 from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, all_queues
 from masterflow.tasks.settings import QueueSettings
 from masterflow.tracker.outbox.segments import Segment, encode_record
+from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.limited import limited_redis_url, overstepped
@@ -338,10 +342,25 @@ def test_a_rabbitmq_that_is_away_is_named(examined, monkeypatch):
 # -- processes
 
 
+def test_enrichment_that_is_off_and_what_was_skipped_are_told(examined, redis):
+    redis.set(FLAG_KEY, "off")
+    check(examined, "note", "enrichment", "off by `flowctl flag off`", "flowctl flag on")
+    event = new_event(FlowRetried, new_context(), uuid4())
+    note_skipped(redis, [event] * 12, now=datetime.now(UTC))
+    check(examined, "note", "enrichment", "12 events were skipped", "flowctl flag on")
+    redis.delete(FLAG_KEY)
+    check(examined, "note", "enrichment", "While enrichment was off, 12 events", "flowctl flow show")
+
+
 def test_a_dead_beat_and_a_dead_worker_are_named(examined, redis):
+    last_at = time.time() - 600
     for name in ("beat", "celery@here"):
-        redis.set(f"{KEY_PREFIX}heartbeat:{name}", time.time() - 600)
-    check(examined, "problem", "beat", "no sign of life for 600 s", "restart it")
+        redis.set(f"{KEY_PREFIX}heartbeat:{name}", last_at)
+    _, results = examined()
+    [beat] = [it for it in results if it["name"] == "beat"]
+    [age_s] = re.findall(r"no sign of life for (\d+) s", beat["found"])
+    assert 600 <= int(age_s) <= time.time() - last_at + 1
+    check(examined, "problem", "beat", "no sign of life for", "restart it")
     check(examined, "problem", "workers", "flowctl worker")
 
 
