@@ -66,7 +66,8 @@ def test_counts_are_exact_after_all_workers_were_absent(
     run.deliver(run.scale.seconds(90, 900))
     run.measurements.note("all workers absent", time.time() - came_back)
     counters = run.place.counters()
-    assert counters["repeated"] <= _MOST_COPIES * counters["applied"]
+    # No copy at all leaves no counter.
+    assert counters.get("repeated", 0) <= _MOST_COPIES * counters["applied"]
     assert recorded
     # Later than workers remember what they committed, and after hundreds of other attempts.
     run.place.redis.delete(*run.place.redis.scan_iter(f"{KEY_PREFIX}attempt:*"))
