@@ -63,8 +63,10 @@ def orphan_result(statuses: list[FolderStatus]) -> CheckResult:
         return CheckResult("outbox orphans")
     found = f"{left} events were left by processes that are gone"
     advice = "send them with `flowctl outbox flush`, or let the next orchestrator here take them over"
-    if others := {it.broker for it in statuses if it.records and not it.has_owner} - {"", own_broker()}:
-        found += f", some of them for {' and '.join(sorted(others))}"
+    others = {it.broker for it in statuses if it.records and not it.has_owner} - {own_broker()}
+    if others:
+        names = " and ".join(sorted(name or "a broker that is not known" for name in others))
+        found += f", some of them for {names}"
         advice += "; `flowctl outbox adopt --all` also takes over what is for another broker"
     return CheckResult("outbox orphans", "problem", found, advice)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from masterflow.tracker.outbox.spool import FolderStatus
 
 Everything = Annotated[
-    bool, typer.Option("--all", help="Also what is for another broker, such as one that has moved.")
+    bool, typer.Option("--all", help="Also what is for another broker, or does not say for which.")
 ]
 
 group = command_group("Events of this host that no worker has confirmed yet.")
@@ -111,9 +111,10 @@ def purge(
 def _remark(folder: "FolderStatus") -> str:
     from masterflow.tracker.outbox.delivery import own_broker
 
-    if folder.has_owner or not folder.records or folder.broker in ("", own_broker()):
+    if folder.has_owner or not folder.records or (folder.broker and folder.broker == own_broker()):
         return ""
-    return "left for another broker; `flowctl outbox adopt --all` takes it over"
+    whose = "left for another broker" if folder.broker else "does not say for which broker"
+    return f"{whose}; `flowctl outbox adopt --all` takes it over"
 
 
 def _folders() -> "list[FolderStatus]":

@@ -11,7 +11,7 @@ from masterflow.tracker.outbox.folder import remove_folder
 from masterflow.tracker.outbox.losses import QuietLog
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.segments import segments_in
-from masterflow.tracker.outbox.spool import broker_of, claimed, folders, own_or_unnamed
+from masterflow.tracker.outbox.spool import broker_of, claimed, folders
 
 _LOOK_INTERVAL_S: Final = 3.0
 
@@ -21,8 +21,8 @@ _log = QuietLog()
 def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
     """Move the segments of dead processes into this outbox while it has room; return their open records.
 
-    Never those of an application of another broker, unless `whoever` says so. What cannot be read or
-    moved costs nothing else: it stays, and `flowctl outbox status` names it.
+    Never what is for another broker, or does not say for which, unless `whoever` says so. What cannot be
+    read or moved costs nothing else: it stays, and `flowctl outbox status` names it.
     """
     if not outbox.own.excludes_others:
         return 0
@@ -33,9 +33,8 @@ def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
     except OSError as error:
         _log.warning(str(spool), "The outbox folder %s cannot be looked through: %s", spool, error)
         return 0
-    adoptable = own_or_unnamed(brokers.values(), outbox.own.broker)
     for folder, broker in brokers.items():
-        if whoever or broker in adoptable:
+        if whoever or (broker and broker == outbox.own.broker):
             try:
                 adopted_records += _empty(folder, outbox)
             except OSError as error:
@@ -47,9 +46,9 @@ def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
 
 def has_orphans(spool: Path, broker: str) -> bool:
     """Return whether dead processes left anything that a process with this broker may take over."""
-    brokers = {folder: broker_of(folder) for folder in folders(spool)}
-    adoptable = own_or_unnamed(brokers.values(), broker)
-    return any(name in adoptable and _has_orphans(folder) for folder, name in brokers.items())
+    return bool(broker) and any(
+        broker_of(folder) == broker and _has_orphans(folder) for folder in folders(spool)
+    )
 
 
 def _has_orphans(folder: Path) -> bool:

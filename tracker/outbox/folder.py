@@ -1,5 +1,6 @@
 """The folder of one process in the spool: its lock and, in the lock's file, what was sent of it."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -18,6 +19,9 @@ LOCK: Final = "lock"
 
 #: One stretch of a segment: its file's name, start, end, damaged records, and records by client account.
 CutSpan = tuple[str, int, int, int, dict[str, int]]
+
+#: A file that is about to be a lock or a segment.
+_DRAFT: Final = re.compile(r"\.([0-9a-f]{8}|(vital|detail)-.+\.log)")
 
 _CLOSED: Final = -1
 _LONG_BYTES: Final = 256_000
@@ -106,21 +110,31 @@ class Folder:
 
     def __init__(self, path: Path, descriptor: int, broker: str, *, excludes_others: bool) -> None:
         self.path = path
+        #: Whom its events are for; empty while this process's settings do not say.
         self.broker = broker
         #: Whether the lock keeps others out; else nobody can tell whose process lives.
         self.excludes_others = excludes_others
         self._descriptor = descriptor
         self._writing = threading.Lock()
-        self._size = 0
+        self._size = os.fstat(descriptor).st_size
         self._short_at = _LONG_BYTES
         self._is_synced = False
-        self.note({"broker": broker})
+
+    def belong_to(self, broker: str) -> bool:
+        """Return whether its events are for this broker; they are from now on if that was not known."""
+        with self._writing:
+            if not self.broker and self._descriptor != _CLOSED:
+                with suppress(OSError):
+                    _write(self._descriptor, _text({"broker": broker}), self._size)
+                    self._size, self.broker = os.fstat(self._descriptor).st_size, broker
+            return self.broker == broker
 
     def note(self, *lines: dict[str, Any]) -> None:
         """Add lines to the journal; where the disk takes none, a successor sends more copies."""
-        data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+        data = _text(*lines)
         with self._writing, suppress(OSError):
-            if self._descriptor != _CLOSED and os.pwrite(self._descriptor, data, self._size) == len(data):
+            if self._descriptor != _CLOSED:
+                _write(self._descriptor, data, self._size)
                 self._size += len(data)
 
     def shorten(self, segments: Collection[str]) -> None:
@@ -130,10 +144,13 @@ class Folder:
         with self._writing, suppress(OSError):
             if self._descriptor == _CLOSED:
                 return
-            lines = [{"broker": self.broker}, *Journal.read(self._descriptor).lines(segments)]
-            data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
-            os.ftruncate(self._descriptor, 0)
-            self._size = os.pwrite(self._descriptor, data, 0)
+            lines = Journal.read(self._descriptor).lines(segments)
+            data = _text({"broker": self.broker}, *lines)
+            # Cut last: a kill in between leaves lines of before behind the new ones, which costs copies.
+            if len(data) < self._size:
+                _write(self._descriptor, data, 0)
+                os.ftruncate(self._descriptor, len(data))
+                self._size = len(data)
             self._short_at = max(_LONG_BYTES, 2 * self._size)
 
     def sync(self) -> None:
@@ -156,7 +173,7 @@ class Folder:
                 return
             fresh, draft = lock_new(self.path / f".{token_hex(4)}")
             try:
-                os.pwrite(fresh, os.pread(self._descriptor, self._size, 0), 0)
+                _write(fresh, os.pread(self._descriptor, self._size, 0), 0)
                 os.link(draft, self.path / LOCK)
                 fresh, self._descriptor = self._descriptor, fresh
             finally:
@@ -195,6 +212,8 @@ def make_folder(spool: Path, broker: str = "") -> Folder:
     descriptor = _CLOSED
     try:
         descriptor, lock = lock_new(draft / LOCK)
+        # Before the folder can be seen: events whose broker nobody knows would be sent to none.
+        _write(descriptor, _text({"broker": broker}), 0)
         excludes_others = not can_lock(lock)
         return Folder(draft.rename(spool / name), descriptor, broker, excludes_others=excludes_others)
     except OSError:
@@ -224,10 +243,12 @@ def is_taken(descriptor: int) -> bool:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a locked folder if nothing but the lock is in it."""
+    """Remove a locked folder if nothing but the lock is in it, and drafts that a kill has left."""
     with suppress(OSError):
-        if {entry.name for entry in os.scandir(path)} <= {LOCK}:
-            (path / LOCK).unlink(missing_ok=True)
+        names = {entry.name for entry in os.scandir(path)}
+        if all(_DRAFT.fullmatch(name) for name in names - {LOCK}):
+            for name in names | {LOCK}:
+                (path / name).unlink(missing_ok=True)
             path.rmdir()
 
 
@@ -240,6 +261,15 @@ def can_lock(path: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def _text(*lines: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+
+
+def _write(descriptor: int, data: bytes, at: int) -> None:
+    if (written := os.pwrite(descriptor, data, at)) < len(data):
+        raise OSError(errno.ENOSPC, f"the journal took {written} of {len(data)} bytes")
 
 
 def _span(item: Iterable[Any]) -> CutSpan:

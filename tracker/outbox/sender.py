@@ -6,8 +6,15 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from masterflow.domain import SettingsInvalid
 from masterflow.domain.backoff import Backoff
-from masterflow.tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
+from masterflow.tasks.enqueue import (
+    BrokerUnavailable,
+    ConfirmationInbox,
+    Publisher,
+    QueueSettings,
+    broker_address,
+)
 from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.backlog import Backlog
 from masterflow.tracker.outbox.losses import Losses
@@ -136,6 +143,11 @@ class Sender:
 
     def _serve(self) -> None:
         settings, sender_id = QueueSettings(), self._outbox.sender_id
+        if not self._outbox.own.belong_to(broker_address(settings)):
+            raise SettingsInvalid(
+                f"What was reported is for {self._outbox.own.broker or 'a broker that is not known'}, and the"
+                f" settings have meanwhile named {broker_address(settings)}; restart the process."
+            )
         publisher, inbox = Publisher(settings), ConfirmationInbox(settings, sender_id)
         try:
             while not self._is_halted and self._outbox.sender_id == sender_id:

@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,6 @@ __all__ = [
     "folders",
     "lock_of_dead",
     "make_folder",
-    "own_or_unnamed",
     "purge",
     "remove_folder",
     "shared_file_system",
@@ -120,15 +119,6 @@ def broker_of(folder: Path) -> str:
         return ""
 
 
-def own_or_unnamed(brokers: Iterable[str], own: str) -> set[str]:
-    """Return the brokers whose folders may be taken over by a process that has this one.
-
-    Folders of earlier versions name none. They are taken over where no other broker is named beside
-    them: then there is no other application whose they could be.
-    """
-    return {own} if set(brokers) - {own, ""} else {own, ""}
-
-
 def statuses(spool: Path) -> list[FolderStatus]:
     """Return what waits in each folder."""
     return [_status(folder) for folder in folders(spool)]
@@ -145,14 +135,14 @@ def waiting_records(spool: Path) -> int:
 def purge(spool: Path, *, broker: str | None = None) -> int:
     """Delete what dead processes left, undelivered, and return how many records that were.
 
-    With a broker, only what is for that one or names none.
+    With a broker, only what is for that one.
     """
     purged_records = 0
     if not locks_work(spool):
         return 0
     for folder in folders(spool):
         with suppress(OSError), claimed(folder) as journal:
-            if journal is not None and (broker is None or journal.broker in (broker, "")):
+            if journal is not None and broker in (None, journal.broker):
                 for path in segments_in(folder):
                     records = Segment.find(path).records
                     path.unlink()

@@ -12,11 +12,13 @@ from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.window import Window
 from tests.support.events.lines import event_line
 
+BROKER = "redis://here:6379/0"
+
 
 class Process:
     """What a process has of an outbox, without its threads: time passes when a test says so."""
 
-    def __init__(self, spool: Path, *, broker: str = "", **settings: Any) -> None:
+    def __init__(self, spool: Path, *, broker: str = BROKER, **settings: Any) -> None:
         values = {"spool_dir": spool, "segment_bytes": 2_000, "confirm_timeout_s": 30, **settings}
         self.losses = Losses()
         self.outbox = Outbox(OutboxSettings.model_validate(values), self.losses, broker=broker)

@@ -13,6 +13,7 @@ from masterflow.tracker.outbox.segments import Segment, segments_in
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.spool import purge, statuses
 from tests.support.events.lines import content_of, event_line
+from tests.support.events.outboxes import BROKER
 
 
 class Outboxes:
@@ -25,7 +26,7 @@ class Outboxes:
 
     def open(self, **settings: object) -> Outbox:
         values = {"spool_dir": self.spool, "segment_bytes": 500, **settings}
-        self._open.append(Outbox(OutboxSettings.model_validate(values), self.losses))
+        self._open.append(Outbox(OutboxSettings.model_validate(values), self.losses, broker=BROKER))
         return self._open[-1]
 
     def close(self, outbox: Outbox) -> None:
@@ -263,7 +264,7 @@ def test_purging_deletes_what_the_dead_left_and_nothing_else(outboxes):
     fill(dead, "detail", *range(3))
     outboxes.close(dead)
     fill(living, "vital", 1)
-    assert purge(outboxes.spool) == 3
+    assert purge(outboxes.spool, broker=BROKER) == 3
     assert [status.name for status in statuses(outboxes.spool)] == [living.folder.name]
     assert numbers_in(living.folder) == [1]
 

@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -6,12 +7,12 @@ import pytest
 
 from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.folder import LOCK, Journal
-from masterflow.tracker.outbox.segments import Segment, encode_record
-from masterflow.tracker.outbox.spool import statuses, waiting_records
+from masterflow.tracker.outbox.segments import Segment, encode_record, segments_in
+from masterflow.tracker.outbox.spool import broker_of, purge, statuses, waiting_records
 from tests.support.events.lines import ACCOUNT, event_line
-from tests.support.events.outboxes import Process, contents
+from tests.support.events.outboxes import BROKER, Process, contents
 
-HERE, ELSEWHERE = "redis://here:6379/0", "redis://elsewhere:6379/0"
+HERE, ELSEWHERE = BROKER, "redis://elsewhere:6379/0"
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def folder_of(process: Process) -> Path:
     return process.outbox.folder
 
 
-def left(spool: Path, *contents: int, broker: str = "") -> Path:
+def left(spool: Path, *contents: int, broker: str = HERE) -> Path:
     """Return the folder of a process that died before it sent anything."""
     process = Process(spool, broker=broker)
     process.say(*contents)
@@ -127,7 +128,8 @@ def test_batch_ids_follow_from_what_is_in_them(spool):
     process.say(1, 2)
     [batch] = process.send()
     process.die()
-    (folder_of(process) / LOCK).write_bytes(b"")
+    lock = folder_of(process) / LOCK
+    lock.write_bytes(lock.read_bytes().splitlines()[0])  # whose it is, and no more
     successor = Process(spool)
     adopt_orphans(successor.outbox)
     [copy] = successor.send()
@@ -181,19 +183,91 @@ def flat_folder(spool: Path) -> Path:
     return folder
 
 
-def test_folders_of_earlier_versions_are_taken_over_where_one_broker_is_used(spool):
+def test_a_folder_that_does_not_say_whose_it_is_waits_for_a_person(spool):
     flat_folder(spool)
+    unknown = Process(spool, broker="")
+    assert adopt_orphans(unknown.outbox) == 0
+    unknown.die()
     process = Process(spool, broker=HERE)
-    assert adopt_orphans(process.outbox) == 1
+    assert adopt_orphans(process.outbox) == 0
+    assert purge(spool, broker=HERE) == 0
+    assert [it.records for it in statuses(spool) if not it.has_owner and it.records] == [1]
+    assert adopt_orphans(process.outbox, whoever=True) == 1
     assert contents(*process.send()) == [7]
 
 
-def test_folders_of_earlier_versions_are_left_where_another_broker_is_used_too(spool):
-    folder = flat_folder(spool)
-    other = Process(spool, broker=ELSEWHERE)
-    assert adopt_orphans(Process(spool, broker=HERE).outbox) == 0
-    assert folder.exists()
-    assert other.outbox.pending()["pending_records"] == 0
+def test_what_was_reported_before_the_settings_said_for_whom_is_for_the_first_that_they_name(spool):
+    process = Process(spool, broker="")
+    process.say(1)
+    assert process.outbox.own.belong_to(HERE)
+    assert not process.outbox.own.belong_to(ELSEWHERE)
+    process.die()
+    assert adopt_orphans(Process(spool, broker=ELSEWHERE).outbox) == 0
+    assert adopt_orphans(Process(spool, broker=HERE).outbox) == 1
+
+
+def refuse_to_write(descriptor: int, data: bytes, at: int) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def write_a_part(descriptor: int, data: bytes, at: int) -> int:
+    return WRITE(descriptor, data[: len(data) // 2], at)
+
+
+WRITE = os.pwrite
+
+
+@pytest.mark.parametrize("write", [refuse_to_write, write_a_part])
+def test_no_folder_is_seen_that_does_not_say_whose_it_is(spool, monkeypatch, write):
+    monkeypatch.setattr("os.pwrite", write)
+    with pytest.raises(OSError, match=r"No space|took"):
+        Process(spool)
+    assert list(spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [refuse_to_write, write_a_part])
+def test_a_lock_that_is_put_back_says_whose_the_folder_is_or_is_not_put_back(spool, monkeypatch, write):
+    process = Process(spool)
+    (folder_of(process) / LOCK).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pwrite", write)
+        process.outbox.tidy()
+    assert not (folder_of(process) / LOCK).exists()
+    process.outbox.tidy()
+    assert broker_of(folder_of(process)) == HERE
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize("call", ["pwrite", "ftruncate"])
+def test_a_kill_while_a_journal_is_shortened_costs_no_knowledge_of_what_waits(
+    spool, monkeypatch, call, is_done
+):
+    process = Process(spool)
+    for number in range(100):
+        process.say(number)
+        process.confirm(*process.send()) if number < 98 else process.send()
+    monkeypatch.setattr("masterflow.tracker.outbox.folder._LONG_BYTES", 0)
+    process.outbox.own._short_at = 0
+    pid = os.fork()
+    if not pid:
+        real = getattr(os, call)
+        monkeypatch.setattr(f"os.{call}", lambda *args: [is_done and real(*args), os._exit(0)])
+        process.outbox.own.shorten({path.name for path in segments_in(folder_of(process))})
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    process.die()
+    successor = Process(spool)
+    assert adopt_orphans(successor.outbox) == 2
+    assert successor.send() == []
+    assert successor.check_numbers(2)["under_way"] == 2
+
+
+@pytest.mark.parametrize("draft", [".0123abcd", ".vital-0000000000000001-00000000.log"])
+def test_a_draft_that_a_kill_has_left_keeps_no_folder(spool, draft):
+    folder = left(spool, 1)
+    (folder / draft).write_text("a part")
+    assert adopt_orphans(Process(spool).outbox) == 1
+    assert not folder.exists()
 
 
 # Sick neighbours
