@@ -41,9 +41,10 @@ class Losses:
         self.tell(reason, cause)
 
     def count(self, reason: str, count: int = 1) -> None:
-        """Count lost events."""
-        with self._lock:
-            self._counts[reason] += count
+        """Count lost events, if any."""
+        if count:
+            with self._lock:
+                self._counts[reason] += count
 
     def tell(self, reason: str, cause: object) -> None:
         """Log the cause of what was counted, unless this reason was logged within the minute."""

@@ -107,6 +107,7 @@ def test_what_was_damaged_once_it_was_sent_is_confirmed_or_lost(process, damage,
     if is_confirmed:
         process.confirm(*batches)
         assert process.check_numbers(40)["confirmed"] == 30
+        assert dict(process.losses.counts()) == {}
     work_off(process)
     numbers = process.check_numbers(40)
     assert (numbers["pending"], numbers["under_way"]) == (0, 0)
@@ -117,6 +118,7 @@ def test_what_a_repetition_lacks_is_lost_and_what_it_has_is_confirmed(process):
     process.send()
     path = file_of(process)
     os.truncate(path, path.stat().st_size // 2)
+    assert process.losses.counts() == {}
     [again] = process.send(now=40)
     process.window.confirm([again.batch_id], 41, is_repetition=True)
     numbers = process.check_numbers(10)
