@@ -31,16 +31,40 @@ class TransactionConflict(DatabaseUnavailable):
     reason = "transaction_conflict"
 
 
-class TablesUnsuitable(DatabaseUnavailable):
-    """A column of the tables is missing or of another type; `flowctl doctor` names it."""
+class DatabaseMisconfigured(DatabaseUnavailable):
+    """Postgres answers, and the call works once somebody has changed what the message names."""
+
+    reason = "database_misconfigured"
+
+
+class TablesUnsuitable(DatabaseMisconfigured):
+    """A table or a column is missing, or of another type; `flowctl doctor` names it."""
 
     reason = "tables_unsuitable"
+
+
+class RightsMissing(DatabaseMisconfigured):
+    """Our role lacks a privilege, or a policy hides or refuses rows; `flowctl doctor` says what to grant."""
+
+    reason = "rights_missing"
+
+
+class DatabaseReadOnly(DatabaseMisconfigured):
+    """Postgres takes no writes: it is a standby, or our role's transactions are read-only."""
+
+    reason = "database_read_only"
 
 
 class FlowNotFound(PermanentError):
     """No master row has this flow id."""
 
     reason = "flow_not_found"
+
+
+class FlowHidden(FlowNotFound):
+    """No master row of this id is visible, and a row-level security policy may hide it."""
+
+    reason = "row_hidden"
 
 
 class UpdateSkipped(PermanentError):

@@ -1,6 +1,6 @@
 """How a process reaches Postgres: the engine, its sessions, and which of its errors pass by themselves."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from typing import Any, Final
 
@@ -17,7 +17,13 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from masterflow.domain.errors import DatabaseUnavailable, TablesUnsuitable, TransactionConflict
+from masterflow.domain.errors import (
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+    RightsMissing,
+    TablesUnsuitable,
+    TransactionConflict,
+)
 from masterflow.repository.settings import DatabaseSettings
 from masterflow.repository.sql import statement
 from masterflow.repository.values import register_loaders
@@ -27,10 +33,8 @@ __all__ = ["DatabaseSettings", "make_engine", "session_factory", "translated_err
 # SQLSTATEs, or how they begin, of what a later attempt may get past.
 _TRANSIENT: Final = (
     "08",  # the connection
-    "25006",  # a standby that has just been left
     "25P03",  # idle in a transaction for too long
     "25P04",  # a transaction that took too long
-    "40001",  # serialization failure
     "40003",  # nobody knows whether the statement completed
     "40P01",  # deadlock
     "53",  # no room: disk, memory, connections
@@ -39,11 +43,33 @@ _TRANSIENT: Final = (
     "58030",  # the disk
 )
 
-
-_SERIALIZATION_FAILURE: Final = "40001"
-
-# A column that is not there, or of a type that does not fit.
-_UNSUITABLE: Final = ("42703", "42804", "42883")
+# Of the SQLSTATEs that say more than that: the error and its sentence.
+_TABLES_MISSING: Final = (
+    TablesUnsuitable,
+    "This database lacks a table of ours ({cause}); make it with `flowctl init-db`.",
+)
+_COLUMNS_UNSUITABLE: Final = (
+    TablesUnsuitable,
+    "The tables lack what is needed ({cause}); `flowctl doctor` says what to change.",
+)
+_NAMED: Final[Mapping[str, tuple[type[DatabaseUnavailable], str]]] = {
+    "25006": (
+        DatabaseReadOnly,
+        "Postgres takes no writes ({cause}); `flowctl doctor` says whether it is a standby"
+        " or what makes our transactions read-only.",
+    ),
+    "3F000": _TABLES_MISSING,
+    "40001": (TransactionConflict, "Another transaction changed the same rows ({cause}); repeat yours."),
+    "42501": (
+        RightsMissing,
+        "Postgres does not let our role do this ({cause}); `flowctl doctor` says what to grant.",
+    ),
+    "42703": _COLUMNS_UNSUITABLE,
+    "42804": _COLUMNS_UNSUITABLE,
+    "42846": _COLUMNS_UNSUITABLE,
+    "42883": _COLUMNS_UNSUITABLE,
+    "42P01": _TABLES_MISSING,
+}
 
 
 def make_engine(
@@ -81,9 +107,10 @@ def session_factory(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 async def translated_errors() -> AsyncIterator[None]:
     """Turn an error that a later attempt may get past into `DatabaseUnavailable`.
 
+    Of its kinds, TransactionConflict asks for a new transaction at once; TablesUnsuitable, RightsMissing
+    (also where a policy refuses a row) and DatabaseReadOnly say what somebody has to change.
+
     Raises:
-        TransactionConflict: another transaction came first.
-        TablesUnsuitable: a column is missing, or of another type.
         DatabaseUnavailable: Postgres is away, overloaded, or gave up on this transaction.
         DBAPIError: any other error, as it was.
     """
@@ -92,16 +119,11 @@ async def translated_errors() -> AsyncIterator[None]:
     except PoolTimeout as error:
         raise DatabaseUnavailable(_advice("every connection of the pool is in use")) from error
     except DBAPIError as error:
-        state = str(getattr(error.orig, "sqlstate", None) or "")
-        if state == _SERIALIZATION_FAILURE:
-            raise TransactionConflict(
-                f"Another transaction changed the same rows ({type(error.orig).__name__}); repeat yours."
-            ) from error
-        if state in _UNSUITABLE:
-            cause = getattr(getattr(error.orig, "diag", None), "message_primary", None)
-            raise TablesUnsuitable(
-                f"The tables lack what is needed ({cause!s:.120}); `flowctl doctor` says what to change."
-            ) from error
+        kind, sentence = _NAMED.get(getattr(error.orig, "sqlstate", None) or "", (None, ""))
+        if kind is not None:
+            said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+            cause = f"{said or type(error.orig).__name__:.160}"
+            raise kind(sentence.format(cause=cause)) from error
         if not _is_transient(error):
             raise
         raise DatabaseUnavailable(_advice(type(error.orig).__name__)) from error

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain import InputInvalid, TenantMismatch
 from masterflow.domain.flow_types.discovery import DISCOVERY
 from masterflow.domain.flow_types.progress import percent_of
 from masterflow.domain.flow_types.specification import Phases
@@ -20,6 +20,7 @@ from masterflow.repository.child_tables import FoundTable, completions, find_tab
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.row_security import no_such_flow
 from masterflow.repository.sql import statement
 from masterflow.repository.tables import DiscoveryFlow
 
@@ -154,7 +155,9 @@ class DiscoveryFlowRepository:
                 raise TenantMismatch(
                     f"Discovery flow {flow} belongs to another tenant; check the ids passed."
                 )
-            raise FlowNotFound(f"There is no discovery flow {flow}; create_discovery_flow makes one.")
+            raise await no_such_flow(
+                self._db, flow, advice="create_discovery_flow makes one", is_update=True, table=DiscoveryFlow
+            )
         return child
 
     def _course_of(self, table: FoundTable) -> Phases:

@@ -33,6 +33,7 @@ from masterflow.domain.ids import flow_uuid
 from masterflow.repository.arguments import phase_name
 from masterflow.repository.database import translated_errors
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
+from masterflow.repository.row_security import no_such_flow
 from masterflow.repository.secure_cache import CHECKPOINT_TTL_S, STATE_TTL_S, SecureCache
 from masterflow.repository.sql import statement
 from masterflow.repository.states import NOT_STATE, State, restored_state, state_text
@@ -215,13 +216,14 @@ class PostgresFlowStateStore:
     async def _row(self, flow: UUID) -> RowMapping:
         """Return what tells this version of the row from every other, and whether it can hold checkpoints.
 
+        Where there is no row, FlowNotFound.
+
         Raises:
-            FlowNotFound: there is no row.
             TenantMismatch: it belongs to another client account or engagement.
         """
         rows = await self._execute("read_row_version", flow)
         if not rows:
-            raise FlowNotFound(f"There is no flow {flow}; create its master row first.")
+            raise await no_such_flow(self._db, flow, advice="create its master row first")
         if not rows[0]["is_own"]:
             raise TenantMismatch(f"Flow {flow} belongs to another client account or engagement.")
         return rows[0]

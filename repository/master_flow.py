@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import Unpack
 
-from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain import InputInvalid, TenantMismatch
 from masterflow.domain.errors import UpdateSkipped
 from masterflow.domain.events import (
     AgentCollaborated,
@@ -33,6 +33,7 @@ from masterflow.domain.tenant import MAX_USER_CHARS, flow_context
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.merge.merges import apply_events
+from masterflow.repository.row_security import no_such_flow
 from masterflow.repository.settings import FlagSettings
 from masterflow.repository.states import state_document
 from masterflow.repository.tables import CrewAIFlowStateExtensions
@@ -54,8 +55,9 @@ class CrewAIFlowStateExtensionsRepository:
 
     What happened is merged by the database, so no session needs to have read the row, and any number of
     them may report at once. Every call may raise DatabaseUnavailable (try again in a new transaction);
-    reports also raise FlowNotFound, TenantMismatch and InputInvalid. With enrichment switched off, all
-    reports but `update_flow_status` do nothing.
+    reports also raise FlowNotFound (FlowHidden where a row-level security policy may hide the row),
+    TenantMismatch and InputInvalid. With enrichment switched off, all reports but `update_flow_status` do
+    nothing.
     """
 
     def __init__(
@@ -118,7 +120,7 @@ class CrewAIFlowStateExtensionsRepository:
         return created
 
     async def get_by_flow_id(self, flow_id: UUID | str) -> CrewAIFlowStateExtensions | None:
-        """Return the tenant's row as it stands in the database now, or None."""
+        """Return the tenant's row as it stands in the database now, or None if our role sees none."""
         table = CrewAIFlowStateExtensions
         query = (
             select(table)
@@ -215,8 +217,8 @@ class CrewAIFlowStateExtensionsRepository:
         if event.is_enrichment and not self._enrichment_enabled:
             return
         outcome = await apply_events(self._db, [event])
-        if outcome.missing:
-            raise FlowNotFound(f"Flow {flow_id} has no master row; create_master_flow makes one.")
+        if outcome.missing or outcome.hidden:
+            raise await no_such_flow(self._db, flow_id, advice="create_master_flow makes one", is_update=True)
         if outcome.foreign:
             raise TenantMismatch(f"Flow {flow_id} belongs to another tenant; check the ids passed.")
         if outcome.skipped:

@@ -6,11 +6,12 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from masterflow.domain import FlowContext, FlowNotFound
+from masterflow.domain import FlowContext
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.json_shapes import as_list, as_map
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
+from masterflow.repository.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.repository.values import known_time
@@ -35,8 +36,9 @@ _ANY_FLOW: Final = FlowFilter()
 class FlowStatusManager:
     """Reads the flows that a tenant may see; a flow of another one is not found.
 
-    Every call may raise DatabaseUnavailable; those about one flow raise FlowNotFound, and InputInvalid
-    for what is no id. Nothing is written, and the transaction stays the caller's.
+    Every call may raise DatabaseUnavailable; those about one flow raise FlowNotFound (FlowHidden where a
+    row-level security policy may hide it), and InputInvalid for what is no id. Nothing is written, and the
+    transaction stays the caller's.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class FlowStatusManager:
         """Return a page of the list, newest first; raises InputInvalid for a cursor that is none."""
         after = place_of(cursor) if cursor else None
         page = await list_flows(self._db, self._scope, wanted=wanted, after=after, limit=limit)
+        if not page.rows and after is None:
+            await check_sight(self._db)
         skipped = await self._skipped(*page.rows)
         return FlowList(
             flows=[summary_of(row, skipped.get(row["flow_id"])) for row in page.rows],
@@ -125,5 +129,6 @@ class FlowStatusManager:
         flow = flow_uuid(flow_id)
         row = await read_one(self._db, name, self._scope, flow)
         if row is None:
-            raise FlowNotFound(f"There is no flow {flow}.")
+            await check_sight(self._db)
+            raise await no_such_flow(self._db, flow)
         return row

@@ -37,6 +37,9 @@ _MARK_DIGITS = 12
 
 JsonObject = dict[str, JsonValue]
 
+#: What names a row: the flow and its tenant.
+Key = tuple[UUID, UUID, UUID]
+
 
 @dataclass(slots=True)
 class MapDelta:
@@ -80,7 +83,7 @@ class Delta:
     status: StatusDelta = field(default_factory=StatusDelta)
 
     @property
-    def key(self) -> tuple[UUID, UUID, UUID]:
+    def key(self) -> Key:
         """Return what names the row: the flow and its tenant."""
         return (self.flow_id, self.client_account_id, self.engagement_id)
 
@@ -169,7 +172,7 @@ class Delta:
 
 def sum_up(events: Iterable[AnyEvent]) -> list[Delta]:
     """Return one delta per flow and tenant; an event that comes twice counts once."""
-    deltas: dict[tuple[UUID, UUID, UUID], Delta] = {}
+    deltas: dict[Key, Delta] = {}
     unique = {event.event_id: event for event in events}
     for stamp, event in sorted(((event.stamp, event) for event in unique.values()), key=itemgetter(0)):
         key = (event.flow_id, event.client_account_id, event.engagement_id)

@@ -1,15 +1,17 @@
 """The one merge: events into master rows, whatever their order, however often they come."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain.events import AnyEvent, FlowDeclared
 from masterflow.repository.database import translated_errors
-from masterflow.repository.merge.deltas import Delta, sum_up
+from masterflow.repository.merge.deltas import Delta, Key, sum_up
+from masterflow.repository.row_security import read_row_security
 from masterflow.repository.sql import statement
 
 
@@ -23,6 +25,8 @@ class MergeOutcome:
     foreign: frozenset[UUID] = field(default_factory=frozenset)
     #: Flow ids whose row a trigger keeps from being updated.
     skipped: frozenset[UUID] = field(default_factory=frozenset)
+    #: Flow ids of which no row can be merged into, and a row-level security policy may hide one.
+    hidden: frozenset[UUID] = field(default_factory=frozenset)
 
 
 async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> MergeOutcome:
@@ -44,7 +48,7 @@ async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> Mer
         is_written = {(flow_id, *tenant): written for flow_id, *tenant, written in merged}
         refused = {delta.key for delta in deltas}.difference(is_written)
         unchanged = [flow_id for (flow_id, *_), written in is_written.items() if not written]
-        return await _outcome(session, {flow_id for flow_id, *_ in refused}, unchanged)
+        return await _outcome(session, refused, unchanged)
 
 
 def merge_arguments(deltas: Sequence[Delta]) -> dict[str, str]:
@@ -63,14 +67,22 @@ def _json(documents: Sequence[object]) -> str:
     return json.dumps(documents, ensure_ascii=False, allow_nan=False)
 
 
-async def _outcome(session: AsyncSession, refused: set[UUID], unchanged: list[UUID]) -> MergeOutcome:
-    foreign = await _ids(session, "existing_flows", list(refused))
-    skipped = await _ids(session, "find_skipped", unchanged)
-    return MergeOutcome(frozenset(refused) - foreign, foreign, skipped)
+async def _outcome(session: AsyncSession, refused: set[Key], unchanged: list[UUID]) -> MergeOutcome:
+    flow_ids = frozenset(flow_id for flow_id, *_ in refused)
+    # A row of the right tenant is there, and was not when the merge looked or may not be updated.
+    found = set(await _rows(session, "existing_flows", flow_ids)) - refused
+    foreign = frozenset(flow_id for flow_id, *_ in found)
+    missing, hidden = flow_ids - foreign, frozenset[UUID]()
+    if missing:
+        security = await read_row_security(session)
+        if security.hides_rows or security.limits_updates:
+            missing, hidden = hidden, missing
+    skipped = frozenset(flow_id for (flow_id,) in await _rows(session, "find_skipped", unchanged))
+    return MergeOutcome(missing, foreign, skipped, hidden)
 
 
-async def _ids(session: AsyncSession, name: str, flow_ids: list[UUID]) -> frozenset[UUID]:
+async def _rows(session: AsyncSession, name: str, flow_ids: Collection[UUID]) -> list[Any]:
     if not flow_ids:
-        return frozenset()
-    rows = await session.execute(statement(name), {"flow_ids": flow_ids})
-    return frozenset(rows.scalars())
+        return []
+    rows = await session.execute(statement(name), {"flow_ids": list(flow_ids)})
+    return [tuple(row) for row in rows]

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from masterflow.domain.errors import DatabaseUnavailable
+from masterflow.domain.errors import DatabaseMisconfigured, DatabaseUnavailable
 from masterflow.repository.sql import statement
 from masterflow.scripts.database import with_engine
 from masterflow.scripts.doctor.clocks import clock_result
@@ -34,6 +34,8 @@ def check_database() -> list[CheckResult]:
     """Return what was found about the server and its tables."""
     try:
         answer = with_engine(_ask)
+    except DatabaseMisconfigured as error:
+        return [CheckResult("postgres", "problem", str(error), "")]
     except DatabaseUnavailable as error:
         found = f"Postgres does not answer ({cause_of(error)})"
         return [CheckResult("postgres", "away", found, "start it, or correct DATABASE_URL")]

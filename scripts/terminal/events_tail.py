@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from masterflow.domain import FlowNotFound
 from masterflow.domain.statuses import ACTIVE_STATUSES
+from masterflow.repository.row_security import no_such_flow
 from masterflow.repository.status.changes import read_entries
 from masterflow.repository.status.reads import FlowFilter, FlowScope
 from masterflow.scripts.terminal.flow_news import Known, News
@@ -43,17 +43,14 @@ class Tail:
         self._known: dict[UUID, Known] = defaultdict(Known)
 
     async def begin(self) -> None:
-        """Look at what is there, which is no news.
-
-        Raises:
-            FlowNotFound: the one flow that is meant is not there.
-        """
+        """Look at what is there, which is no news; FlowNotFound if the one flow that is meant is not."""
         scope, wanted = self._follower.scope, self._wanted()
         page = await self._follower.read(
             lambda session: FlowStatusManager(session, scope).list_flows(wanted, limit=_MOST_KNOWN)
         )
         if self._flow_id and not page.flows:
-            raise FlowNotFound(f"There is no flow {self._flow_id}.")
+            flow_id = self._flow_id
+            raise await self._follower.read(lambda session: no_such_flow(session, flow_id))
         async for _ in self.news(page.flows):
             pass
 

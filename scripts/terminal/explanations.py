@@ -2,7 +2,6 @@
 
 import sys
 from importlib import import_module
-from typing import Any
 
 from masterflow.domain import (
     DatabaseUnavailable,
@@ -11,6 +10,7 @@ from masterflow.domain import (
     SettingsInvalid,
     TransientError,
 )
+from masterflow.domain.errors import DatabaseMisconfigured
 from masterflow.scripts.terminal.failures import FAILED, MISUSED, UNAVAILABLE
 
 #: Errors whose modules load what speaks to Redis, by their reasons instead.
@@ -19,7 +19,7 @@ _OF_REDIS = {"broker_unavailable", "redis_unavailable"}
 
 def explanation(error: Exception) -> tuple[str, int] | None:
     """Return a sentence and an exit code; None for what neither a user nor a server can cause."""
-    if isinstance(error, DatabaseUnavailable):
+    if type(error) is DatabaseUnavailable:
         sentence = f"Postgres does not answer ({cause_of(error)}). Is it running, and is DATABASE_URL right?"
         return sentence, UNAVAILABLE
     if isinstance(error, EnrichmentError) and error.reason in _OF_REDIS:
@@ -32,7 +32,7 @@ def explanation(error: Exception) -> tuple[str, int] | None:
         return str(error), _exit_code(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used ({error.strerror}); check its path and its rights.", FAILED
-    return (_refusal(error), FAILED) if _is_of_database(error) else None
+    return (f"Postgres refuses: {cause_of(error)}.", FAILED) if _is_of_database(error) else None
 
 
 def cause_of(error: BaseException) -> str:
@@ -44,7 +44,7 @@ def cause_of(error: BaseException) -> str:
 
 
 def _exit_code(error: EnrichmentError) -> int:
-    if isinstance(error, TransientError):
+    if isinstance(error, TransientError) and not isinstance(error, DatabaseMisconfigured):
         return UNAVAILABLE
     return MISUSED if isinstance(error, InputInvalid | SettingsInvalid) else FAILED
 
@@ -52,12 +52,3 @@ def _exit_code(error: EnrichmentError) -> int:
 def _is_of_database(error: Exception) -> bool:
     # Who never loaded it cannot meet its errors.
     return "sqlalchemy.exc" in sys.modules and isinstance(error, import_module("sqlalchemy.exc").DBAPIError)
-
-
-def _refusal(error: Any) -> str:
-    errors = import_module("psycopg.errors")
-    if isinstance(error.orig, errors.UndefinedTable | errors.InvalidSchemaName):
-        return "This database has no tables of ours; make them with `flowctl init-db`."
-    if isinstance(error.orig, errors.UndefinedColumn):
-        return f"The tables of this database lack something: {cause_of(error)}."
-    return f"Postgres refuses: {cause_of(error)}."

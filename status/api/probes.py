@@ -6,12 +6,12 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy import text
 
 from masterflow.domain import DatabaseUnavailable
-from masterflow.repository.database import translated_errors
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
+from masterflow.repository.row_security import check_sight
+from masterflow.repository.status.changes import read_summaries
 from masterflow.status.api.access import require_prober
 from masterflow.status.api.problems import NotReady, described
 from masterflow.status.api.safe_route import SafeRoute
@@ -37,7 +37,7 @@ async def live() -> str:
     responses=described(401, 403, 429, 503),
 )
 async def ready(request: Request) -> str:
-    """Tell whether Postgres and Redis answer and changes are told, or what is wrong.
+    """Tell whether Postgres and Redis answer, rows can be read and changes are told, or what is wrong.
 
     Raises:
         NotReady: something is.
@@ -83,8 +83,10 @@ async def _queue_lengths(service: StatusService) -> dict[str, int] | None:
 async def _problems(service: StatusService) -> list[str]:
     problems = [problem for task in service.background if (problem := task.problem)]
     try:
-        async with service.sessions() as db, translated_errors():
-            await db.execute(text("select 1"))
+        async with service.sessions() as db:
+            await check_sight(db)
+            # Of no account: a column that is missing, or that our role may not read, is refused all the same.
+            await read_summaries(db, [], flow_ids=[])
     except DatabaseUnavailable as error:
         problems.append(str(error))
     try:

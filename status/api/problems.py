@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from masterflow.domain import DatabaseUnavailable, EnrichmentError, FlowNotFound, InputInvalid
+from masterflow.domain.errors import DatabaseMisconfigured
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.status.access.limits import TooManyRequests
 from masterflow.status.access.tokens import TokenInvalid
@@ -60,6 +61,7 @@ _KINDS: Final[dict[type[EnrichmentError], tuple[int, str]]] = {
     TooManyRequests: (429, "Too many requests"),
     TooManyStreams: (503, "Too many streams"),
     DatabaseUnavailable: (503, "Database unavailable"),
+    DatabaseMisconfigured: (503, "Database misconfigured"),
     RedisUnavailable: (503, "Redis unavailable"),
     NotReady: (503, "Not ready"),
 }
@@ -70,7 +72,7 @@ _DESCRIPTIONS: Final = {
     404: "There is no such flow among those you may see.",
     422: "A parameter is not understood.",
     429: "Too many requests; `Retry-After` says when to go on.",
-    503: "Postgres or Redis is away; `detail` says which.",
+    503: "Postgres or Redis is away, or Postgres has to be set up; `detail` says what to do.",
 }
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain import DatabaseUnavailable, TransientError
 from masterflow.domain.clock import from_microseconds, to_microseconds
-from masterflow.domain.errors import TablesUnsuitable
+from masterflow.domain.errors import DatabaseMisconfigured
 from masterflow.repository.database import translated_errors
 from masterflow.repository.status.changes import (
     find_changes,
@@ -131,7 +131,9 @@ class ChangeFeed:
     def _note_outage(self, error: Exception | None) -> None:
         """Tell all listeners that no changes are told for now, and why, or that they are."""
         is_away = isinstance(error, DatabaseUnavailable)
-        away = str(error) if isinstance(error, TablesUnsuitable) else "The database does not answer for now."
+        away = "The database does not answer for now."
+        if isinstance(error, DatabaseMisconfigured):
+            away = str(error)
         self.outages.note("postgres", away if is_away else None)
         is_broken = error is not None and not is_away
         self.outages.note("api", "Changes cannot be told for now." if is_broken else None)

@@ -15,6 +15,7 @@ from masterflow.domain.errors import DatabaseUnavailable, TransactionConflict
 from masterflow.domain.events import AnyEvent
 from masterflow.repository.database import translated_errors
 from masterflow.repository.merge.merges import MergeOutcome, apply_events
+from masterflow.repository.row_security import check_reach
 from masterflow.tasks.inbox.admission import DataRefused
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -44,20 +45,25 @@ class Merged:
     #: Flows of another tenant.
     foreign: frozenset[UUID] = frozenset()
     refused: dict[UUID, DataRefused] = field(default_factory=dict)
+    #: Flows whose row a row-level security policy may hide.
+    hidden: frozenset[UUID] = frozenset()
 
     def __add__(self, other: "Merged", /) -> "Merged":
         missing, foreign = self.missing | other.missing, self.foreign | other.foreign
-        return Merged(missing, foreign, self.refused | other.refused)
+        return Merged(missing, foreign, self.refused | other.refused, self.hidden | other.hidden)
 
 
 async def merge(sessions: Sessions, events: Sequence[AnyEvent]) -> Merged:
-    """Merge events into their rows and commit; after `DatabaseUnavailable`, merge all of them again."""
+    """Merge events into their rows and commit; after `DatabaseUnavailable`, merge all of them again.
+
+    So it is where policies let our role reach no row at all, which is RightsMissing.
+    """
 
     async def apply(part: Sequence[AnyEvent]) -> Merged:
         outcome = await _applied(sessions, part)
         skipped = DataRefused("A trigger of the master table skips the update of this flow's row.")
         refused = {event.event_id: skipped for event in part if event.flow_id in outcome.skipped}
-        return Merged(outcome.missing, outcome.foreign, refused)
+        return Merged(outcome.missing, outcome.foreign, refused, outcome.hidden)
 
     def refuse(event: AnyEvent, cause: str) -> Merged:
         _logger.warning("Postgres refuses event %s: %s", event.event_id, cause)
@@ -70,10 +76,17 @@ async def _applied(sessions: Sessions, events: Sequence[AnyEvent]) -> MergeOutco
     """Apply events in a transaction of their own, again at once where another one came first."""
     for _ in range(_MOST_CONFLICTS):
         with suppress(TransactionConflict):
-            async with translated_errors(), sessions.begin() as session:
-                return await apply_events(session, events)
+            return await _applied_once(sessions, events)
+    return await _applied_once(sessions, events)
+
+
+async def _applied_once(sessions: Sessions, events: Sequence[AnyEvent]) -> MergeOutcome:
     async with translated_errors(), sessions.begin() as session:
-        return await apply_events(session, events)
+        outcome = await apply_events(session, events)
+        if outcome.hidden:
+            # Where no row at all can be reached, it is no matter of these flows: all wait for the policy.
+            await check_reach(session)
+        return outcome
 
 
 async def apply_in_halves(

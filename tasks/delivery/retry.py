@@ -23,7 +23,12 @@ _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 2.0
 _LOOK_INTERVAL_S: Final = 0.2
 
+_QUIET_S: Final = 60.0
+
 _logger = logging.getLogger(__name__)
+
+# When this process last said why it waits, by the reason of the error.
+_warned_at: dict[str, float] = {}
 
 T = TypeVar("T")
 
@@ -73,9 +78,16 @@ class Retries:
             except TransientError as error:
                 if is_stopping() or time.monotonic() + wait_s > self._deadline:
                     raise
-                if failures == 1:
-                    _logger.warning("Waiting: %s", error)
+                _warn(error)
             rest(wait_s)
+
+
+def _warn(error: TransientError) -> None:
+    """Log why a task waits, once a minute for each reason."""
+    now = time.monotonic()
+    if now - _warned_at.get(error.reason, -_QUIET_S) >= _QUIET_S:
+        _warned_at[error.reason] = now
+        _logger.warning("Waiting: %s", error)
 
 
 def rest(seconds: float) -> None:

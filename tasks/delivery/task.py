@@ -16,6 +16,7 @@ from celery.exceptions import Reject
 from redis import RedisError
 
 from masterflow.domain.errors import (
+    FlowHidden,
     FlowNotFound,
     InputInvalid,
     PermanentError,
@@ -135,8 +136,9 @@ class MessageMerge:
             self._refuse_all()
         self._leave_out_analytics()
         merged = self._retries.run(self._merge)
-        if merged.missing and self._is_early() and self._retries.run(self._park):
-            self._missing = merged.missing
+        missing = merged.missing | merged.hidden
+        if missing and self._is_early() and self._retries.run(self._park):
+            self._missing = missing
             return False
         self._sort_out(merged)
         self._retries.run(self._keep_refused)
@@ -253,6 +255,11 @@ def _verdict(event: AnyEvent, merged: Merged) -> PermanentError | None:
         return merged.refused[event.event_id]
     if event.flow_id in merged.missing:
         return FlowNotFound("No flow has this id; create its master row, then replay the event.")
+    if event.flow_id in merged.hidden:
+        return FlowHidden(
+            "No row of this id can be reached, and a row-level security policy may hide it; let the worker's"
+            " role reach every row, or create the master row, then replay the event."
+        )
     if event.flow_id in merged.foreign:
         return TenantMismatch("The flow belongs to another client account or engagement.")
     return None

@@ -71,7 +71,8 @@ def empty_database(postgres_server, monkeypatch):
 def test_a_database_without_tables_is_named_as_such(flowctl, empty_database):
     code, _, complaint = flowctl("flow", "list", "--client", uuid4(), "--engagement", uuid4())
     assert code == 1
-    assert complaint == "This database has no tables of ours; make them with `flowctl init-db`.\n"
+    assert complaint.startswith("This database lacks a table of ours (")
+    assert complaint.endswith("; make it with `flowctl init-db`.\n")
 
 
 # -- flows

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from masterflow.domain import DatabaseUnavailable
+from masterflow.domain.errors import DatabaseReadOnly, RightsMissing, TablesUnsuitable
 from masterflow.repository.database import DatabaseSettings, make_engine, session_factory, translated_errors
 from masterflow.repository.tables import create_tables
 from tests.support.servers.databases import temporary_database
@@ -146,18 +147,48 @@ async def test_a_deadlock_is_unavailable_for_one_of_the_two(database_url: str) -
     assert None in results
 
 
-async def test_a_server_that_takes_no_writes_is_unavailable(engine: AsyncEngine) -> None:
+async def test_a_server_that_takes_no_writes_is_read_only(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.execute(text("set transaction read only"))
-        with pytest.raises(DatabaseUnavailable, match="ReadOnlySqlTransaction"):
+        with pytest.raises(
+            DatabaseReadOnly, match=r"takes no writes .*read-only transaction.*flowctl doctor"
+        ):
             async with translated_errors():
                 await connection.execute(text("create table written (id int)"))
+
+
+async def test_a_role_without_a_right_is_told_so(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("create role limited"))
+        await connection.execute(text("grant usage on schema migration to limited"))
+        await connection.execute(text("set local role limited"))
+        with pytest.raises(
+            RightsMissing, match=r"permission denied for table discovery_flows.*what to grant"
+        ):
+            async with translated_errors():
+                await connection.execute(text("select from migration.discovery_flows"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "advice"),
+    [
+        ("select * from migration.no_such_table", "make it with `flowctl init-db`"),
+        ("select migration.no_such_function()", "`flowctl doctor` says what to change"),
+        ("select no_such_column from migration.discovery_flows", "`flowctl doctor` says what to change"),
+        ("select coalesce(phase_state, '{}'::json) from migration.discovery_flows", "`flowctl doctor` says"),
+    ],
+)
+async def test_tables_of_another_shape_are_told_so(engine: AsyncEngine, statement: str, advice: str) -> None:
+    async with engine.connect() as connection:
+        with pytest.raises(TablesUnsuitable, match=advice):
+            async with translated_errors():
+                await connection.execute(text(statement))
 
 
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("select * from no_such_table", ProgrammingError),
+        ("select from from", ProgrammingError),
         ("insert into migration.discovery_flows (id) values (null)", IntegrityError),
     ],
 )

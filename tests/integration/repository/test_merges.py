@@ -534,7 +534,8 @@ async def test_a_cut_keeps_the_type_of_a_value_and_says_so(session: AsyncSession
         assert len(json.dumps(metrics[key], ensure_ascii=False).encode()) <= 2_060
 
 
-async def test_a_trigger_that_skips_the_update_is_told_as_such(session: AsyncSession) -> None:
+@pytest.mark.parametrize("of", ["", " of flow_status", " of flow_metadata, retry_count"])
+async def test_a_trigger_that_skips_the_update_is_told_as_such(session: AsyncSession, of: str) -> None:
     flow_id = await new_flow(session, _CONTEXT)
     await session.execute(
         text(
@@ -543,7 +544,10 @@ async def test_a_trigger_that_skips_the_update_is_told_as_such(session: AsyncSes
         )
     )
     await session.execute(
-        text(f"create trigger skip before update on {_TABLE} for each row execute function migration.skip()")
+        text(
+            f"create trigger skip before update{of} on {_TABLE}"
+            " for each row execute function migration.skip()"
+        )
     )
     outcome = await apply_events(session, [at(1, flow_id, FlowRetried)])
     assert outcome == MergeOutcome(skipped=frozenset({flow_id}))

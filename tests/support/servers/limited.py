@@ -2,10 +2,14 @@
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 from redis import Redis
+from sqlalchemy import URL, make_url
 
 from tests.support.pages import blocks
 
@@ -40,3 +44,33 @@ def overstepped(url: str) -> set[str]:
         strange = {key for key in admin.scan_iter() if not key.startswith("enrichment:")}
     refused = {f"{entry['reason']} {re.sub('[0-9a-f-]{36}', 'ID', entry['object'])}" for entry in entries}
     return (refused | strange) - {"command client", "command client|setinfo"}
+
+
+class LimitedRole:
+    """A role of Postgres that may nothing but what it is given; `url` is the address as that role."""
+
+    def __init__(self, database_url: str) -> None:
+        self.name = f"limited_{secrets.token_hex(6)}"
+        self._admin: URL = make_url(database_url)
+        password = secrets.token_urlsafe(12)
+        self.run(f"create role {{role}} login password '{password}'")
+        url = self._admin.set(username=self.name, password=password)
+        self.url = url.render_as_string(hide_password=False)
+
+    def run(self, *statements: str) -> None:
+        """Run statements as the admin; `{role}` stands for the role's name."""
+        address = self._admin.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.format(role=self.name).encode())
+
+
+@contextmanager
+def limited_role(database_url: str, *statements: str) -> Iterator[LimitedRole]:
+    """Give a role that these statements were run for; it goes with all that it was given."""
+    role = LimitedRole(database_url)
+    try:
+        role.run(*statements)
+        yield role
+    finally:
+        role.run("drop owned by {role} cascade", "drop role {role}")

@@ -3,6 +3,7 @@ import time
 import pytest
 
 from masterflow.domain import DatabaseUnavailable, InputInvalid
+from masterflow.domain.errors import RightsMissing
 from masterflow.tasks.delivery import retry
 from masterflow.tasks.delivery.retry import Retries, rest
 
@@ -14,10 +15,10 @@ class Server:
         self.attempts = 0
         self._available_at = available_at
 
-    def ask(self) -> str:
+    def ask(self, cause: type[DatabaseUnavailable] = DatabaseUnavailable) -> str:
         self.attempts += 1
         if self.attempts < self._available_at:
-            raise DatabaseUnavailable("Postgres is away.")
+            raise cause("Postgres is away.")
         return "answer"
 
 
@@ -50,6 +51,23 @@ def test_all_waiting_of_one_task_shares_one_limit() -> None:
     assert retries.run(Server(available_at=3).ask) == "answer"
     with pytest.raises(DatabaseUnavailable):
         retries.run(Server(available_at=3).ask)
+
+
+def test_why_it_waits_is_logged_once_a_minute_for_each_reason(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "_warned_at", {})
+
+    def logged(cause: type[DatabaseUnavailable]) -> int:
+        server = Server(available_at=4)
+        caplog.clear()
+        Retries().run(lambda: server.ask(cause))
+        return len(caplog.records)
+
+    assert [logged(DatabaseUnavailable) for _ in range(2)] == [1, 0]
+    assert logged(RightsMissing) == 1
+    monkeypatch.setattr(retry, "_QUIET_S", 0.0)
+    assert logged(RightsMissing) == 3
 
 
 def test_what_will_never_work_is_not_repeated() -> None:
