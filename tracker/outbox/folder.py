@@ -132,10 +132,14 @@ class Folder:
     def note(self, *lines: dict[str, Any]) -> None:
         """Add lines to the journal; where the disk takes none, a successor sends more copies."""
         data = _text(*lines)
-        with self._writing, suppress(OSError):
-            if self._descriptor != _CLOSED:
-                _write(self._descriptor, data, self._size)
-                self._size += len(data)
+        with self._writing:
+            try:
+                if self._descriptor != _CLOSED:
+                    _write(self._descriptor, data, self._size)
+                    self._size += len(data)
+            except OSError:
+                # It may be as long as a file may be.
+                self._short_at = 0
 
     def shorten(self, segments: Collection[str]) -> None:
         """Forget what a long journal says about other segments than these."""

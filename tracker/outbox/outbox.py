@@ -244,6 +244,8 @@ class Outbox:
             try:
                 return self._write(lane, record)
             except OSError as error:
+                if error.errno == errno.EFBIG and self._is_begun_anew(lane):
+                    continue
                 if error.errno not in _FULL or not self._make_room(lane, is_disk_full=True):
                     return self._lose("disk", error)
 
@@ -257,6 +259,16 @@ class Outbox:
         if self._settings.fsync == "always":
             with suppress(OSError):  # It is in the file; the thread that syncs says what is the matter.
                 segment.sync()
+
+    def _is_begun_anew(self, lane: Lane) -> bool:
+        """Return whether a new segment stands in for one that may not grow: `ulimit -f`, or a quota."""
+        if not self._lanes.open[lane].size:
+            return False
+        try:
+            self._begin_segment(lane)
+        except OSError:
+            return False
+        return True
 
     def _begin_segment(self, lane: Lane) -> None:
         try:
