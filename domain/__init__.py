@@ -1,5 +1,8 @@
 """The words all share: phases, statuses, events, the tenant, time, and what makes a payload safe."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from masterflow.domain.errors import (
     ClockAhead,
     DatabaseUnavailable,
@@ -14,7 +17,9 @@ from masterflow.domain.errors import (
     VersionConflict,
 )
 from masterflow.domain.ids import flow_uuid
-from masterflow.domain.tenant import FlowContext
+
+if TYPE_CHECKING:
+    from masterflow.domain.tenant import FlowContext
 
 __all__ = [
     "ClockAhead",
@@ -31,3 +36,12 @@ __all__ = [
     "VersionConflict",
     "flow_uuid",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # It stands on pydantic, which takes 80 ms to load and which `flowctl --help` need not wait for.
+        if name == "FlowContext":
+            return import_module("masterflow.domain.tenant").FlowContext
+        raise AttributeError(f"module 'masterflow.domain' has no attribute {name!r}")

@@ -146,6 +146,8 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
+        # Which a client does when it looks it up, and ends there.
+        (parts.hostname or "").encode("idna")
     except ValueError as error:
         raise SettingRefused("its host or port is malformed") from error
     return parts

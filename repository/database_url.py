@@ -55,6 +55,8 @@ def postgres_url(value: object) -> URL:
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     if unknown := sorted(options.keys() - known):
         raise SettingRefused(f"the option {unknown[0][:40]!r} is not one of Postgres")
+    for name in (url.host or "", *str(options.get("host", "")).split(",")):
+        _require_lookup(name)
     return url.set(drivername=DRIVER, query=options)
 
 
@@ -65,6 +67,19 @@ def names_pgbouncer(value: object) -> bool:
     except ValueError:
         return False
     return options.get(_PGBOUNCER, [""])[-1].lower() in {"true", "1"}
+
+
+def _require_lookup(host: str) -> None:
+    """Make sure that psycopg can look up a host; it would end in no error of its own.
+
+    Raises:
+        SettingRefused: no host can be called so.
+    """
+    try:
+        if not host.startswith("/"):
+            host.encode("idna")
+    except UnicodeError as error:
+        raise SettingRefused("its host is malformed") from error
 
 
 def _ssl_mode(given: str | Sequence[str]) -> str:

@@ -56,10 +56,12 @@ def require_free(address: str, port: int) -> None:
         InputInvalid: another one does, or this machine has no such address.
     """
     try:
-        with socket.create_server((address, port)):
+        family, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(place[:2], family=family):
             return
-    except OSError as error:
-        cause = str(error.strerror).partition(" (")[0]
+    # The latter where the name is none that can be looked up.
+    except (OSError, ValueError) as error:
+        cause = str(getattr(error, "strerror", None) or error).partition(" (")[0]
         raise InputInvalid(f"Nothing can listen on {address}:{port} ({cause}); name another.") from error
 
 

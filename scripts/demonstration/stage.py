@@ -1,6 +1,6 @@
 """What the demo shows: a bar per flow while they run, the example checks, and where to look afterwards."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from masterflow.scripts.demonstration.flows import Act, OnProgress
 from masterflow.scripts.terminal.flow_panel import status_text
+from masterflow.scripts.terminal.text import terminal_text
 from masterflow.scripts.terminal.whole import Record, print_whole
 
 
@@ -44,11 +45,14 @@ def print_check(console: Console, sql: str, found: Mapping[Act, Sequence[Mapping
         table.add_column(act.title, overflow="fold")
     for name in dict.fromkeys(name for rows in found.values() for row in rows for name in row):
         # A column has one value, unless the check returns as many rows as it has values.
-        table.add_row(
-            name, *("\n".join(dict.fromkeys(str(row[name]) for row in rows)) for rows in found.values())
-        )
+        table.add_row(name, *(_values(row[name] for row in rows) for rows in found.values()))
     print_whole(console, table)
     console.print()
+
+
+def _values(found: Iterable[Any]) -> Text:
+    """Return a line per different value."""
+    return Text("\n").join(map(terminal_text, dict.fromkeys(map(str, found))))
 
 
 def print_guide(console: Console, places: Mapping[str, str]) -> None:

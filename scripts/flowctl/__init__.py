@@ -2,8 +2,13 @@
 
 import sys
 from importlib import import_module
+from typing import Final
 
 import masterflow
+from masterflow.scripts.terminal.text import say
+
+#: The exit code after Ctrl-C, as shells count it.
+_INTERRUPTED: Final = 130
 
 
 def main() -> None:
@@ -18,9 +23,11 @@ def main() -> None:
         if (error.name or "").startswith("masterflow"):
             raise
         if sys.argv[1:] == ["--version"]:
-            print(f"masterflow {masterflow.__version__}")
+            say(f"masterflow {masterflow.__version__}")
             return
         sys.exit(f"flowctl needs {error.name}; install it: pip install 'masterflow[cli,database]'.")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)  # while it was loading
 
 
 __all__ = ["main"]

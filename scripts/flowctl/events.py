@@ -35,7 +35,7 @@ def tail(
     from masterflow.scripts.terminal.events_tail import tail as tail_events
     from masterflow.scripts.terminal.flow_lines import news_document, news_line
     from masterflow.scripts.terminal.flow_screens import Doubt
-    from masterflow.scripts.terminal.text import json_text
+    from masterflow.scripts.terminal.text import say_json
     from masterflow.scripts.terminal.whole import console
 
     scope = FlowScope(client, frozenset({engagement}))
@@ -44,7 +44,7 @@ def tail(
         async with aclosing(tail_events(engine, scope, Doubt(), flow_id=flow)) as news:
             async for found in news:
                 if as_json:
-                    print(json_text(news_document(*found)), flush=True)
+                    say_json(news_document(*found))
                 else:
                     console.print(news_line(*found), soft_wrap=True)
 

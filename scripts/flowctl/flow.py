@@ -11,6 +11,7 @@ import typer
 from masterflow.scripts.flowctl.options import AsJson, Client, Engagement, FlowId, Limit, command_group
 from masterflow.scripts.flowctl.options import flow_id as parse_flow_id
 from masterflow.scripts.flowctl.output import print_json
+from masterflow.scripts.terminal.text import say
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -84,7 +85,7 @@ def list_(
     elif found.flows:
         print_whole(console, flow_table(found.flows))
     else:
-        print("This engagement has no such flows.")
+        say("This engagement has no such flows.")
 
 
 @group.command()

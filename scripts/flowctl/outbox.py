@@ -9,6 +9,7 @@ import typer
 from masterflow.scripts.flowctl.options import AsJson, command_group
 from masterflow.scripts.flowctl.output import print_done, print_json, print_table
 from masterflow.scripts.terminal.failures import fail
+from masterflow.scripts.terminal.text import say
 
 if TYPE_CHECKING:
     from masterflow.tracker.outbox.spool import FolderStatus
@@ -52,7 +53,8 @@ def metrics() -> None:
     """Print what waits as Prometheus's node exporter reads it from a file (`textfile` collector)."""
     from masterflow.scripts.outbox_metrics import outbox_metrics
 
-    print(outbox_metrics(_folders()), end="")
+    for line in outbox_metrics(_folders()).splitlines():
+        say(line)
 
 
 @group.command()

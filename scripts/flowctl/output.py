@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from masterflow.scripts.terminal.text import harmless, json_text, terminal_text
+from masterflow.scripts.terminal.text import say, say_json, terminal_text
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def print_json(document: Any) -> None:
     """Print a document as JSON."""
-    print(json_text(document, indent=2))
+    say_json(document, indent=2)
 
 
 def print_done(sentence: str, *, as_json: bool, **counts: Any) -> None:
@@ -19,7 +19,7 @@ def print_done(sentence: str, *, as_json: bool, **counts: Any) -> None:
     if as_json:
         print_json(counts)
     else:
-        print(harmless(sentence))
+        say(sentence)
 
 
 def print_table(columns: Sequence[str], rows: "Iterable[Sequence[Text | str]]", *, empty: str) -> None:
@@ -38,4 +38,4 @@ def print_table(columns: Sequence[str], rows: "Iterable[Sequence[Text | str]]", 
     if table.row_count:
         print_whole(console, table)
     else:
-        print(empty)
+        say(empty)

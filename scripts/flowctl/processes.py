@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
+from masterflow.scripts.terminal.text import say
+
 #: Options that are not ours go to Celery.
 PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -42,7 +44,8 @@ def flower(
 
         password = secrets.token_urlsafe(12)
         os.environ["FLOWER_BASIC_AUTH"] = f"flower:{password}"
-        print(f"http://{address}:{port} is for the user 'flower' with the password '{password}'.", flush=True)
+        host = f"[{address}]" if ":" in address else address
+        say(f"http://{host}:{port} is for the user 'flower' with the password '{password}'.")
     _become(celery_commands.flower(*context.args, address=address, port=port))
 
 

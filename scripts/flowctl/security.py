@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from masterflow.scripts.flowctl.options import AsJson, Client, command_group
 from masterflow.scripts.flowctl.output import print_json
+from masterflow.scripts.terminal.text import say
 
 group = command_group("Make keys that sign batches and encrypt the cache.")
 
@@ -51,4 +52,4 @@ def _print_setting(name: str, value: str, *, as_json: bool) -> None:
     if as_json:
         print_json({name: value})
     else:
-        print(f"{name}={shlex.quote(value)}")
+        say(f"{name}={shlex.quote(value)}")

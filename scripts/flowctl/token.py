@@ -9,6 +9,7 @@ import typer
 
 from masterflow.scripts.flowctl.options import AsJson, Client
 from masterflow.scripts.flowctl.output import print_json
+from masterflow.scripts.terminal.text import say
 
 _SHORTEST_S: Final = 60
 _LONGEST_S: Final = 30 * 86_400
@@ -50,4 +51,4 @@ def token(
         expires_at = datetime.fromtimestamp(viewer.expires_at, UTC)
         print_json({"token": issued, "expires_at": expires_at.isoformat()})
     else:
-        print(issued)
+        say(issued)

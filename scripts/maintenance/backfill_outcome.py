@@ -1,11 +1,10 @@
 """What a backfill found and did, for people and as JSON."""
 
-import json
-import sys
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from masterflow.scripts.maintenance.backfill_search import Survey
+from masterflow.scripts.terminal.text import complain, say, say_json
 from masterflow.tasks.backfill.catch_up import BackfillSummary
 from masterflow.tasks.backfill.task import SWITCHED_OFF
 
@@ -39,18 +38,18 @@ class Outcome:
     def show(self, *, as_json: bool) -> None:
         """Print it, and what failed on stderr as well."""
         if as_json:
-            print(json.dumps(self.document(), indent=2))
+            say_json(self.document(), indent=2)
             return
         summary, survey = self.summary, self.survey
         for flow_id, words in summary.would_add.items():
-            print(f"{flow_id} would get {', '.join(words)}")
-        print(
+            say(f"{flow_id} would get {', '.join(words)}")
+        say(
             f"{survey.scanned} masters scanned, {summary.looked_at} looked at: {summary.changed} changed,"
             f" {summary.would_change} would change, {summary.unchanged} lacked nothing,"
             f" {len(summary.skipped)} skipped, {len(summary.failed)} failed, in {self.seconds:.1f} s."
         )
         if summary.added:
-            print("Added: " + ", ".join(f"{count} {kind}" for kind, count in sorted(summary.added.items())))
+            say("Added: " + ", ".join(f"{count} {kind}" for kind, count in sorted(summary.added.items())))
         _name("Masters with several children", survey.several_children)
         _name("Masters with a child of another tenant", survey.foreign_child)
         _name(
@@ -60,13 +59,13 @@ class Outcome:
         _name("Tables left alone", [f"{table}: {reason}" for table, reason in survey.left_alone.items()])
         _name("Skipped", [f"{flow_id}: {reason}" for flow_id, reason in summary.skipped.items()])
         for flow_id, reason in summary.failed.items():
-            print(f"Failed: {flow_id}: {reason}", file=sys.stderr)
+            complain(f"Failed: {flow_id}: {reason}")
 
 
 def _name(title: str, names: list[str]) -> None:
     if names:
-        print(f"{title}: {len(names)}")
+        say(f"{title}: {len(names)}")
         for name in names[:_MOST_NAMED]:
-            print(f"  {name}")
+            say(f"  {name}")
         if len(names) > _MOST_NAMED:
-            print(f"  and {len(names) - _MOST_NAMED} more; --json names all")
+            say(f"  and {len(names) - _MOST_NAMED} more; --json names all")

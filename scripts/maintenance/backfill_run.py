@@ -33,6 +33,7 @@ from masterflow.scripts.maintenance.backfill_outcome import Outcome
 from masterflow.scripts.maintenance.backfill_search import Search
 from masterflow.scripts.maintenance.backfill_ways import Direct, ThroughQueue, Way
 from masterflow.scripts.terminal.failures import FAILED, fail
+from masterflow.scripts.terminal.text import complain
 from masterflow.tasks.backfill.catch_up import BackfillOptions
 from masterflow.tasks.delivery.merging import Sessions
 from masterflow.tasks.enqueue import QueueSettings, redis_client
@@ -57,7 +58,7 @@ def run_backfill(order: Order, *, as_json: bool) -> None:
     try:
         asyncio.run(_run(order, outcome, shows_progress=sys.stderr.isatty() and not as_json))
     except KeyboardInterrupt:
-        print("Interrupted; run it again to go on.", file=sys.stderr)
+        complain("Interrupted; run it again to go on.")
     finally:
         outcome.show(as_json=as_json)
     if not outcome.is_complete:

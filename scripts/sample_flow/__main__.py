@@ -22,8 +22,8 @@ from masterflow.scripts.sample_flow import (
     run_flow,
 )
 from masterflow.scripts.terminal.entrance import run_program
-from masterflow.scripts.terminal.failures import complain, fail
-from masterflow.scripts.terminal.text import harmless
+from masterflow.scripts.terminal.failures import fail
+from masterflow.scripts.terminal.text import complain, say
 
 _FLUSH_TIMEOUT_S = 30.0
 
@@ -47,9 +47,8 @@ def main(
         is_delivered = tracker.flush(_FLUSH_TIMEOUT_S)
     except EnrichmentError as error:
         fail(str(error))
-    print(_summary(context, flow_id, outcome))
-    for remark in remarks:
-        print(harmless(remark))
+    for sentence in (*_summary(context, flow_id, outcome), *remarks):
+        say(sentence)
     if not is_delivered:
         complain("Some reports are not confirmed yet; they are kept. Is a worker running?")
 
@@ -65,12 +64,12 @@ async def _run(context: FlowContext, flow_id: UUID, csv: Path, *, scenario: Scen
         await engine.dispose()
 
 
-def _summary(context: FlowContext, flow_id: UUID, outcome: Outcome) -> str:
+def _summary(context: FlowContext, flow_id: UUID, outcome: Outcome) -> tuple[str, str]:
     chosen = ", ".join(f"{name} {count}" for name, count in outcome.by_strategy.items()) or "none yet"
     return (
         f"Flow {flow_id} of client account {context.client_account_id}: {outcome.status} "
-        f"after {outcome.duration_s:.1f} s.\n"
-        f"{outcome.rows} rows, {outcome.issues} issues, {outcome.servers} servers; strategies: {chosen}."
+        f"after {outcome.duration_s:.1f} s.",
+        f"{outcome.rows} rows, {outcome.issues} issues, {outcome.servers} servers; strategies: {chosen}.",
     )
 
 

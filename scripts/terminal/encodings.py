@@ -1,8 +1,10 @@
-"""Output in an encoding that lacks a character: marks in ASCII, the rest as escapes, and never an error."""
+"""Output that is closed, or in an encoding that lacks a character, and never an error."""
 
 import codecs
 import io
+import os
 import sys
+from pathlib import Path
 from typing import Final
 
 #: What our marks become where the encoding lacks them.
@@ -11,6 +13,13 @@ _PLAIN_MARKS: Final = {
     # Bars, which keep their width.
     **dict.fromkeys("▏▎▍▌", " "), **dict.fromkeys("▋▊▉█", "#"),
 }  # fmt: skip
+
+
+def open_what_is_closed() -> None:
+    """Let stdin, stdout and stderr lead nowhere where whoever started us has closed them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  for good
 
 
 def write_in_any_encoding() -> None:

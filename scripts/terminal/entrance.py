@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Final, NoReturn, Protocol, runtime_checkable
 
-from masterflow.scripts.terminal.encodings import write_in_any_encoding
-from masterflow.scripts.terminal.failures import complain, fail
+from masterflow.scripts.terminal.encodings import open_what_is_closed, write_in_any_encoding
+from masterflow.scripts.terminal.failures import fail
+from masterflow.scripts.terminal.text import complain
 
-#: The exit code after Ctrl-C, as shells count it.
+#: The exit codes after Ctrl-C, and after whoever read the output has gone, as shells count them.
 _INTERRUPTED: Final = 130
+_UNREAD: Final = 141
 
 
 @runtime_checkable
@@ -43,12 +45,15 @@ def told_in_a_sentence() -> Iterator[None]:
 
 def run_program(work: Callable[[], Any]) -> NoReturn:
     """Do a program's work and end the process with the exit code that it returns, 0 if that is None."""
+    open_what_is_closed()
     write_in_any_encoding()
     try:
         with told_in_a_sentence():
             sys.exit(work())
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(_UNREAD)
     finally:
         _finish_output()
 
@@ -57,9 +62,11 @@ def _finish_output() -> None:
     """Write out what was printed, unless whoever read it has gone."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python would try once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            fail(f"What was printed cannot be written ({error.strerror}).")
 
 
 def _show(misuse: Misuse) -> NoReturn:

@@ -1,7 +1,9 @@
 """What an error means to whoever typed the command, and the exit code it ends with."""
 
+import errno
 import sys
 from importlib import import_module
+from typing import Final
 
 from masterflow.domain import (
     DatabaseUnavailable,
@@ -12,6 +14,8 @@ from masterflow.domain import (
 )
 from masterflow.domain.errors import DatabaseMisconfigured
 from masterflow.scripts.terminal.failures import FAILED, MISUSED, UNAVAILABLE
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 #: Errors whose modules load what speaks to Redis, by their reasons instead.
 _OF_REDIS = {"broker_unavailable", "redis_unavailable"}
@@ -32,6 +36,8 @@ def explanation(error: Exception) -> tuple[str, int] | None:
         return str(error), _exit_code(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used ({error.strerror}); check its path and its rights.", FAILED
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"It cannot be written ({error.strerror}); make room on the disk.", FAILED
     return (f"Postgres refuses: {cause_of(error)}.", FAILED) if _is_of_database(error) else None
 
 

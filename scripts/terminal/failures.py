@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
-from masterflow.scripts.terminal.text import harmless
+from masterflow.scripts.terminal.text import complain
 from masterflow.tasks.check_result import CheckResult
 
 #: Exit codes: something is not as it should be; the command was given nonsense; a server is away.
@@ -17,11 +17,6 @@ def fail(sentence: str, exit_code: int = FAILED) -> NoReturn:
     """Say what is wrong, and end the process."""
     complain(sentence)
     sys.exit(exit_code)
-
-
-def complain(sentence: str) -> None:
-    """Say on stderr what is wrong, in one line."""
-    print(harmless(sentence), file=sys.stderr, flush=True)
 
 
 def exit_code_of(results: Iterable[CheckResult]) -> int:

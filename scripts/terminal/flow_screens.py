@@ -1,8 +1,8 @@
 """Where flows are shown while they go on: a terminal that is drawn anew, or lines for logs and programs."""
 
-import sys
-from collections.abc import Iterable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,7 +11,7 @@ from rich.text import Text
 from masterflow.scripts.terminal.flow_lines import summary_line
 from masterflow.scripts.terminal.flow_panel import FlowPanel, flow_table
 from masterflow.scripts.terminal.flow_view import FlowView
-from masterflow.scripts.terminal.text import json_text, terminal_text
+from masterflow.scripts.terminal.text import complain, say_json, terminal_text
 from masterflow.status.views import FlowSummary
 
 _ATTENDS: Final = "Following from now on; Ctrl-C ends it."
@@ -46,18 +46,18 @@ class Doubt:
 
     def attend(self) -> None:
         """Say that from now on nothing is missed."""
-        print(_ATTENDS, file=sys.stderr, flush=True)
+        complain(_ATTENDS)
 
     def show_outage(self, sentence: str) -> None:
         """Say once that nothing is heard."""
         if not self._is_away:
-            print(f"{sentence} Waiting for it.", file=sys.stderr, flush=True)
+            complain(f"{sentence} Waiting for it.")
         self._is_away = True
 
     def show_recovery(self) -> None:
         """Say that it goes on, if that was in doubt."""
         if self._is_away:
-            print(_BACK, file=sys.stderr, flush=True)
+            complain(_BACK)
         self._is_away = False
 
 
@@ -71,16 +71,16 @@ class Lines(Doubt):
 
     def show_flow(self, view: FlowView) -> None:
         """Print a line about one flow; as JSON, with all there is."""
-        self._print(view.status, json_text(view.as_json()))
+        self._print(view.status, view.as_json)
 
     def show_flows(self, _flows: Iterable[FlowSummary], changed: Iterable[FlowSummary]) -> None:
         """Print a line about each flow that has changed."""
         for flow in changed:
-            self._print(flow, json_text(flow.model_dump(mode="json")))
+            self._print(flow, partial(flow.model_dump, mode="json"))
 
-    def _print(self, flow: FlowSummary, document: str) -> None:
+    def _print(self, flow: FlowSummary, document: Callable[[], dict[str, Any]]) -> None:
         if self._as_json:
-            print(document, flush=True)
+            say_json(document())
         else:
             self._console.print(summary_line(flow), soft_wrap=True)
 

@@ -3,17 +3,27 @@
 import json
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from masterflow.domain.shown.harmless import harmless, harmless_json
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-_BLANKS: Final = frozenset("\t\n\r\v\f\N{NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}")
+
+def say(sentence: object) -> None:
+    """Print one line for whoever reads along."""
+    print(harmless(sentence), flush=True)  # noqa: T201  here, and nowhere else
 
 
-def harmless(value: object) -> str:
-    """Return a value's text on one line; what could steer the terminal or reorder its characters is `�`."""
-    return "".join(_harmless_char(char) for char in str(value))
+def say_json(document: Any, *, indent: int | None = None) -> None:
+    """Print a document as JSON, on one line unless it is indented."""
+    print(json_text(document, indent=indent), flush=True)  # noqa: T201
+
+
+def complain(sentence: object) -> None:
+    """Say on stderr what is wrong, in one line."""
+    print(harmless(sentence), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def terminal_text(value: object, style: str = "") -> "Text":
@@ -31,7 +41,7 @@ def json_text(document: Any, *, indent: int | None = None) -> str:
     """
     is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(document, indent=indent, default=str, ensure_ascii=not is_unicode)
-    return text if text.isascii() else "".join(map(_escaped, text))
+    return harmless_json(text)
 
 
 def shortened(text: str, most_chars: int) -> str:
@@ -45,13 +55,3 @@ def local(at: datetime) -> datetime:
         return at.astimezone()
     except OverflowError:
         return at
-
-
-def _harmless_char(char: str) -> str:
-    if char.isprintable():
-        return char
-    return " " if char in _BLANKS else "�"
-
-
-def _escaped(char: str) -> str:
-    return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]

@@ -81,7 +81,7 @@ def print_whole(console: Console, shown: RenderableType) -> None:
     with wide.capture() as capture:
         wide.print(shown)
     for line in capture.get().splitlines():
-        print(line.rstrip(), file=console.file)
+        console.file.write(f"{line.rstrip()}\n")
 
 
 def _need(console: Console, column: Column) -> Measurement:

@@ -61,6 +61,8 @@ REFUSED = {
     "unix://host/run/redis.sock": "no host",
     "sentinel://": "host is missing",
     "sentinel://one:x/0": "port",
+    "redis://cache..example/0": "host or port",
+    "sentinel://one;sentinel://\udcff": "host or port",
     "sentinel://one:1/x": "no number",
     "sentinel://a;b": "another one",
     "sentinel://a;redis://b": "another one",
