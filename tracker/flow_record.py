@@ -177,6 +177,10 @@ class FlowRecord:
         else:
             self.note_error(error, attempt=attempt)
 
+    def has_told(self, error: object) -> bool:
+        """Return whether an error was reported, and no phase of it was entered again since."""
+        return all(self._knows(_mark(cause), None) for cause in causes_of(error))
+
     def wait(self, message: str, *, for_approval: bool) -> None:
         """Let the flow wait for a human; its open phases stop counting.
 

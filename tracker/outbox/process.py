@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ class ProcessDelivery:
 
     def __init__(self) -> None:
         self._redirect: MemoryOutbox | None = None
+        #: Whoever holds back what is not reported yet: each is given the seconds that it may take.
+        self.feeds: list[Callable[[float], object]] = []
         self._begin()
         os.register_at_fork(
             before=self._hold, after_in_parent=self._release, after_in_child=self._begin_in_child
@@ -91,9 +93,11 @@ class ProcessDelivery:
 
         It blocks its thread: in an event loop, call it by `asyncio.to_thread`.
         """
+        deadline = time.monotonic() + timeout_s
+        self._feed(timeout_s)
         if self.memory is not None or self._delivery is None:
             return True
-        return self._delivery.flush(timeout_s)
+        return self._delivery.flush(max(0.0, deadline - time.monotonic()))
 
     def shutdown(self, timeout_s: float) -> bool:
         """Flush, stop the threads and close the files; return whether everything was confirmed.
@@ -202,7 +206,18 @@ class ProcessDelivery:
         if process is not None and util is not None and process.parent_process() is not None:
             util.Finalize(None, self._close_at_exit, exitpriority=0)
 
+    def _feed(self, timeout_s: float) -> None:
+        """Let whoever holds something back report it."""
+        deadline = time.monotonic() + timeout_s
+        for feed in tuple(self.feeds):
+            try:
+                feed(max(0.0, deadline - time.monotonic()))
+            except Exception as error:  # noqa: BLE001  what others hold back must not keep us from ours
+                self.losses.note("feed", error)
+
     def _close_at_exit(self) -> None:
+        with suppress(SettingsInvalid):
+            self._feed(self.settings.exit_timeout_s)
         if (delivery := self._delivery) is None:
             return
         with suppress(SettingsInvalid):
