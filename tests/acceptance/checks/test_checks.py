@@ -9,7 +9,7 @@ import pytest
 from masterflow.scripts import checks
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
-ROOMS = ("domain", "repository", "scripts", "status", "tasks", "tracker")
+ROOMS = ("bridges", "domain", "repository", "scripts", "status", "tasks", "tracker")
 
 # Check, source of domain/wrong.py, and a word of what the check says about it.
 VIOLATIONS = {
@@ -54,6 +54,10 @@ FORBIDDEN_IMPORTS = {
         "never loads the database",
     ),
     "crewai by the orchestrator": ("tracker.a", "crewai", "never loads the database"),
+    "crewai by a bridge when it is imported": ("bridges.a", "crewai", "never loads the database"),
+    "the database by a bridge": ("bridges.a", "sqlalchemy", "never loads the database"),
+    "a bridge by the tracker": ("tracker.a", "masterflow.bridges.a", "never up"),
+    "the outbox by a fold": ("bridges.crewai.fold.a", "masterflow.tracker.a", "no outbox"),
     "the queue by the repository": ("repository.a", "celery", "knows no queue"),
     "the web by the repository": ("repository.a", "fastapi", "knows no queue"),
     "the app by the tracker": ("tracker.a", "masterflow.tasks.app", "know nothing else of the tasks"),
@@ -75,6 +79,10 @@ def house(tmp_path):
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text('"""A room."""\n')
         (tmp_path / room / "a.py").write_text('"""A thing in it."""\n')
+    for folder in ("crewai", "crewai/fold"):
+        (tmp_path / "bridges" / folder).mkdir()
+        (tmp_path / "bridges" / folder / "__init__.py").write_text('"""A bridge."""\n')
+    (tmp_path / "bridges" / "crewai" / "fold" / "a.py").write_text('"""A thing in it."""\n')
     (tmp_path / "masterflow" / "celeryconfig.py").write_text('"""How Celery runs."""\n')
     (tmp_path / "tasks" / "enqueue.py").write_text('"""What others may import."""\n')
     (tmp_path / "tasks" / "app.py").write_text(
@@ -161,6 +169,21 @@ def test_a_soak_is_of_the_faults_alone_and_on_both_brokers():
         assert any(
             f"test_killed_workers_lose_nothing_and_count_nothing_twice[{name}]" in line for line in collected
         )
+
+
+def test_flows_of_crewai_run_in_their_own_environment(monkeypatch):
+    started = []
+
+    def run(name, command):
+        started.append(list(command))
+        return True
+
+    monkeypatch.setattr(checks, "run", run)
+    assert checks.main(["--crewai", "-k", "pause"]) == 0
+    assert started == [
+        ["bash", "scripts/environment.sh", "crewai"],
+        ["pytest", "tests/bridges/crewai", "-k", "pause"],
+    ]
 
 
 def test_a_soak_for_no_time_is_refused_in_a_sentence():

@@ -27,7 +27,8 @@ def clone(tmp_path):
     """What environment.sh reads, in a folder with a space in its name, and the recording uv beside it."""
     clone = tmp_path / "a clone"
     (clone / "scripts").mkdir(parents=True)
-    for name in ("pyproject.toml", "requirements.txt", "requirements-lowest.txt", "scripts/environment.sh"):
+    locks = [f"requirements{which}.txt" for which in ("", "-crewai", "-lowest")]
+    for name in ("pyproject.toml", *locks, "scripts/environment.sh"):
         shutil.copy(ROOT / name, clone / name)
     uv = tmp_path / "bin" / "uv"
     uv.parent.mkdir()
@@ -125,6 +126,15 @@ def test_the_oldest_versions_have_an_environment_of_their_own(make, asked, clone
     assert finish(make("lowest")) == (0, "")
     assert finish(make()) == (0, "")
     assert asked() == []
+
+
+def test_crewai_has_an_environment_of_its_own(make, asked, clone):
+    code, said = finish(make("crewai"))
+    assert code == 0
+    assert ".local/crewai" in said
+    assert asked() == ["venv --quiet", "pip install", "pip install"]
+    assert (clone / ".local" / "crewai" / "made-from").read_text().count("\ncrewai==") == 1
+    assert finish(make("crewai")) == (0, "")
 
 
 def test_a_machine_without_python_hears_what_to_do(make):

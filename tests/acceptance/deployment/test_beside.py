@@ -73,7 +73,7 @@ def test_an_application_keeps_what_is_its_own(installed, what, tmp_path):
 
 @pytest.mark.timeout(300)
 def test_our_commands_run_in_a_folder_that_holds_all_these_names(installed, tmp_path):
-    for name in ("celeryconfig", "domain", "repository", "scripts", "status", "tasks", "tracker"):
+    for name in ("bridges", "celeryconfig", "domain", "repository", "scripts", "status", "tasks", "tracker"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('ours was not meant')\n")
     python = installed("status")
     assert "Usage" in run(python, "-m", "masterflow.status", "--help", folder=tmp_path)

@@ -36,10 +36,18 @@ def test_the_oldest_versions_are_tested():
 
 def test_the_newest_versions_are_tested():
     lock = locked("requirements.txt")
-    for needed in ranges(*PROJECT["optional-dependencies"]):
+    for needed in ranges(*PROJECT["optional-dependencies"].keys() - {"crewai"}):
         version = lock[canonicalize_name(needed.name)]
         assert needed.specifier.contains(version), needed
         assert version >= locked("requirements-lowest.txt").get(canonicalize_name(needed.name), version)
+
+
+def test_the_newest_crewai_is_tested_and_none_is_refused():
+    lock = locked("requirements-crewai.txt")
+    for needed in ranges("crewai", "database"):
+        assert needed.specifier.contains(lock[canonicalize_name(needed.name)]), needed
+    [crewai] = [needed for needed in ranges("crewai") if needed.name == "crewai"]
+    assert [part.operator for part in crewai.specifier] == [">="]
 
 
 def test_an_orchestrator_may_have_the_packages_of_applications_of_2024():
@@ -49,7 +57,7 @@ def test_an_orchestrator_may_have_the_packages_of_applications_of_2024():
 
 
 def test_no_lock_names_an_index_or_a_place_on_a_machine():
-    for name in ("requirements.txt", "requirements-lowest.txt"):
+    for name in ("requirements.txt", "requirements-lowest.txt", "requirements-crewai.txt"):
         text = (ROOT / name).read_text()
         assert "://" not in text
         assert not re.search(r"^--", text, re.MULTILINE)
