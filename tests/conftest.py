@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from masterflow.repository.database import session_factory as make_session_factory
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.tracker.outbox.process import process_delivery
 from tests.support.servers.databases import engine_for, fill_with_tables, temporary_database
 from tests.support.servers.debian import installed_program
 from tests.support.servers.image import name_what_was_left_out
@@ -92,6 +93,12 @@ def _set_up_together(item: pytest.Item) -> str | None:
     is_of_a_file = any(fixture[-1].scope == "module" for fixture in fixtures)
     # Tests without I/O are too quick to be handed out one by one.
     return item.path.stem if is_of_a_file or _folder(item) == "unit" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_looks_out() -> None:
+    """Let nothing be taken over by the process of the tests while they look at it."""
+    process_delivery.rest()
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def _empty(folder: Path, outbox: Outbox) -> int:
 
 
 class Lookout:
-    """The thread of a process that forks and reports nothing itself, and so adopts nothing by a sender.
+    """The thread of a process that has reported nothing itself, and so adopts nothing by a sender.
 
     It looks every few seconds, and never while the process forks: a fork would copy what it holds.
     """
@@ -84,15 +84,19 @@ class Lookout:
     def start(self) -> None:
         """Begin, or go on where `stop` interrupted; what was due meanwhile is done at once."""
         self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=[self._ended], name="enrichment-outbox-lookout", daemon=True
-        )
-        with suppress(RuntimeError):  # No thread can be had now; the next fork tries again.
+        with suppress(RuntimeError):  # No thread can be had now, or none of this kind in this interpreter.
+            self._thread = threading.Thread(
+                target=self._run, args=[self._ended], name="enrichment-outbox-lookout", daemon=True
+            )
             self._thread.start()
+
+    def end(self) -> None:
+        """Let the thread end once it has looked."""
+        self._ended.set()
 
     def stop(self, timeout_s: float) -> None:
         """Let the thread end, and wait until it has, at most so long."""
-        self._ended.set()
+        self.end()
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout_s)
 

@@ -114,6 +114,20 @@ class ProcessDelivery:
                 self._note_closed(delivery.close(deadline))
         return is_confirmed
 
+    def look_out(self) -> None:
+        """Let a thread take over, every few seconds, what others left, until this process reports itself.
+
+        Its children may report and end without a word, or another process of the host be killed.
+        """
+        if self._delivery is None and self.memory is None:
+            self._lookout = self._lookout or Lookout(self._look)
+            self._lookout.start()
+
+    def rest(self) -> None:
+        """End that thread."""
+        if self._lookout is not None:
+            self._lookout.stop(_FORK_WAIT_S)
+
     def adopt(self, *, whoever: bool = False) -> int:
         """Take over what dead processes left, and return its number of records; begin to send it.
 
@@ -197,6 +211,8 @@ class ProcessDelivery:
                     self._failure = error
                     raise
                 self._failure = None
+                if self._lookout is not None:
+                    self._lookout.end()
                 self._close_with_multiprocessing()
             return self._delivery
 
@@ -228,18 +244,19 @@ class ProcessDelivery:
         self.shutdown(0.0)
 
     def _look(self) -> bool:
-        """Take over what children left; return whether to look again: a delivery of our own does it too."""
+        """Take over what others left; return whether to look again: a delivery of our own does it too."""
         try:
-            if not self.settings.is_off and has_orphans(self.settings.spool_dir, own_broker()):
+            if self.settings.is_off:
+                return False
+            if has_orphans(self.settings.spool_dir, own_broker()):
                 self.adopt()
         except (OSError, SettingsInvalid) as error:
-            self.losses.log.warning("adopt", "What children left cannot be taken over: %s", error)
+            self.losses.log.warning("adopt", "What dead processes left cannot be taken over: %s", error)
         return self._delivery is None and self.memory is None
 
     def _hold(self) -> None:
         # Before the gate, which the thread may want.
-        if self._lookout is not None:
-            self._lookout.stop(_FORK_WAIT_S)
+        self.rest()
         self._gate.acquire()
         if self._delivery is not None:
             self._delivery.sender.hold()
@@ -248,10 +265,7 @@ class ProcessDelivery:
         if self._delivery is not None:
             self._delivery.sender.release()
         self._gate.release()
-        # A parent of children that report, and end without a word, may never report itself.
-        if self._delivery is None and self.memory is None:
-            self._lookout = self._lookout or Lookout(self._look)
-            self._lookout.start()
+        self.look_out()
 
     def _begin_in_child(self) -> None:
         # The child has none of the parent's threads, and must not hold on to its folder or its locks.
@@ -262,3 +276,4 @@ class ProcessDelivery:
 
 #: This process's.
 process_delivery = ProcessDelivery()
+process_delivery.look_out()

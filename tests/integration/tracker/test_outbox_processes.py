@@ -170,6 +170,60 @@ def test_children_of_a_parent_that_only_forks_are_looked_after_though_it_forks_o
         eventually(lambda: set(worker.event_ids) == set(orchestrator.accepted), timeout_s=10)
 
 
+def test_what_ended_at_once_is_delivered_by_a_living_process_that_has_reported_nothing(start, redis_url):
+    with StubWorker(redis_url) as worker:
+        silent = start("open('imported', 'w').close(); time.sleep(60)", redis_url)
+        eventually((silent.folder / "imported").exists)
+        ended = start("say(10); os._exit(0)", redis_url)
+        ended.wait()
+        eventually(lambda: set(ended.accepted) <= set(worker.event_ids), timeout_s=10)
+    assert len(ended.accepted) == 10
+
+
+SPAWNED = """
+import multiprocessing, pathlib, pickle, subprocess
+pathlib.Path("spawned.py").write_text('''
+import os
+from masterflow import tracker
+from masterflow.domain.events import FlowRetried
+def say(context):
+    for number in range(10):
+        event_id = f"00000000-0000-0000-{os.getpid() % 10_000:04d}-{number:012d}"
+        tracker.report(FlowRetried, context, "3" * 32, event_id=event_id)
+        with open("accepted", "a") as file:
+            print(event_id, file=file)
+    os._exit(0)
+''')
+sys.path.insert(0, os.getcwd())
+os.environ["PYTHONPATH"] += ":" + os.getcwd()
+import spawned
+if "{method}" == "subprocess":
+    code = "import sys, pickle, spawned; spawned.say(pickle.loads(bytes.fromhex(sys.argv[1])))"
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", code, pickle.dumps(context).hex()], check=True)
+else:
+    children = [
+        multiprocessing.get_context("{method}").Process(target=spawned.say, args=(context,))
+        for _ in range(4)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+open("ended", "w").close()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "subprocess"])
+def test_what_children_left_that_were_not_forked_is_delivered_by_their_parent(start, redis_url, method):
+    with StubWorker(redis_url) as worker:
+        parent = start(SPAWNED.replace("{method}", method), redis_url)
+        eventually((parent.folder / "ended").exists, timeout_s=30)
+        eventually(lambda: set(parent.accepted) == set(worker.event_ids), timeout_s=10)
+    assert len(parent.accepted) == 40
+
+
 def test_a_child_of_a_child_and_a_pool_of_processes_report_too(start, redis_url):
     lines = """
 import multiprocessing
@@ -244,10 +298,13 @@ assert tracker.flush(20)
         assert sorted(worker.event_ids) == sorted(orchestrator.accepted)
 
 
-def test_a_process_has_two_threads_of_ours_and_none_before_its_first_event(start, redis_url):
+def test_a_process_has_two_threads_of_ours_and_one_before_its_first_event(start, redis_url):
     lines = """
-assert threading.active_count() == 1
+names = sorted(thread.name for thread in threading.enumerate())
+assert names == ["MainThread", "enrichment-outbox-lookout"], names
 say(100)
+# It ends by itself; this waits for it.
+tracker.outbox.process.process_delivery.rest()
 names = sorted(thread.name for thread in threading.enumerate())
 assert names == ["MainThread", "enrichment-outbox-sender", "enrichment-outbox-sync"], names
 assert all(thread.daemon for thread in threading.enumerate()[1:])
