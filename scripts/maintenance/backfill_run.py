@@ -58,7 +58,8 @@ def run_backfill(order: Order, *, as_json: bool) -> None:
     try:
         asyncio.run(_run(order, outcome, shows_progress=sys.stderr.isatty() and not as_json))
     except KeyboardInterrupt:
-        complain("Interrupted; run it again to go on.")
+        if not outcome.is_complete:
+            complain("Interrupted; run it again to go on.")
     finally:
         outcome.show(as_json=as_json)
     if not outcome.is_complete:

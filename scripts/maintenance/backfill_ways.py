@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
@@ -51,6 +51,7 @@ class Direct:
         """Catch up these flows; a Postgres that restarts is waited for."""
         async for flow_ids in pages:
             for start in range(0, len(flow_ids), SLICE):
+                await asyncio.sleep(0)  # An interruption that came within the slice before takes effect.
                 yield await self._retried(flow_ids[start : start + SLICE])
 
     async def _retried(self, flow_ids: Sequence[UUID]) -> BackfillSummary:
@@ -58,11 +59,32 @@ class Direct:
         deadline = loop.time() + SILENCE_S
         while True:
             try:
-                return await catch_up(self._sessions, flow_ids, self._scope, self._options)
+                return await _finished(catch_up(self._sessions, flow_ids, self._scope, self._options))
             except DatabaseUnavailable:
                 if loop.time() > deadline:
                     raise
                 await asyncio.sleep(_RETRY_INTERVAL_S)
+
+
+async def _finished(work: Coroutine[Any, Any, BackfillSummary]) -> BackfillSummary:
+    """Return what the work returns; if it is interrupted meanwhile, that takes effect before the next one.
+
+    Otherwise what was committed at that moment would be in no summary. A second Ctrl-C does not wait.
+
+    Raises:
+        CancelledError: it is interrupted, and nothing was done.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if task.exception() is not None:
+            raise
+        if interrupted := asyncio.current_task():
+            interrupted.uncancel()  # One is one: asyncio counts them to tell a Ctrl-C from the others.
+            interrupted.cancel()
+        return task.result()
 
 
 class ThroughQueue:

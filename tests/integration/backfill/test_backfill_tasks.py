@@ -82,7 +82,8 @@ def is_done(place: Workplace, task_id: str) -> bool:
 
 def script(place: Workplace, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", _SCRIPT, *options],
+        # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+        ["env", "--default-signal=INT", sys.executable, "-m", _SCRIPT, *options],
         env=place.environment,
         cwd=place.folder,
         text=True,
@@ -269,7 +270,7 @@ def test_the_script_changes_nothing_while_enrichment_is_switched_off(
 def test_an_interrupted_script_reports_and_goes_on_where_it_was(
     make_workplace: MakeWorkplace, run_script: Callable[..., Result], context: FlowContext
 ) -> None:
-    place = make_workplace()
+    place = make_workplace(ENRICHMENT_LOCK_TIMEOUT_S="0.5")
     flow_ids = add_flows(place, context, 600)
     with place.database() as database, database.transaction():
         database.execute(_HOLD, [sorted(flow_ids)[300]])
@@ -277,7 +278,7 @@ def test_an_interrupted_script_reports_and_goes_on_where_it_was(
         eventually(lambda: caught_up(place, context) > 0, timeout_s=60)
         process.send_signal(signal.SIGINT)
         code, summary, err = outcome(process)
-    assert (code, summary["is_complete"]) == (130, False)
+    assert (code, summary["is_complete"]) == (130, False), (err, summary)
     assert "run it again to go on" in err
     assert 0 < summary["changed"] == caught_up(place, context) < 600
     again = json.loads(run_script(place, "--direct", "--json").stdout)
