@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masterflow.domain.clock import from_microseconds
-from masterflow.domain.flow_types.progress import progress_of
+from masterflow.domain.flow_types.progress import percent_of, progress_of
 from masterflow.domain.json_shapes import as_list, as_map, number_of
 from masterflow.domain.phases import phase_order
 from masterflow.repository.redis.skipped import SkippedEvents
@@ -229,7 +229,7 @@ def status_of(
         )
     child_status = child_view(child) if child else None
     if child_status and summary["progress_note"] is None:
-        summary["progress_note"] = _note(summary["progress_percentage"], child_status.progress_percentage)
+        summary["progress_note"] = _note(summary["progress_percentage"], child_status)
     return FlowStatus(
         **summary,
         **dict(counts),
@@ -309,10 +309,21 @@ def _summary_fields(row: Mapping[Any, Any], skipped: SkippedEvents | None) -> di
     }
 
 
-def _note(progress: float | None, of_child: float | None) -> str | None:
-    if progress is None or of_child is None or round(progress) == round(of_child):
+def _note(progress: float | None, child: ChildStatus) -> str | None:
+    """Return what the child row says otherwise: by its number, or by the phases that it calls complete."""
+    of_child = child.progress_percentage
+    if progress is None or of_child is None:
         return None
-    return f"Its child row says {of_child:g} %."
+    if round(progress) != round(of_child):
+        return f"Its child row says {of_child:g} %."
+    if not child.completed_phases or not child.phases:
+        return None
+    least, next_ = (
+        percent_of(count, child.phases) for count in (child.completed_phases, child.completed_phases + 1)
+    )
+    if round(least) <= round(progress) <= round(next_):
+        return None
+    return f"Its child row calls {child.completed_phases} of {child.phases} phases complete."
 
 
 def _in_order(names: Iterable[str], flow_type: str) -> list[str]:

@@ -17,14 +17,14 @@ _LONGEST_PAUSE_S: Final = 30.0
 class BackgroundTask:
     """Takes turns until it is cancelled; after one that fails the next one comes, later each time.
 
-    A turn returns how many seconds to wait until the next one. `when_told` is called with the error after
-    a turn that failed, and with None after one that did not.
+    A turn returns how many seconds to wait until the next one, None to sleep until `wake`. `when_told` is
+    called with the error after a turn that failed, and with None after one that did not.
     """
 
     def __init__(
         self,
         name: str,
-        turn: Callable[[], Awaitable[float]],
+        turn: Callable[[], Awaitable[float | None]],
         *,
         when_told: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
@@ -33,6 +33,7 @@ class BackgroundTask:
         self._when_told = when_told
         self._failures = 0
         self._problem: str | None = None
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -47,13 +48,18 @@ class BackgroundTask:
         self._task = asyncio.create_task(self.run())
         return self._task
 
+    def wake(self) -> None:
+        """Let the next turn come if it sleeps."""
+        self._woken.set()
+
     async def run(self) -> None:
         """Take turns until cancelled."""
         while True:
+            self._woken.clear()
             wait_s = await self._take_turn()
-            await asyncio.sleep(wait_s)
+            await (self._woken.wait() if wait_s is None else asyncio.sleep(wait_s))
 
-    async def _take_turn(self) -> float:
+    async def _take_turn(self) -> float | None:
         try:
             wait_s = await self._turn()
         except TransientError as error:

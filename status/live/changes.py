@@ -116,9 +116,9 @@ class ChangeFeed:
         """Poll until cancelled, whatever happens."""
         await self.polling.run()
 
-    async def _turn(self) -> float:
+    async def _turn(self) -> float | None:
         if not self._watch.accounts:
-            return _INTERVAL_S
+            return None
         started = time.monotonic()
         try:
             await self._poll()
@@ -153,6 +153,7 @@ class ChangeFeed:
             if len(open_flows) == _MOST_OPEN_FLOWS:
                 _log.warning("Account %s has more open flows than are followed one by one.", account)
             self._watch.begin(account, now=now, open_flows=open_flows, known=known)
+            self.polling.wake()
 
     async def _poll(self) -> None:
         accounts = list(self._watch.accounts)

@@ -89,8 +89,11 @@ class _Axis:
 def gantt_of(
     bars: Sequence[BarView], errors: Iterable[Mapping[str, Any]], phases: Sequence[PhaseView]
 ) -> Gantt:
-    """Return the chart of a flow; a bar without an end lasts until now, and a phase may have no bar."""
-    rows = {phase.phase: _row(phase) for phase in phases if phase.phase not in {bar.phase for bar in bars}}
+    """Return the chart of a flow, its rows in the order of its phases.
+
+    A bar without an end lasts until now, and a phase may have no bar.
+    """
+    rows = {phase.phase: _row(phase) for phase in phases}
     if not bars:
         return Gantt(list(rows.values()), [])
     now = datetime.now(UTC)
@@ -109,7 +112,7 @@ def gantt_of(
 
 
 def _row(phase: PhaseView) -> Row:
-    """Return a phase of which nobody knows when it ran."""
+    """Return a phase as it is while nobody knows when it ran."""
     worked = "time unknown" if phase.execution_time_ms is None else lasting(phase.execution_time_ms)
     return Row(phase.phase, phase.status or "unknown", worked, phase.attempts or 0)
 

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -30,7 +31,7 @@ from masterflow.status.page.entries import activity_entries, error_entries
 from masterflow.status.page.gantt import gantt_of
 from masterflow.status.page.rendering import render_report
 from masterflow.status.views import FlowStatus, summary_of
-from tests.support.events.child_rows import new_child
+from tests.support.events.child_rows import MAIN_COLUMNS, new_child
 from tests.support.events.flows import new_flow
 
 pytestmark = pytest.mark.anyio
@@ -210,6 +211,38 @@ async def test_percentages_of_one_answer_agree_or_say_why_not(
     assert "66.7 %" in str(status.progress_note)
     assert str(status.progress_note) in page
     assert "66.7 %" in terminal
+
+
+async def test_phases_that_a_child_row_calls_complete_agree_with_its_percentage_or_that_is_said(
+    session: AsyncSession, context: FlowContext
+) -> None:
+    notes = []
+    for progress, complete in ((100, 1), (33.3, 2), (45, 2), (20, 2), (40, 0)):
+        snapshot = {"last_progress_update": {"progress_percentage": progress}}
+        flow_id = await new_flow(session, context, flow_status="processing", flow_metadata=snapshot)
+        columns: dict[str, Any] = dict.fromkeys(MAIN_COLUMNS[4 : 4 + complete], True)
+        await new_child(session, context, flow_id, progress_percentage=progress, **columns)
+        status, page, terminal = await shown(session, context, flow_id)
+        assert status.progress_note is None or status.progress_note in page
+        assert status.progress_note is None or status.progress_note in terminal
+        notes.append(status.progress_note)
+    says = "Its child row calls {} of 6 phases complete."
+    assert notes == [says.format(1), None, None, says.format(2), None]
+
+
+async def test_api_page_and_terminal_list_phases_in_one_order(
+    session: AsyncSession, context: FlowContext
+) -> None:
+    flow_id = await new_flow(session, context)
+    names = ["of its own", "asset_inventory", "data_cleansing", "data_import", "asset_inventory"]
+    steps = [(name, status) for name in names for status in ("processing", "completed")]
+    await apply_events(session, transitions(context, flow_id, *steps))
+    status, page, terminal = await shown(session, context, flow_id)
+    order = ["data_import", "data_cleansing", "asset_inventory", "of its own"]
+    assert [phase.phase for phase in status.phase_details] == list(status.phases) == order
+    assert re.findall('data-phase="(.+?)"', page) == order
+    lines = [line for line in terminal.splitlines() if "completed" in line]
+    assert [name for line in lines for name in order if name.replace("_", " ") in line] == order
 
 
 async def test_phases_of_two_sets_of_names_stand_in_the_order_of_the_one_that_fits(

@@ -60,6 +60,51 @@ async def test_what_will_pass_is_tried_again_at_once_for_ever(monkeypatch: pytes
     assert set(turns.problems) == {"Postgres is away."}
 
 
+async def test_a_task_with_nothing_to_do_sleeps_until_it_is_woken_and_no_wake_is_lost() -> None:
+    turns, went_on = 0, asyncio.Event()
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+        went_on.set()
+        if turns == 2:
+            task.wake()
+
+    task = BackgroundTask("The work", turn)
+    running = task.start()
+    await went_on.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert turns == 1
+    task.wake()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert turns == 3
+    running.cancel()
+
+
+async def test_the_look_for_changes_sleeps_while_nobody_listens() -> None:
+
+    looks = 0
+
+    def sessions() -> None:
+        nonlocal looks
+        looks += 1
+        raise DatabaseUnavailable("Postgres is away.")
+
+    feed = ChangeFeed(sessions, most=1, most_per_account=1)  # type: ignore[arg-type]
+    assert await feed._turn() is None
+    polling = feed.polling.start()
+    await asyncio.sleep(0)
+    assert (looks, feed.polling.problem) == (0, None)
+    feed._watch.begin(new_context().client_account_id, now=datetime.now(UTC), open_flows=[], known={})
+    feed.polling.wake()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert looks == 1
+    polling.cancel()
+
+
 async def test_a_task_that_has_ended_is_a_problem() -> None:
     async def turn() -> float:
         return 60.0
