@@ -3,7 +3,7 @@
 import os
 import secrets
 from itertools import count
-from typing import Annotated, Final
+from typing import Annotated, Final, Required, TypedDict
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -13,13 +13,21 @@ _MAX_FLOWS: Final = 5_000
 _MAX_COUNTS: Final = 1_000
 
 
+CounterId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,22}$")]
+
+
 class Counted(BaseModel):
     """The place of an event in what its counter counts: its `number`-th, from 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    by: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,22}$")]
+    by: CounterId
     number: Annotated[int, Field(ge=1, le=2**53)]
+
+
+class _Link(TypedDict, total=False):
+    total: Required[tuple[int, ...]]
+    next: "_Link"
 
 
 class _Counter:
@@ -28,6 +36,33 @@ class _Counter:
     def __init__(self) -> None:
         self.id = secrets.token_urlsafe(_ID_BYTES)
         self.numbers: dict[str, count[int]] = {}
+        self.sums: dict[str, _Sum] = {}
+
+
+class _Sum:
+    """A running total that any thread may add to, and who is interrupted by a signal handler, too.
+
+    Totals form a chain, of which the newest known link is kept. A total becomes the next link by one
+    `setdefault`, which is atomic; whoever comes second goes on from that link.
+    """
+
+    def __init__(self) -> None:
+        self._newest: _Link = {"total": ()}
+
+    @property
+    def total(self) -> tuple[int, ...]:
+        return self._newest["total"]
+
+    def add(self, amounts: tuple[int, ...]) -> tuple[int, ...]:
+        link = self._newest
+        while True:
+            total = tuple(map(int.__add__, link["total"] or (0,) * len(amounts), amounts))
+            own: _Link = {"total": total}
+            found = link.setdefault("next", own)
+            if found is own:
+                self._newest = own
+                return total
+            link = found
 
 
 class Counters:
@@ -49,13 +84,32 @@ class Counters:
 
     def number(self, flow_id: UUID, what: str) -> Counted:
         """Return the next number of this flow's `what`."""
-        counter = self._young.get(flow_id) or self._kept(flow_id)
+        counter = self._counter(flow_id)
         numbers = counter.numbers.get(what)
         if numbers is None:
             if len(counter.numbers) >= _MAX_COUNTS:
                 counter = self._young[flow_id] = _Counter()
             numbers = counter.numbers.setdefault(what, count(1))
         return Counted.model_construct(by=counter.id, number=next(numbers))
+
+    def add(
+        self, flow_id: UUID, sums: tuple[str, ...], amounts: tuple[int, ...]
+    ) -> tuple[str, list[tuple[int, ...]]]:
+        """Add amounts to sums of a flow, each by its name; return the counter's id and the new sums."""
+        counter = self._counter(flow_id)
+        if len(counter.sums) >= _MAX_COUNTS and not counter.sums.keys() >= set(sums):
+            counter = self._young[flow_id] = _Counter()
+        found = [counter.sums.get(name) or counter.sums.setdefault(name, _Sum()) for name in sums]
+        return counter.id, [each.add(amounts) for each in found]
+
+    def total(self, flow_id: UUID, name: str) -> tuple[int, ...]:
+        """Return a sum of a flow so far; empty if nothing was added to it."""
+        counter = self._young.get(flow_id) or self._old.get(flow_id)
+        found = counter.sums.get(name) if counter else None
+        return found.total if found else ()
+
+    def _counter(self, flow_id: UUID) -> _Counter:
+        return self._young.get(flow_id) or self._kept(flow_id)
 
     def _kept(self, flow_id: UUID) -> _Counter:
         if len(self._young) >= _MAX_FLOWS:

@@ -2,19 +2,16 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     TypeAdapter,
     ValidationError,
 )
@@ -23,28 +20,29 @@ from masterflow.domain.clock import clock, parse_time, stamp_of, to_microseconds
 from masterflow.domain.counting import Counted
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.ids import flow_uuid
-from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
+from masterflow.domain.payload.fields import (
+    USAGE_SEPARATOR,
+    Configuration,
+    Details,
+    Entry,
+    ErrorText,
+    JsonObject,
+    Metadata,
+    Milliseconds,
+    Name,
+    Phase,
+    PhaseStatus,
+    Updates,
+    UsageName,
+    UtcTime,
+)
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FlowStatus, flow_status
 from masterflow.domain.tenant import FlowContext, UserId
+from masterflow.domain.usage.amounts import Usage, UsageCounted
 
 #: The newest version of the event format that this code writes and reads.
-SCHEMA_VERSION: Final = 2
-
-# An entry is at most 4 KB in the row; these leave room for its id, time, phase and status.
-_METADATA_BYTES = 3_300
-_ENTRY_BYTES = 3_900
-_ERROR_CHARS = 1_500
-_ERROR_BYTES = 1_600
-_DETAILS_BYTES = 1_900
-
-_PHASE_CHARS = 100
-_STATUS_CHARS = 40
-_NAME_CHARS = 255
-_CONFIGURATION_BYTES = 60_000
-
-# More of a word is not looked at.
-_WORD_WINDOW_CHARS = 1_000
+SCHEMA_VERSION: Final = 3
 
 #: Keys of `flow_metadata` that only the merge writes.
 RESERVED_METADATA_KEYS: Final = frozenset({"_enrichment", "phase_transitions"})
@@ -52,52 +50,11 @@ RESERVED_METADATA_KEYS: Final = frozenset({"_enrichment", "phase_transitions"})
 #: Key of `flow_metadata` that holds the newest progress snapshot.
 PROGRESS_KEY: Final = "last_progress_update"
 
+#: Key of `flow_metadata` and of `agent_performance_metrics` under which usage stands.
+USAGE_KEY: Final = "usage"
+
 #: What an outbox that is full drops last, and what it drops before.
 Lane = Literal["vital", "detail"]
-
-# Not of JsonValue: what `domain.payload` returns is JSON, and pydantic would check each value of it.
-JsonObject = dict[str, Any]
-
-Metadata = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_METADATA_BYTES))]
-Details = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_DETAILS_BYTES))]
-Entry = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_ENTRY_BYTES))]
-Updates = Annotated[JsonObject, BeforeValidator(safe_map)]
-ErrorText = Annotated[
-    str, BeforeValidator(lambda value: safe_text(value, max_chars=_ERROR_CHARS, max_bytes=_ERROR_BYTES))
-]
-
-
-@lru_cache(maxsize=1_000)
-def _cut_word(word: str, max_chars: int) -> str:
-    return safe_text(word.strip(), max_chars=max_chars)
-
-
-def _word(max_chars: int) -> BeforeValidator:
-    """Cut a word that is too long, which is no reason to lose the event."""
-
-    def cut(value: object) -> object:
-        # Few words come again and again; a cached one costs 0.2 microseconds instead of 4.
-        return _cut_word(value[:_WORD_WINDOW_CHARS], max_chars) if isinstance(value, str) else value
-
-    return BeforeValidator(cut)
-
-
-Phase = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=_PHASE_CHARS),
-    _word(_PHASE_CHARS),
-]
-PhaseStatus = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=_STATUS_CHARS),
-    _word(_STATUS_CHARS),
-]
-Configuration = Annotated[
-    JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_CONFIGURATION_BYTES))
-]
-Name = Annotated[str, BeforeValidator(lambda value: safe_text(value, max_chars=_NAME_CHARS))]
-Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, le=1e12)]
-UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
 
 
 def _known_type(word: str) -> str:
@@ -114,10 +71,19 @@ def _without_own_keys(entry: object) -> object:
     return {moved.get(key, key): value for key, value in entry.items()}
 
 
+def _without_usage(updates: JsonObject) -> JsonObject:
+    """Set aside a caller's own `usage`, where what is counted stands in the row."""
+    if USAGE_KEY not in updates:
+        return updates
+    return {f"reported_{USAGE_KEY}": updates[USAGE_KEY]} | {
+        key: value for key, value in updates.items() if key != USAGE_KEY
+    }
+
+
 def _without_reserved_keys(updates: JsonObject) -> JsonObject:
     for key in RESERVED_METADATA_KEYS & updates.keys():
         raise InputInvalid(f"The key {key!r} of flow_metadata is kept by the merge; use another one.")
-    return updates
+    return _without_usage(updates)
 
 
 class Event(BaseModel):
@@ -137,7 +103,7 @@ class Event(BaseModel):
     engagement_id: UUID
     user_id: UserId
     occurred_at: UtcTime
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -227,7 +193,7 @@ class AgentPerformanceMeasured(Event):
     lane: ClassVar[Lane] = "detail"
 
     kind: Literal["agent_performance_measured"] = "agent_performance_measured"
-    metrics: Updates
+    metrics: Annotated[Updates, AfterValidator(_without_usage)]
 
 
 class ErrorOccurred(Event):
@@ -306,6 +272,23 @@ class FlowDeclared(Event):
     flow_configuration: Configuration = Field(default_factory=dict)
 
 
+class UsageReported(Event):
+    """An agent used a model this much; `counted` says how much its process has counted with it."""
+
+    lane: ClassVar[Lane] = "detail"
+
+    kind: Literal["usage_reported"] = "usage_reported"
+    agent: UsageName
+    model: UsageName
+    used: Usage
+    counted: UsageCounted
+
+    @staticmethod
+    def name_of(fields: Any) -> str:
+        """Return what the bookkeeping calls this agent's use of this model; the whole flow's has no name."""
+        return f"{fields.agent}{USAGE_SEPARATOR}{fields.model}"
+
+
 AnyEvent = Annotated[
     PhaseTransitioned
     | PhaseTimed
@@ -317,7 +300,8 @@ AnyEvent = Annotated[
     | MetadataUpdated
     | StatusChanged
     | ProgressReported
-    | FlowDeclared,
+    | FlowDeclared
+    | UsageReported,
     Field(discriminator="kind"),
 ]
 

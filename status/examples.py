@@ -17,6 +17,7 @@ SUMMARY: Final[dict[str, Any]] = {
     "message": "Please check 12 mappings.",
     "phases": {"data_import": "completed", _APPROVAL: "paused"},
     "retry_count": 1,
+    "is_over_budget": False,
     "user_id": "ann",
     "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
     "created_at": "2026-11-02T09:30:00.000000Z",
@@ -44,6 +45,28 @@ STATUS: Final[dict[str, Any]] = {
     "transition_count": 6,
     "error_count": 1,
     "collaboration_count": 3,
+    "usage": {
+        "calls": 4,
+        "input_tokens": 5120,
+        "output_tokens": 840,
+        "cost_usd": 0.00117,
+        "unpriced_calls": 1,
+        "at_least": False,
+        "by_agent": [
+            {
+                "agent": "Schema Expert",
+                "model": "small-model",
+                "calls": 3,
+                "input_tokens": 4608,
+                "output_tokens": 800,
+                "cost_usd": 0.00117,
+                "unpriced_calls": 0,
+                "at_least": False,
+            }
+        ],
+        "budget_usd": 0.5,
+        "is_over_budget": False,
+    },
     "waiting_for_approval": {
         "phase": _APPROVAL,
         "message": "Please check 12 mappings.",

@@ -25,6 +25,7 @@ from masterflow.status.timeline import (
     timed_attempts,
     words_of,
 )
+from masterflow.status.usage import UsageView, is_over_budget, usage_of
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ class FlowSummary(BaseModel):
     #: The newest status of each phase that was told, in the order of such flows, then as told.
     phases: dict[str, str]
     retry_count: int
+    #: It used more than its budget; whether that stops it is up to the orchestrator.
+    is_over_budget: bool = False
     user_id: str
     engagement_id: UUID
     created_at: datetime | None
@@ -122,6 +125,8 @@ class FlowStatus(FlowSummary):
     transition_count: int
     error_count: int
     collaboration_count: int
+    #: What its agents used of models; null if nobody told.
+    usage: UsageView | None = None
     waiting_for_approval: Approval | None
     #: Only if asked for.
     child_flow_status: ChildStatus | None = None
@@ -235,6 +240,7 @@ def status_of(
         **dict(counts),
         phase_details=phase_views(row["times"], summary["phases"], summary["flow_type"], bars=bars),
         last_progress_update=as_map(row["snapshot"]) or None,
+        usage=usage_of(row),
         waiting_for_approval=approval,
         child_flow_status=child_status,
     )
@@ -268,6 +274,8 @@ _UNREADABLE: Final[dict[str, Any]] = {
     "transitions": [],
     "status_stamps": {},
     "floors": [],
+    "usage": None,
+    "budget": None,
 }
 
 
@@ -299,6 +307,7 @@ def _summary_fields(row: Mapping[Any, Any], skipped: SkippedEvents | None) -> di
         "message": entry_text(message)[:_MESSAGE_CHARS] or None,
         "phases": {name: states[name] for name in _in_order(states, row["flow_type"])},
         "retry_count": row["retry_count"],
+        "is_over_budget": is_over_budget(row),
         "user_id": row["user_id"],
         "engagement_id": row["engagement_id"],
         "created_at": known_time(row["created_at"]),

@@ -5,24 +5,27 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 from uuid import UUID
 
-from masterflow.domain import FlowContext, InputInvalid
+from masterflow.domain import InputInvalid
 from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
     FlowDeclared,
     MemoryMeasured,
     MetadataUpdated,
+    UsageReported,
 )
 from masterflow.domain.ids import external_id
-from masterflow.domain.tenant import flow_context
+from masterflow.domain.usage.budget import NO_BUDGET, Budget
 from masterflow.tracker.attempts import Attempt, without_last
 from masterflow.tracker.flow_record import FlowRecord
 from masterflow.tracker.phase_progress import PhaseProgress
 from masterflow.tracker.report import REPORTED, Reported, refuse
 from masterflow.tracker.summaries import figures
+from masterflow.tracker.tenants import TenantIds, tenant_of
+from masterflow.tracker.usage import USD, budget_of, used, used_here
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,22 +34,6 @@ R = TypeVar("R")
 _Rest = Coroutine[Any, Any, None] | None
 
 _flows_here: ContextVar[tuple["FlowProgressTracker", ...]] = ContextVar("flows_here", default=())
-
-
-class TenantIds(Protocol):
-    """Whatever names a client account, an engagement and a user, such as a `FlowContext`."""
-
-    @property
-    def client_account_id(self) -> object:
-        """A UUID or its text."""
-
-    @property
-    def engagement_id(self) -> object:
-        """A UUID or its text."""
-
-    @property
-    def user_id(self) -> object:
-        """A text or a UUID."""
 
 
 def current_flow() -> "FlowProgressTracker | None":
@@ -66,6 +53,8 @@ def create_progress_tracker(
     flow_configuration: Mapping[str, object] | None = None,
     create: Literal[False] = False,
     ends_flow: bool = True,
+    budget_usd: USD | None = None,
+    budget_tokens: int | None = None,
 ) -> "FlowProgressTracker": ...
 
 
@@ -80,10 +69,12 @@ def create_progress_tracker(
     flow_configuration: Mapping[str, object] | None = None,
     create: bool,
     ends_flow: bool = True,
+    budget_usd: USD | None = None,
+    budget_tokens: int | None = None,
 ) -> "FlowProgressTracker": ...
 
 
-def create_progress_tracker(
+def create_progress_tracker(  # noqa: PLR0913  each is an option of its own, by name
     flow_id: UUID | str | int,
     context: TenantIds,
     *,
@@ -93,6 +84,8 @@ def create_progress_tracker(
     flow_configuration: Mapping[str, object] | None = None,
     create: bool = False,
     ends_flow: bool = True,
+    budget_usd: USD | None = None,
+    budget_tokens: int | None = None,
 ) -> "FlowProgressTracker":
     """Return a tracker of one flow; its context may be the caller's own request context.
 
@@ -101,9 +94,17 @@ def create_progress_tracker(
 
     With `create`, a worker makes the flow's row if it is missing, from `flow_type` (which must be named),
     `flow_name` and `flow_configuration`; without it, `create_master_flow` has to. With `ends_flow=False`, an
-    exception that leaves `with tracker:` does not end the flow.
+    exception that leaves `with tracker:` does not end the flow. A flow that has cost more than `budget_usd`,
+    or used more than `budget_tokens`, is shown as over budget, and is `tracker.over_budget`.
     """
-    tracker = FlowProgressTracker(flow_id, context, phases=phases, flow_type=flow_type, ends_flow=ends_flow)
+    tracker = FlowProgressTracker(
+        flow_id,
+        context,
+        phases=phases,
+        flow_type=flow_type,
+        ends_flow=ends_flow,
+        budget=budget_of(budget_usd, budget_tokens),
+    )
     if create:
         tracker.declare(flow_name, flow_configuration)
     return tracker
@@ -143,11 +144,13 @@ class FlowProgressTracker:
         phases: Sequence[str] = (),
         flow_type: str | None = None,
         ends_flow: bool = True,
+        budget: Budget = NO_BUDGET,
     ) -> None:
         self._flow_type = flow_type
+        self._budget = budget
         self._ends_flow = ends_flow
-        self.record = FlowRecord(flow_id, _tenant(context), _progress(phases, flow_type))
-        self._keep_external_id(flow_id)
+        self.record = FlowRecord(flow_id, tenant_of(context), _progress(phases, flow_type))
+        self._keep_facts(flow_id)
 
     @property
     def flow_id(self) -> UUID | str:
@@ -279,6 +282,31 @@ class FlowProgressTracker:
         self.record.tell(AgentPerformanceMeasured, metrics=metrics)
         return None
 
+    @_at_once
+    def report_usage(
+        self,
+        *,
+        agent: str,
+        model: str,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cost_usd: USD | None = None,
+        calls: int = 1,
+    ) -> _Rest:
+        """Tell that an agent called a model; all adds up exactly, per agent and model and per flow.
+
+        Without `cost_usd` the price table of ENRICHMENT_PRICES says what it cost; where it does not know the
+        model, the row says of how many calls the cost is unknown.
+        """
+        amounts = used(model, calls, input_tokens, output_tokens, cost_usd)
+        self.record.tell(UsageReported, agent=agent, model=model, used=amounts)
+        return None
+
+    @property
+    def over_budget(self) -> bool:
+        """Return whether what this process reported of the flow is more than its budget."""
+        return self._budget.is_exceeded_by(used_here(self.flow_id))
+
     def in_thread(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return the function with this flow, and the phases around this call, as its own in any thread.
 
@@ -317,9 +345,9 @@ class FlowProgressTracker:
         )
 
     @_at_once
-    def _keep_external_id(self, flow_id: UUID | str | int) -> _Rest:
-        if kept := external_id(flow_id):
-            self.record.tell(MetadataUpdated, updates=kept)
+    def _keep_facts(self, flow_id: UUID | str | int) -> _Rest:
+        if facts := {**external_id(flow_id), **self._budget.row_metadata()}:
+            self.record.tell(MetadataUpdated, updates=facts)
         return None
 
     def __enter__(self) -> Self:
@@ -358,13 +386,3 @@ def _progress(phases: Sequence[str], flow_type: str | None) -> PhaseProgress:
     except Exception as problem:  # noqa: BLE001  nor because of what it declares
         refuse(InputInvalid(f"{phases!r:.80} are no phases; pass their names in order: {problem!r:.80}"))
         return PhaseProgress()
-
-
-def _tenant(context: TenantIds) -> FlowContext:
-    if isinstance(context, FlowContext):
-        return context
-    try:
-        return flow_context(context.client_account_id, context.engagement_id, context.user_id)
-    except (AttributeError, ValueError):
-        # Each report with it will be refused, with the reason.
-        return cast("FlowContext", context)

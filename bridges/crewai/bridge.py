@@ -13,7 +13,7 @@ from masterflow.bridges.crewai.records import Record
 from masterflow.bridges.crewai.tenants import Tenant, Tenants, tenant_here
 from masterflow.domain import InputInvalid
 from masterflow.tracker.outbox.process import process_delivery
-from masterflow.tracker.tracker import TenantIds
+from masterflow.tracker.tenants import TenantIds
 
 #: What a child that was forked too late hears, once.
 FORKED: Final = (

@@ -14,9 +14,10 @@ from masterflow.bridges.crewai.fold import Fold, Report, Rules, Usage
 from masterflow.bridges.crewai.records import Record
 from masterflow.domain import FlowContext
 from masterflow.domain.clock import clock, from_microseconds, to_microseconds
+from masterflow.domain.events import UsageReported
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.report import report
-from masterflow.tracker.tracker import create_progress_tracker
+from masterflow.tracker.usage import used
 
 #: What a handler puts into the queue: the fields of a record, with crewAI's own time.
 Captured = tuple[str, str, datetime | None, str | None, str | None, int, dict[str, Any]]
@@ -130,7 +131,5 @@ def _send(context: FlowContext, one: Report | Usage) -> None:
             event_id=one.event_id, occurred_at=from_microseconds(one.at), **one.fields,
         )  # fmt: skip
         return
-    tracker = create_progress_tracker(one.flow_id, context)
-    tell: Any = getattr(tracker, "report_usage", None)
-    if tell is not None:
-        tell(agent=one.agent, model=one.model, input_tokens=one.input_tokens, output_tokens=one.output_tokens)
+    amounts = used(one.model, 1, one.input_tokens, one.output_tokens, None)
+    report(UsageReported, context, one.flow_id, agent=one.agent, model=one.model, used=amounts)

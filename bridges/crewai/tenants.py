@@ -9,7 +9,7 @@ from masterflow.bridges.crewai.fold.recent import Recent
 from masterflow.domain import FlowContext
 from masterflow.domain.tenant import flow_context
 from masterflow.tracker.outbox.process import process_delivery
-from masterflow.tracker.tracker import TenantIds
+from masterflow.tracker.tenants import TenantIds
 
 #: Whose flow it is; or what is given the flow and returns that, None for a flow that is nobody's.
 Tenant = TenantIds | Callable[[Any], TenantIds | None]

@@ -25,6 +25,7 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
+    UsageReported,
 )
 from masterflow.domain.statuses import FINAL_STATUSES
 
@@ -76,6 +77,7 @@ class Delta:
     collaborations: list[JsonObject] = field(default_factory=list)
     times: dict[str, JsonObject] = field(default_factory=dict)
     counted: dict[str, dict[str, list[JsonValue]]] = field(default_factory=dict)
+    usage: dict[str, list[JsonValue]] = field(default_factory=dict)
     memory: MapDelta = field(default_factory=MapDelta)
     agents: MapDelta = field(default_factory=MapDelta)
     metadata: MapDelta = field(default_factory=MapDelta)
@@ -87,7 +89,7 @@ class Delta:
         """Return what names the row: the flow and its tenant."""
         return (self.flow_id, self.client_account_id, self.engagement_id)
 
-    def add(self, event: AnyEvent, stamp: str) -> None:  # noqa: C901 - one case per kind
+    def add(self, event: AnyEvent, stamp: str) -> None:  # noqa: C901, PLR0915 - one case per kind
         """Take one more event in, with its stamp, in whose order events come."""
         match event:
             case PhaseTransitioned():
@@ -116,6 +118,8 @@ class Delta:
                 self.status.reopened = stamp
             case StatusChanged():
                 self._change_status(event, stamp)
+            case UsageReported():
+                self._use(event, stamp)
             case FlowDeclared():
                 pass  # Its row was made before; this finds out whether it is of the same tenant.
             case _:
@@ -135,6 +139,17 @@ class Delta:
             lists.setdefault("numbered", []).append(item)
         else:
             lists.setdefault("marked", []).append([*marks_of(event), stamp[:_TIME_CHARS]])
+
+    def _use(self, event: UsageReported, stamp: str) -> None:
+        counted = event.counted
+        for name, total in (("", counted.flow), (event.name_of(event), counted.agent)):
+            item: list[JsonValue] = [
+                counted.by,
+                list(total),
+                list(total.minus(event.used)),
+                stamp[:_TIME_CHARS],
+            ]
+            self.usage.setdefault(name, []).append(item)
 
     def _change_status(self, event: StatusChanged, stamp: str) -> None:
         self.metadata.put(event.row_metadata, stamp)
@@ -157,7 +172,7 @@ class Delta:
         for name in ("transitions", "errors", "collaborations"):
             if entries := getattr(self, name):
                 document[name] = entries[-MAX_ENTRIES:]
-        for name in ("times", "counted", "started"):
+        for name in ("times", "counted", "usage", "started"):
             if value := getattr(self, name):
                 document[name] = value
         for name in ("memory", "agents", "metadata"):

@@ -16,6 +16,11 @@ cross join lateral (
             case when book.found @@ '$.counts.type() != "object" || $.counts.*.type() != "object" || $.counts.*.base.type() != "number"
                 || $.counts.*.by.type() != "object" || $.counts.*.by.*.type() != "number"
                 || $.counts.*.from.type() != "object" || $.counts.*.from.*.type() != "number"' then 'counts' end,
+            case when book.found @@ '$.usage.type() != "object" || $.usage.*.type() != "object"
+                || $.usage.*.base.type() != "array" || $.usage.*.base.size() != 5 || $.usage.*.base[*].type() != "number"
+                || $.usage.*.by.type() != "object" || $.usage.*.by.*.type() != "array" || $.usage.*.by.*.size() != 5 || $.usage.*.by.*[*].type() != "number"
+                || $.usage.*.from.type() != "object" || $.usage.*.from.*.type() != "array" || $.usage.*.from.*.size() != 5
+                || $.usage.*.from.*[*].type() != "number"' then 'usage' end,
             case when book.found @@ '$.status.type() != "object" || $.status.latest.type() != "array" || $.status.final.type() != "array"
                 || $.status.spoken.type() != "array" || $.status.*[*].type() != "string"' then 'status' end,
             case when book.found @@ '$.retries.type() != "array" || $.retries[*].type() != "string"' then 'retries' end,
@@ -40,6 +45,7 @@ cross join lateral (
                     old.retry_count > 0
                     or old.phase_transitions -> -1 ? 'id' or old.error_history -> -1 ? 'id' or old.agent_collaboration_log -> -1 ? 'id'
                     or jsonb_path_exists(old.phase_execution_times, '$.*.attempts')
+                    or jsonb_path_exists(old.agent_performance_metrics, '$.usage.*.*.calls')
                 )
                 then changed.stamp
         end) as since,

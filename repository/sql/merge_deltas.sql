@@ -9,6 +9,7 @@ with delta as (
         transitions jsonb, errors jsonb, collaborations jsonb,  -- [entry], oldest first, at most 100
         times jsonb,                                            -- {phase: {"execution_time_ms", "completed_at"}}, the newest of each phase
         counted jsonb,                                          -- {name: {"numbered": [[counter, number, time]], "marked": [[mark, old mark, time]]}}
+        usage jsonb,                                            -- {name: [[counter, amounts so far, amounts before, time]]}
         memory jsonb, agents jsonb, metadata jsonb,             -- {"values": {key: value}, "stamps": {key: stamp}}
         started jsonb,                                          -- [stamp, phase]
         status jsonb                                            -- {"latest": [stamp, status], "finals": [[stamp, status]], "failed": stamp, "reopened": stamp}
@@ -40,7 +41,14 @@ written as (
         agent_collaboration_log = coalesce(lists.agent_collaboration_log, flow.agent_collaboration_log),
         phase_execution_times = coalesce(times.phase_execution_times, flow.phase_execution_times),
         memory_usage_metrics = coalesce(maps.memory_usage_metrics, flow.memory_usage_metrics),
-        agent_performance_metrics = coalesce(maps.agent_performance_metrics, flow.agent_performance_metrics),
+        agent_performance_metrics = case
+            when usage.agents is null then coalesce(maps.agent_performance_metrics, flow.agent_performance_metrics)
+            else coalesce(
+                maps.agent_performance_metrics,
+                case jsonb_typeof(flow.agent_performance_metrics) when 'object' then flow.agent_performance_metrics end,
+                '{}'
+            ) || usage.agents
+        end,
         flow_persistence_data = case
             when start.is_newer
                 then started.persistence || jsonb_build_object('current_phase', old.started -> 1)
@@ -51,8 +59,9 @@ written as (
             when counts.totals ? 'retries' then least((counts.totals ->> 'retries')::numeric, 2147483647) else flow.retry_count
         end,
         flow_metadata = case
-            when bookkeeping.is_new or maps.flow_metadata is not null or lists.phase_transitions is not null
+            when bookkeeping.is_new or coalesce(maps.flow_metadata, lists.phase_transitions, usage.flow) is not null
                 then coalesce(maps.flow_metadata, stored.metadata)
+                    || coalesce(usage.flow, '{}')
                     || jsonb_build_object('_enrichment', bookkeeping.kept)
                     || case when listing.phases is null then '{}' else jsonb_build_object('phase_transitions', listing.phases) end
             else flow.flow_metadata
@@ -68,6 +77,7 @@ written as (
     -- include: merge_counts
     -- include: merge_times
     -- include: merge_maps
+    -- include: merge_usage
     -- include: merge_current_phase
     -- include: merge_status
     -- include: merge_kept
@@ -78,7 +88,7 @@ written as (
             or start.is_newer
             or coalesce(
                 lists.phase_transitions, lists.error_history, lists.agent_collaboration_log, times.phase_execution_times,
-                maps.memory_usage_metrics, maps.agent_performance_metrics, maps.flow_metadata
+                maps.memory_usage_metrics, maps.agent_performance_metrics, maps.flow_metadata, usage.agents, usage.flow
             ) is not null
             or (counts.totals ->> 'retries')::numeric > flow.retry_count
             or status.flow_status <> flow.flow_status

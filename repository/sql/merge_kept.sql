@@ -13,6 +13,11 @@ cross join lateral (
         end
         || coalesce(lists.displaced, '{}')
         || coalesce(maps.displaced, '{}')
+        || case
+            when old.usage is not null and jsonb_typeof(old.agent_performance_metrics) not in ('object', 'null')
+                then jsonb_build_object('agent_performance_metrics', old.agent_performance_metrics)
+            else '{}'
+        end
         || case when times.displaced is null then '{}' else jsonb_build_object('phase_execution_times', times.displaced) end
         || case when started.displaced is null then '{}' else jsonb_build_object('flow_persistence_data', started.displaced) end
         as columns
@@ -32,6 +37,7 @@ cross join lateral (
                 when counts.kept is null then '{}'
                 else jsonb_build_object('counts', (coalesce(stored.kept -> 'counts', '{}') || counts.kept) - coalesce(times.evicted, '{}'))
             end
+            || case when usage.kept is null then '{}' else jsonb_build_object('usage', usage.kept) end
             || case
                 when lists.newly_sorted is null then '{}'
                 else jsonb_build_object('sorted', (

@@ -40,7 +40,10 @@ left join lateral (
         from (
             select key, joined.document -> key as value, row_number() over (order by stamp collate "C" desc, key collate "C") as place
             from jsonb_each_text(joined.stamps) as known (key, stamp)
-            where map.name <> 'flow_metadata' or key not in ('last_progress_update', 'progress_snapshot', 'resume_data', 'pause_reason')
+            where case map.name
+                when 'flow_metadata' then key not in ('last_progress_update', 'progress_snapshot', 'resume_data', 'pause_reason', 'usage_budget', 'usage')
+                else map.name = 'memory_usage_metrics' or key <> 'usage'
+            end
         ) as ranked
         left join lateral (
             -- include: merge_short_value

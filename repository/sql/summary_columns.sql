@@ -3,6 +3,8 @@
     flow.flow_status, flow.retry_count, flow.created_at, flow.updated_at,
     known.current_phase,
     raw.metadata -> 'last_progress_update' as snapshot,
+    raw.metadata -> 'usage' as usage,
+    raw.metadata -> 'usage_budget' as budget,
     listing.phases as transitions,
     raw.metadata #> '{_enrichment,status}' as status_stamps,
     jsonb_path_query_array(raw.metadata, '$._enrichment.counts.keyvalue() ? (@.value.at_least == true).key', '{}', true) as floors

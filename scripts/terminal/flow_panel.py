@@ -15,7 +15,7 @@ from masterflow.domain.clock import parse_time
 from masterflow.scripts.terminal.flow_view import FlowView
 from masterflow.scripts.terminal.text import local, shortened, terminal_text
 from masterflow.scripts.terminal.whole import Record, Whole, is_unbounded
-from masterflow.status import floors
+from masterflow.status import floors, usage
 from masterflow.status.durations import lasting
 from masterflow.status.entry_texts import entry_text
 from masterflow.status.views import FlowSummary
@@ -48,8 +48,10 @@ class FlowPanel:
         parts: list[RenderableType] = [_facts(self._view), "", Whole(_phases(self._view))]
         if self._view.errors.errors:
             parts += ["", Whole(_errors(self._view))]
-        if activity.agent_performance_metrics:
-            parts += ["", Whole(_agents(activity.agent_performance_metrics))]
+        if status.usage and status.usage.by_agent:
+            parts += ["", Whole(_usage(status.usage.by_agent))]
+        if agents := {name: v for name, v in activity.agent_performance_metrics.items() if name != "usage"}:
+            parts += ["", Whole(_agents(agents))]
         title = Text.assemble(_name(status, "bold"), "  ", status_text(status.status))
         if is_unbounded(options):
             yield Group(title, *parts)
@@ -99,6 +101,7 @@ def _facts(view: FlowView) -> RenderableType:
         "waits since": _clock(approval.since if approval else None),
         "counts": ", ".join(_counts(view)),
         "missing": floors.skipped_sentence(status.skipped_events, status.at_least),
+        "usage": _used(view),
         "memory": _pairs(view.activity.memory_usage_metrics),
     }
     return Record({name: terminal_text(fact) for name, fact in facts.items() if fact})
@@ -172,6 +175,22 @@ def _agents(metrics: dict[str, Any]) -> Table:
         table.add_row(terminal_text(agent), *map(terminal_text, values), *(count for _ in more))
     for name in sorted(metrics.keys() - agents.keys()):
         table.add_row(terminal_text(f"{name} {metrics[name]}"))
+    return table
+
+
+def _used(view: FlowView) -> str:
+    found = view.status.usage
+    if found is None:
+        return ""
+    of_budget = f" of {usage.budget(found)}" if usage.budget(found) else ""
+    return f"{usage.used(found)}{of_budget}{', over budget' if found.is_over_budget else ''}"
+
+
+def _usage(by_agent: Iterable[usage.ModelUsage]) -> Table:
+    table = _table("agent", "model", "calls>", "tokens in>", "tokens out>", "cost>")
+    for one in by_agent:
+        tokens = f"{one.input_tokens:,}", f"{one.output_tokens:,}"
+        table.add_row(*map(terminal_text, (one.agent, one.model, usage.calls(one), *tokens, usage.cost(one))))
     return table
 
 

@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from masterflow.status import usage
 from masterflow.status.page import words
 from masterflow.status.page.roots import page_root
 
@@ -26,6 +27,7 @@ _environment: Final = Environment(
     undefined=StrictUndefined,
 )
 _environment.filters |= {name: getattr(words, name) for name in words.__all__}
+_environment.filters |= {name: getattr(usage, name) for name in ("budget", "calls", "cost", "used")}
 
 ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 

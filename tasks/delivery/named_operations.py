@@ -27,6 +27,7 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
+    UsageReported,
     new_event,
 )
 from masterflow.domain.tenant import flow_context
@@ -50,7 +51,7 @@ OPERATIONS: Final[dict[str, type[AnyEvent]]] = {
 }
 
 #: Kinds that no method of the repository stands for; each kind is here or above.
-ONLY_IN_BATCHES: Final[tuple[type[AnyEvent], ...]] = (ProgressReported,)
+ONLY_IN_BATCHES: Final[tuple[type[AnyEvent], ...]] = (ProgressReported, UsageReported)
 
 _RENAMED: Final = {"metadata_updates": "updates"}
 _TENANT: Final = ("client_account_id", "engagement_id", "user_id")

@@ -17,9 +17,11 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
+    UsageReported,
 )
 from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
 from masterflow.domain.statuses import FLOW_STATUSES
+from masterflow.domain.usage.amounts import Usage, UsageCounted
 from tests.support.events.texts import NAMES, ODD_TEXTS, long_text
 
 #: A kind of event and its fields, as the entrance leaves them.
@@ -132,6 +134,27 @@ def _counters(random: Random) -> Iterator[Fields]:
             )
 
 
+def used_by(process: int, times: int, by_agent: int, in_flow: int) -> dict[str, Any]:
+    """Return what a process reports that uses the same each time: how often now, and so far."""
+    each = (1, process, 3 * process, process % 3 * 10 ** (process % 9), process % 2)
+    used, agent, flow = (Usage(*(times * part for part in each)) for times in (times, by_agent, in_flow))
+    return {"used": used, "counted": UsageCounted(by=f"process-{process:02d}", agent=agent, flow=flow)}
+
+
+def _usage(random: Random) -> Iterator[Fields]:
+    """Yield the use of more models by more processes than a row keeps apart."""
+    processes, models = random.choice(((15, 40), (16, 33), (17, 3), (33, 1), (60, 40)))
+    for _ in range(random.choice((60, 400))):
+        names = {"agent": random.choice(("é" * 80, "a", "b")), "model": f"model {random.randrange(models)}"}
+        yield (
+            UsageReported,
+            names
+            | used_by(
+                random.randrange(processes), random.randint(1, 3), random.randint(3, 9), random.randint(3, 99)
+            ),
+        )
+
+
 def _without_number(random: Random) -> Iterator[Fields]:
     for _ in range(random.choice((20, 120))):
         if random.random() < 0.5:
@@ -171,6 +194,7 @@ CROWDS: Final[dict[str, Callable[[Random], Iterator[Fields]]]] = {
     "short entries": _short_entries,
     "keys": _map_keys,
     "counters": _counters,
+    "usage": _usage,
     "without number": _without_number,
     "phases": _phases,
     "statuses": _statuses,

@@ -17,9 +17,11 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
+    UsageReported,
     new_event,
 )
 from masterflow.domain.tenant import flow_context
+from masterflow.domain.usage.amounts import Usage
 
 FLOW_ID: Final = UUID("7e9d1c62-40b8-4f35-8d21-c6a90b3e7f14")
 CONTEXT: Final = flow_context(
@@ -51,6 +53,19 @@ _EXAMPLES: Final[list[tuple[type[Any], dict[str, Any]]]] = [
     ),
     (PhaseTransitioned, {"phase": "data_import", "status": "completed", "metadata": {"rows": 497}}),
     (FlowDeclared, {"flow_type": "discovery", "flow_name": "Data centre 7"}),
+    (
+        UsageReported,
+        {
+            "agent": "Schema Expert",
+            "model": "example-model",
+            "used": Usage(1, 33, 21, 17_550, 0),
+            "counted": {
+                "by": "Zm9yIGFs",
+                "agent": Usage(3, 99, 63, 52_650, 0),
+                "flow": Usage(7, 300, 200, 1_000_000, 1),
+            },
+        },
+    ),
 ]
 
 

@@ -22,6 +22,7 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
+    UsageReported,
 )
 from tests.support.model.bookkeeping import Bookkeeping
 from tests.support.model.counts import Count, Marks, window_of
@@ -30,6 +31,7 @@ from tests.support.model.lists import listing_of, merged_list
 from tests.support.model.maps import Map
 from tests.support.model.statuses import Status, status_after
 from tests.support.model.times import merged_times
+from tests.support.model.usage import Usages
 
 Row = dict[str, Any]
 
@@ -68,6 +70,7 @@ class _Merge:
         self._merge_lists(events)
         self._merge_maps(events)
         self._merge_counts(events)
+        self._merge_usage(events)
         self._follow_phase(events)
         self._follow_status(events)
         self._row["flow_metadata"] = self._metadata | {"_enrichment": self._book.kept()}
@@ -135,6 +138,19 @@ class _Merge:
             self._book.forget_counts(evicted)
             if merged != times:
                 self._row["phase_execution_times"] = merged
+
+    def _merge_usage(self, events: Sequence[AnyEvent]) -> None:
+        used = [event for event in events if isinstance(event, UsageReported)]
+        if not used:
+            return
+        column = self._stored("agent_performance_metrics", dict)
+        usages = Usages(column.get("usage"), self._metadata.get("usage"), self._book.usage)
+        before = dict(usages.agents)
+        usages.take(used, since=self._book.since)
+        self._book.usage = usages.kept
+        self._metadata["usage"] = usages.flow
+        if usages.agents != before:
+            self._row["agent_performance_metrics"] = column | {"usage": usages.agents}
 
     def _follow_phase(self, events: Sequence[AnyEvent]) -> None:
         started = [

@@ -22,11 +22,12 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
+    UsageReported,
     new_event,
 )
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
-from tests.support.events.crowds import CROWDS
+from tests.support.events.crowds import CROWDS, used_by
 from tests.support.events.texts import NAMES, ODD_TEXTS, long_text
 
 BEGIN: Final = datetime(2026, 11, 1, tzinfo=UTC)
@@ -76,6 +77,11 @@ _COUNTED = st.one_of(
     ),
 )
 
+#: What a process has counted only grows, and each by what it reports.
+_USED = st.builds(
+    used_by, st.integers(0, 40), st.integers(1, 3), st.sampled_from([3, 4, 700]), st.integers(3, 3_000)
+)
+
 #: What each kind of event is made of, besides what all have.
 FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
     PhaseTransitioned: {
@@ -100,6 +106,10 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
         "metadata": _OBJECTS,
     },
     ProgressReported: {"snapshot": _OBJECTS},
+    UsageReported: {
+        "agent": st.sampled_from(["Schema Expert", "usage", "", 'q " \\', "é" * 90, "legacy"]),
+        "model": st.sampled_from(["m", "gpt", "", "🚀"]),
+    },
     FlowDeclared: {
         "flow_type": st.sampled_from(FLOW_TYPES),
         "flow_name": st.one_of(st.none(), _PHASES),
@@ -112,6 +122,8 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
 def _templates(draw: st.DrawFn, context: FlowContext) -> AnyEvent:
     kind = draw(st.sampled_from(list(FIELDS)))
     fields = {name: draw(strategy) for name, strategy in FIELDS[kind].items()}
+    if kind is UsageReported:
+        fields |= draw(_USED)
     event: AnyEvent = new_event(kind, context, UUID(int=0), **fields)
     return event
 
@@ -181,7 +193,7 @@ def _scattered(
     """Yield the events at times and with ids of chance."""
     for event in events:
         at = random.choice(ages) + timedelta(microseconds=random.randrange(moments))
-        version = 2 if getattr(event, "counted", None) else random.choice((1, 2))
+        version = 3 if getattr(event, "counted", None) else random.choice((1, 2, 3))
         yield event.model_copy(
             update={"event_id": new_id(random), "occurred_at": at, "schema_version": version}
         )
@@ -193,7 +205,7 @@ def _event(context: FlowContext, kind: type[Any], fields: dict[str, Any]) -> Any
         event_id=UUID(int=0),
         flow_id=UUID(int=0),
         occurred_at=BEGIN,
-        schema_version=2,
+        schema_version=3,
         **context.__dict__,
         **fields,
     )

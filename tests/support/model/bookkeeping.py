@@ -38,6 +38,20 @@ def _is_count(count: dict[str, Any]) -> bool:
     )
 
 
+def _is_usage(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(count, dict) and _is_usage_count(count) for count in value.values()
+    )
+
+
+def _is_usage_count(count: dict[str, Any]) -> bool:
+    maps = [count.get("by", {}), count.get("from", {})]
+    if not all(isinstance(amounts, dict) for amounts in maps):
+        return False
+    amounts = [count.get("base", [0] * 5), *(each for found in maps for each in found.values())]
+    return all(isinstance(each, list) and len(each) == 5 and all(map(_is_number, each)) for each in amounts)
+
+
 def _is_status(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(fact, str) if name in ("failed", "reopened", "wrote") else _is_texts(fact)
@@ -49,6 +63,7 @@ def _is_status(value: Any) -> bool:
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "clocks": _is_clocks,
     "counts": _is_counts,
+    "usage": _is_usage,
     "status": _is_status,
     "retries": _is_texts,
     "timings": _is_texts,
@@ -128,6 +143,15 @@ class Bookkeeping:
         for phase in phases:
             self._kept.get("counts", {}).pop(f"attempts:{phase}", None)
 
+    @property
+    def usage(self) -> dict[str, Any]:
+        return dict(self._kept.get("usage", {}))
+
+    @usage.setter
+    def usage(self, kept: dict[str, Any]) -> None:
+        if kept:
+            self._kept["usage"] = kept
+
     def marks_of(self, window: str) -> list[str]:
         return list(self._kept.get(window, []))
 
@@ -156,12 +180,17 @@ class Bookkeeping:
 def _shows_a_merge(row: dict[str, Any]) -> bool:
     """Return whether a row was merged into before, so that its bookkeeping is lost and not yet to come."""
     ends = [row[column][-1] for column in _LISTS if isinstance(row[column], list) and row[column]]
-    times = row["phase_execution_times"]
+    times, agents = row["phase_execution_times"], row["agent_performance_metrics"]
+    used = agents.get("usage") if isinstance(agents, dict) else None
+    models = [found for found in used.values() if isinstance(found, dict)] if isinstance(used, dict) else []
     return row["updated_at"] > row["created_at"] and (
         row["retry_count"] > 0
         or any(isinstance(entry, dict) and "id" in entry for entry in ends)
         or (
             isinstance(times, dict)
             and any(isinstance(time, dict) and "attempts" in time for time in times.values())
+        )
+        or any(
+            isinstance(figures, dict) and "calls" in figures for each in models for figures in each.values()
         )
     )

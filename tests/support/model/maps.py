@@ -12,7 +12,18 @@ _CUT_BYTES = 1_600
 WHOLE_KEYS = {"memory_usage_metrics": 16, "agent_performance_metrics": 16, "flow_metadata": 2}
 
 #: What the application relies on stands outside the ranking.
-_OUTSIDE = {"last_progress_update", "progress_snapshot", "resume_data", "pause_reason"}
+_OUTSIDE = {
+    "flow_metadata": {
+        "last_progress_update",
+        "progress_snapshot",
+        "resume_data",
+        "pause_reason",
+        "usage_budget",
+        "usage",
+    },
+    "agent_performance_metrics": {"usage"},
+    "memory_usage_metrics": set(),
+}
 
 #: What is no stamp sorts behind all stamps.
 _NO_STAMP = ";"
@@ -54,7 +65,7 @@ class Map:
         return self.stamps != self._stamps_before or self.document.keys() != self._keys_before
 
     def _ranked(self) -> list[str]:
-        return [key for key in self.stamps if self.column != "flow_metadata" or key not in _OUTSIDE]
+        return [key for key in self.stamps if key not in _OUTSIDE[self.column]]
 
 
 def _shortened(key: str, value: Any) -> Any:

@@ -92,6 +92,21 @@ def legacy_map(random: Random) -> Any:
         {"key 1": 5, "unknown": [1, None]},
         {"key 2": "x" * 5_000, "…": 1},
         {f"old {number}": number for number in range(120)},
+        {
+            "usage": {
+                "calls": 3,
+                "cost_usd": 0.25,
+                "note": "theirs",
+                "Schema Expert": 5,
+                "legacy": {"m": {"calls": 2}},
+            },
+            "usage_budget": 5,
+        },
+        {
+            "usage": random.choice(
+                [None, 7, {"Schema Expert": {"m": {"calls": "many", "input_tokens": 2.50}}}]
+            )
+        },
     ]
     return random.choice([SQL_NULL, None, *maps, *maps, ["not a map"], "text"])
 
@@ -117,7 +132,7 @@ def legacy_times(random: Random) -> Any:
 def broken_part(random: Random) -> dict[str, Any]:
     """Return a part of the bookkeeping that somebody has broken."""
     name = random.choice(
-        ("clocks", "counts", "status", "retries", "timings", "sorted", "phase", "since", "displaced")
+        ("clocks", "counts", "usage", "status", "retries", "timings", "sorted", "phase", "since", "displaced")
     )
     forms: dict[str, list[Any]] = {
         "clocks": [
@@ -130,6 +145,12 @@ def broken_part(random: Random) -> dict[str, Any]:
             {"retries": {"base": "1"}},
             {"retries": {"by": {"a": "2"}}},
             {"retries": {"base": 2, "by": {}, "from": []}},
+        ],
+        "usage": [
+            {"": {"by": {"a": [1, 2]}}},
+            {"a\x1fb": {"base": "5"}},
+            {"": {"base": [1, 2, 3, 4, "5"]}},
+            {"": {"from": {"a": 5}}},
         ],
         "status": [{"latest": {}}, {"latest": [1]}, {"wrote": 5}, {"final": "completed"}],
         "retries": [{}, [1], "x"],

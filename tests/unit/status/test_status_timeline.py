@@ -136,6 +136,9 @@ def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot
             "floors": times,
             "times": times,
             "status_stamps": times,
+            "usage": snapshot,
+            "budget": times,
+            "agents_usage": {"a": {"m": snapshot}, "b": times},
         },
     }
     assert status_of(columns, None).status == "failed"
