@@ -16,7 +16,14 @@ from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
 
 _NO_RIGHT: Final = "this role may not read it; grant SELECT"
-_NOTHING: Final = "select null::uuid as flow_id where false"
+# What stands for the tables where there is none.
+_NO_CHILD: Final = (
+    "select null::uuid as flow_id, null::uuid as master_flow_id, null::uuid as client_account_id,"
+    " null::uuid as engagement_id, null::timestamptz as updated_at where false"
+)
+_NO_CHILD_OF_PAGE: Final = (
+    "select null::text as version, null::uuid as client_account_id, null::uuid as engagement_id where false"
+)
 
 # Of the small columns.
 _MOST_BYTES: Final = 8_192
@@ -145,12 +152,13 @@ async def _find(session: AsyncSession, specs: Sequence[FlowSpec]) -> list[tuple[
 
 def every_child(tables: Sequence[FoundTable]) -> str:
     """Return the part that selects each child's flow_id, master_flow_id, updated_at and tenant."""
-    return _union(
+    selects = (
         f"select child.{one.table.flow_id} as flow_id,"
         f" {f'child.{one.table.master_flow_id}' if one.is_linked else 'null::uuid'} as master_flow_id,"
         f" {one.tenant}, {_updated_at(one)} as updated_at {one.source}"
         for one in tables
     )
+    return _union(selects) or _NO_CHILD
 
 
 def child(one: FoundTable) -> str:
@@ -208,7 +216,7 @@ where {one.children_of(":flow_id")}"""
 
 def children_of_page(tables: Sequence[FoundTable]) -> str:
     """Return the part that selects the children of a row of `page`, each by an index."""
-    return _union(select for one in tables for select in _children_of_page(one))
+    return _union(select for one in tables for select in _children_of_page(one)) or _NO_CHILD_OF_PAGE
 
 
 def _children_of_page(one: FoundTable) -> Iterable[str]:
@@ -239,4 +247,4 @@ def _updated_at(one: FoundTable) -> str:
 
 
 def _union(selects: Iterable[str]) -> str:
-    return "\nunion all\n".join(selects) or _NOTHING
+    return "\nunion all\n".join(selects)

@@ -20,7 +20,7 @@ from masterflow.repository.child_tables import FoundTable, completions, find_tab
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
-from masterflow.repository.row_security import no_such_flow
+from masterflow.repository.rights.row_security import no_such_flow
 from masterflow.repository.sql import statement
 from masterflow.repository.tables import DiscoveryFlow
 

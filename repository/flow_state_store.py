@@ -33,7 +33,7 @@ from masterflow.domain.ids import flow_uuid
 from masterflow.repository.arguments import phase_name
 from masterflow.repository.database import translated_errors
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
-from masterflow.repository.row_security import no_such_flow
+from masterflow.repository.rights.row_security import no_such_flow
 from masterflow.repository.secure_cache import CHECKPOINT_TTL_S, STATE_TTL_S, SecureCache
 from masterflow.repository.sql import statement
 from masterflow.repository.states import NOT_STATE, State, restored_state, state_text

@@ -33,7 +33,7 @@ from masterflow.domain.tenant import MAX_USER_CHARS, flow_context
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.merge.merges import apply_events
-from masterflow.repository.row_security import no_such_flow
+from masterflow.repository.rights.row_security import no_such_flow
 from masterflow.repository.settings import FlagSettings
 from masterflow.repository.states import state_document
 from masterflow.repository.tables import CrewAIFlowStateExtensions

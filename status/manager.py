@@ -11,7 +11,7 @@ from masterflow.domain.ids import flow_uuid
 from masterflow.domain.json_shapes import as_list, as_map
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
-from masterflow.repository.row_security import check_sight, no_such_flow
+from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.repository.values import known_time

@@ -6,7 +6,6 @@ from typing import Final
 from kombu.exceptions import KombuError
 from redis import RedisError
 from redis.exceptions import NoPermissionError
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from masterflow.domain.errors import DatabaseUnavailable
@@ -18,6 +17,7 @@ from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 from masterflow.tasks.heartbeats import BEAT, heartbeat_age_s
 from masterflow.tasks.queues import broker_connection
+from masterflow.tasks.rights.postgres import postgres_rights
 from masterflow.tasks.rights.redis import redis_rights
 
 _ANSWER_TIMEOUT_S: Final = 3
@@ -28,7 +28,7 @@ STALE_AFTER_S: Final = 30.0
 
 def worker_health(hostname: str) -> list[CheckResult]:
     """Return what was found about one worker, by its `name@host`, and about all it needs."""
-    return [_broker(), _database(), _redis_rights(), _heartbeat(hostname), _answer(hostname)]
+    return [_broker(), *_database(), _redis_rights(), _heartbeat(hostname), _answer(hostname)]
 
 
 def beat_health() -> list[CheckResult]:
@@ -95,23 +95,21 @@ def _stuck(found: str) -> CheckResult:
     return CheckResult("answer", "problem", found, "restart it")
 
 
-def _database() -> CheckResult:
-    async def ask() -> None:
+def _database() -> list[CheckResult]:
+    """Return whether Postgres answers, and what of a worker's work our role may not do there."""
+
+    async def ask() -> list[CheckResult]:
         engine = make_engine(DatabaseSettings(), pool_size=1, application_name="enrichment-health")
         try:
-            async with (
-                asyncio.timeout(_ANSWER_TIMEOUT_S),
-                translated_errors(),
-                engine.connect() as connection,
-            ):
-                await connection.execute(text("select 1"))
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S), translated_errors():
+                return await postgres_rights(engine)
         finally:
             await engine.dispose()
 
     try:
-        asyncio.run(ask())
+        return [CheckResult("database"), *asyncio.run(ask())]
     except TimeoutError:
-        return CheckResult("database", "away", f"The database does not answer within {_ANSWER_TIMEOUT_S} s")
+        found = f"The database does not answer within {_ANSWER_TIMEOUT_S} s"
     except (DatabaseUnavailable, SQLAlchemyError) as error:
-        return CheckResult("database", "away", f"The database does not answer: {error!s:.200}")
-    return CheckResult("database")
+        found = f"The database does not answer: {error!s:.200}"
+    return [CheckResult("database", "away", found)]

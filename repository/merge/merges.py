@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from masterflow.domain.events import AnyEvent, FlowDeclared
 from masterflow.repository.database import translated_errors
 from masterflow.repository.merge.deltas import Delta, Key, sum_up
-from masterflow.repository.row_security import read_row_security
+from masterflow.repository.rights.row_security import read_row_security
 from masterflow.repository.sql import statement
 
 

@@ -5,5 +5,4 @@ select
     (select reset_val from pg_settings where name = 'TimeZone') as time_zone,
     exists (
         select from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals)
-    ) as has_lz4,
-    pg_is_in_recovery() as is_standby
+    ) as has_lz4

@@ -15,6 +15,7 @@ from masterflow.scripts.doctor.clocks import clock_result
 from masterflow.scripts.doctor.tables import table_results
 from masterflow.scripts.terminal.explanations import cause_of
 from masterflow.tasks.check_result import CheckResult
+from masterflow.tasks.rights.postgres import TABLES, postgres_rights
 
 #: What the statements need, and the oldest version that the tests run on.
 LEAST_VERSION: Final = 13
@@ -28,6 +29,7 @@ class _Answer:
     server: RowMapping
     here_s: float
     tables: list[CheckResult]
+    rights: list[CheckResult]
 
 
 def check_database() -> list[CheckResult]:
@@ -35,7 +37,7 @@ def check_database() -> list[CheckResult]:
     try:
         answer = with_engine(_ask)
     except DatabaseMisconfigured as error:
-        return [CheckResult("postgres", "problem", str(error), "")]
+        return [CheckResult("postgres", "problem", str(error), "see to what it names")]
     except DatabaseUnavailable as error:
         found = f"Postgres does not answer ({cause_of(error)})"
         return [CheckResult("postgres", "away", found, "start it, or correct DATABASE_URL")]
@@ -43,14 +45,15 @@ def check_database() -> list[CheckResult]:
         return [
             CheckResult("postgres", "problem", f"Postgres refuses: {cause_of(error)}", "grant what it names")
         ]
-    server = answer.server
+    server, has_problems = answer.server, any(result.problem for result in answer.tables)
     return [
         version_result(server["version"] // 10_000),
-        _standby(is_standby=server["is_standby"]),
+        CheckResult("postgres"),
         clock_result("postgres", there_s=server["epoch_s"], here_s=answer.here_s),
         time_zone_result(server["time_zone"]),
         lz4_result(has_lz4=server["has_lz4"]),
         *answer.tables,
+        *(result for result in answer.rights if not (has_problems and result.name == TABLES)),
     ]
 
 
@@ -59,7 +62,8 @@ async def _ask(engine: AsyncEngine) -> _Answer:
         before_s = time.time()
         server = (await connection.execute(statement("describe_server"))).mappings().one()
         here_s = (before_s + time.time()) / 2
-        return _Answer(server, here_s, await connection.run_sync(table_results))
+        tables = await connection.run_sync(table_results)
+    return _Answer(server, here_s, tables, await postgres_rights(engine))
 
 
 def version_result(version: int) -> CheckResult:
@@ -89,11 +93,3 @@ def lz4_result(*, has_lz4: bool) -> CheckResult:
         return CheckResult("lz4")
     found = "This Postgres cannot compress with lz4, so merges into big rows take longer"
     return CheckResult("lz4", "note", found, "use version 14 or newer, built with lz4, if that matters")
-
-
-def _standby(*, is_standby: bool) -> CheckResult:
-    if is_standby:
-        return CheckResult(
-            "postgres", "problem", "This Postgres is a standby", "let DATABASE_URL name the primary"
-        )
-    return CheckResult("postgres")

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from masterflow.domain.statuses import ACTIVE_STATUSES
-from masterflow.repository.row_security import no_such_flow
+from masterflow.repository.rights.row_security import no_such_flow
 from masterflow.repository.status.changes import read_entries
 from masterflow.repository.status.reads import FlowFilter, FlowScope
 from masterflow.scripts.terminal.flow_news import Known, News

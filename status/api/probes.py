@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from masterflow.domain import DatabaseUnavailable
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
-from masterflow.repository.row_security import check_sight
+from masterflow.repository.rights.row_security import check_sight
 from masterflow.repository.status.changes import read_summaries
 from masterflow.status.api.access import require_prober
 from masterflow.status.api.problems import NotReady, described

@@ -15,7 +15,7 @@ from masterflow.domain.errors import DatabaseUnavailable, TransactionConflict
 from masterflow.domain.events import AnyEvent
 from masterflow.repository.database import translated_errors
 from masterflow.repository.merge.merges import MergeOutcome, apply_events
-from masterflow.repository.row_security import check_reach
+from masterflow.repository.rights.row_security import check_reach
 from masterflow.tasks.inbox.admission import DataRefused
 
 Sessions = async_sessionmaker[AsyncSession]

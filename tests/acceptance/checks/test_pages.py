@@ -48,6 +48,8 @@ TYPED = {
     "flowctl health beat": r"heartbeat\s+✔ well",
     "flowctl health api": r"ready\s+✔ well",
     "flowctl dead replay --reason invalid": r"1 sent again",
+    # The letter that lies there is of another reason.
+    "flowctl dead replay --reason row_hidden": r"0 sent again",
     "flowctl dead replay": r"1 sent again",
     "flowctl dead list --limit 10000 --json": r'"reason": ?"invalid"',
     "flowctl dead list": r"invalid",

@@ -27,7 +27,7 @@ from masterflow.tracker.outbox.segments import Segment, encode_record
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
-from tests.support.servers.limited import limited_redis_url, overstepped
+from tests.support.servers.limited import limited_redis_url, limited_role, overstepped
 from tests.support.servers.rabbitmq import RabbitMQ
 
 MASTER = "migration.crewai_flow_state_extensions"
@@ -35,7 +35,7 @@ MASTER = "migration.crewai_flow_state_extensions"
 
 def without_numbers(text):
     """Return the text without blanks, and without what differs between two looks: ages, bytes."""
-    return re.sub(r"\d[\d,.]*", "#", "".join(text.split()))
+    return re.sub(r"\d[\d,.]*m?s?", "#", "".join(text.split()))
 
 
 @pytest.fixture
@@ -190,6 +190,45 @@ def test_a_check_that_refuses_a_status_is_named(examined, change):
 def test_a_flow_id_that_is_not_unique_is_named(examined, change):
     change("alter table migration.discovery_flows drop constraint discovery_flows_flow_id_key")
     check(examined, "problem", "discovery_flows", "flow_id is not unique")
+
+
+@pytest.fixture
+def role(database_url, monkeypatch):
+    """A role that may do nothing yet, as which the doctor looks."""
+    with limited_role(database_url) as role:
+        monkeypatch.setenv("DATABASE_URL", role.url)
+        yield role
+
+
+def test_what_a_role_lacks_is_named_with_the_grants(examined, role):
+    role.run("grant usage on schema migration to {role}", f"grant select on {MASTER} to {{role}}")
+    said = ("lacks INSERT ON", "UPDATE ON", "SELECT ON migration.discovery_flows", "run `GRANT INSERT ON")
+    check(examined, "problem", "postgres rights", *said)
+    role.run("grant select, insert, update on all tables in schema migration to {role}")
+    assert "postgres rights" not in {result["name"] for result in examined()[1]}
+
+
+def test_policies_that_hide_rows_are_named(examined, role):
+    role.run(
+        "grant usage on schema migration to {role}",
+        "grant select, insert, update on all tables in schema migration to {role}",
+        f"alter table {MASTER} enable row level security",
+        f"create policy tenants on {MASTER} using (user_id = current_user)",
+    )
+    check(examined, "problem", "postgres rights", "Row-level security may hide rows of", "BYPASSRLS")
+
+
+def test_a_role_that_only_reads_is_named(examined, role):
+    role.run("alter role {role} set default_transaction_read_only = on")
+    check(examined, "problem", "postgres rights", "are read-only", "RESET default_transaction_read_only")
+
+
+def test_a_trigger_that_skips_what_a_merge_writes_is_named(examined, change):
+    change(
+        "create function migration.skip() returns trigger language plpgsql as $$ begin return null; end $$"
+    )
+    change(f"create trigger skipper before update on {MASTER} for each row execute function migration.skip()")
+    check(examined, "problem", "postgres rights", "The trigger skipper skips", "let it return NEW")
 
 
 def test_skewed_clocks_are_named(examined, monkeypatch):

@@ -182,3 +182,15 @@ async def test_a_table_that_cannot_be_matched_is_named_and_costs_the_others_noth
         assert await unfit_tables(session) == {
             "migration.collection_flows": "client_account_id is integer, not uuid"
         }
+
+
+async def test_without_child_tables_nothing_is_behind(
+    session_factory: Sessions, context: FlowContext
+) -> None:
+    async with session_factory.begin() as session:
+        await session.execute(text("drop table migration.discovery_flows"))
+        flow_id = await new_flow(session, context)
+        page = await find_behind(session, Scope())
+        assert (page.scanned, page.behind, page.several, page.foreign) == (1, [], [], [])
+        assert await find_orphans(session, Scope()) == {}
+        assert await read_pairs(session, [flow_id], Scope()) == {}

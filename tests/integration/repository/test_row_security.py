@@ -13,10 +13,13 @@ from masterflow import (
 )
 from masterflow.domain.errors import FlowHidden, RightsMissing
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.repository.database import session_factory as make_session_factory
 from masterflow.repository.merge.merges import MergeOutcome, apply_events
-from masterflow.repository.row_security import check_reach, check_sight, read_row_security
+from masterflow.repository.rights.row_security import check_reach, check_sight, read_row_security
 from masterflow.status.manager import FlowStatusManager
 from tests.support.events.flows import new_context, new_flow
+from tests.support.servers.databases import engine_for
+from tests.support.servers.limited import limited_role, page_grants
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +180,18 @@ async def test_who_sees_others_is_told_that_one_may_be_hidden(limited: Limited) 
     with pytest.raises(FlowHidden, match=str(flow_id)):
         await manager.get_flow_status(flow_id)
     assert (await manager.list_flows()).flows == []
+
+
+async def test_the_rights_of_the_page_are_enough_for_a_repository(database_url: str) -> None:
+    with limited_role(database_url, *page_grants("enrichment_orchestrator")) as role:
+        engine, flow_id = engine_for(role.url), uuid4()
+        async with make_session_factory(engine).begin() as session:
+            await CrewAIFlowStateExtensionsRepository(session, *_IDS).create_master_flow(flow_id, "discovery")
+            children = DiscoveryFlowRepository(session, *_IDS)
+            await children.create_discovery_flow(flow_id, master_flow_id=flow_id)
+            await children.update_phase_completion(flow_id, "data_import", {"rows": 1}, completed=True)
+            store = PostgresFlowStateStore(session, _CONTEXT)
+            await store.save_state(flow_id, {"a": 1}, "data_import")
+            await store.recover_from_checkpoint(await store.create_checkpoint(flow_id, "data_import"))
+            assert (await store.load_state(flow_id) or {})["a"] == 1
+        await engine.dispose()

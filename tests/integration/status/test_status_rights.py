@@ -7,13 +7,9 @@ import pytest
 from masterflow.domain import FlowContext
 from tests.support.events.flows import new_context
 from tests.support.processes.status_site import PROBE_TOKEN, StatusSite
-from tests.support.servers.limited import LimitedRole, limited_role
+from tests.support.servers.limited import LimitedRole, limited_role, page_grants
 
 MASTER = "migration.crewai_flow_state_extensions"
-GRANTS = (
-    "grant usage on schema migration to {role}",
-    "grant select on all tables in schema migration to {role}",
-)
 CONTEXT, OTHER = new_context(), new_context()
 FLOW_ID = uuid4()
 
@@ -29,7 +25,9 @@ def insert(flow_id: UUID, context: FlowContext) -> str:
 @pytest.fixture
 def role(database_url: str) -> Iterator[LimitedRole]:
     """The role of an API that may read, and a flow."""
-    with limited_role(database_url, insert(FLOW_ID, CONTEXT), insert(uuid4(), OTHER), *GRANTS) as role:
+    with limited_role(
+        database_url, insert(FLOW_ID, CONTEXT), insert(uuid4(), OTHER), *page_grants("enrichment_api")
+    ) as role:
         yield role
 
 

@@ -9,18 +9,15 @@ from masterflow.tasks.dead_letters.letters import Selection
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
-from tests.support.servers.limited import LimitedRole, limited_role
+from tests.support.servers.limited import LimitedRole, limited_role, page_grants
 
 MASTER = "migration.crewai_flow_state_extensions"
-GRANTS = (
-    "grant usage on schema migration to {role}",
-    f"grant select, insert, update on {MASTER} to {{role}}",
-)
+GRANTS = page_grants("enrichment_worker")
 
 
 @pytest.fixture
 def role(database_url: str) -> Iterator[LimitedRole]:
-    """A worker's role with all rights on the master table."""
+    """A worker's role, with the rights of the page."""
     with limited_role(database_url, *GRANTS) as role:
         yield role
 

@@ -15,6 +15,7 @@ from masterflow.tasks.heartbeats import heartbeat_age_s, write_heartbeat
 from masterflow.tasks.queues import transport_options
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
+from tests.support.servers.limited import limited_role
 
 PROBE = """
 import json, sys
@@ -77,6 +78,23 @@ def test_the_health_of_workers_is_what_a_probe_would_want_to_know(
         worker.resume()
     assert found.keys() == {"heartbeat", "answer"}
     assert "restart it" in found["heartbeat"]
+
+
+def test_a_worker_whose_role_may_not_do_its_work_is_told_so(
+    make_workplace: Callable[..., Workplace], database_url: str
+) -> None:
+    master = "migration.crewai_flow_state_extensions"
+    grants = ["grant usage on schema migration to {role}", f"grant select on {master} to {{role}}"]
+    with limited_role(database_url, *grants) as role:
+        place = make_workplace(role.url)
+        with place.worker(name="one"), Probe(place) as probe:
+            found = probe.problems("worker one@test")
+            assert found.keys() == {"postgres rights"}
+            assert "GRANT UPDATE" in found["postgres rights"]
+            role.run("grant select, insert, update on all tables in schema migration to {role}")
+            assert probe.problems("worker one@test") == {}
+            role.run(f"alter table {master} drop column error_history")
+            assert "error_history" in probe.problems("worker one@test")["postgres tables"]
 
 
 def test_a_worker_that_lives_and_takes_no_messages_is_stuck(

@@ -46,6 +46,12 @@ def overstepped(url: str) -> set[str]:
     return (refused | strange) - {"command client", "command client|setinfo"}
 
 
+def page_grants(name: str) -> list[str]:
+    """Return the page's statements for one of its roles, with `{role}` in its place."""
+    block = page_block(f"GRANT USAGE ON SCHEMA migration TO {name};")
+    return [statement.replace(name, "{role}") for statement in block.strip().rstrip(";").split(";\n")]
+
+
 class LimitedRole:
     """A role of Postgres that may nothing but what it is given; `url` is the address as that role."""
 
@@ -60,7 +66,8 @@ class LimitedRole:
     def run(self, *statements: str) -> None:
         """Run statements as the admin; `{role}` stands for the role's name."""
         address = self._admin.set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(address, autocommit=True) as connection:
+        options = "-c default_transaction_read_only=off"
+        with psycopg.connect(address, autocommit=True, options=options) as connection:
             for statement in statements:
                 connection.execute(statement.format(role=self.name).encode())
 

@@ -1,0 +1,1 @@
+"""What our role of Postgres may do, and what policies hide from it."""
