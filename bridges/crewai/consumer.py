@@ -107,6 +107,7 @@ class Consumer:
                         self._take(captured, now_s)
                 for context, one in self._fold.reports(now_s, is_final=is_final):
                     _send(context, one)
+                    time.sleep(0)  # Whoever waits for the interpreter is a flow.
                 return self._fold.waits
         except Exception as error:  # noqa: BLE001  the next records may be better ones
             process_delivery.losses.note("bridge", error)

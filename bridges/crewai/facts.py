@@ -19,7 +19,8 @@ def flow_id_of(flow: Any) -> str:
     """Return the id of a flow's state, which is the id that its caller knows."""
     state = getattr(flow, "state", None)
     found = state.get("id") if isinstance(state, Mapping) else getattr(state, "id", None)
-    return _text(found or "")
+    # In older versions the state may be a proxy of a mapping that is none itself.
+    return _text(found or getattr(flow, "flow_id", None) or "")
 
 
 def is_internal(flow: Any) -> bool:

@@ -17,6 +17,7 @@ from crewai.events.types.flow_events import FlowStartedEvent, MethodExecutionSta
 
 import masterflow
 from masterflow.bridges import crewai as bridge
+from masterflow.bridges.crewai import capture
 from masterflow.bridges.crewai.records import Record, to_line
 from masterflow.domain import FlowContext
 from tests.bridges.crewai import flows
@@ -115,6 +116,16 @@ def beside_a_slow_listener() -> Seen:
     return seen
 
 
+def broken_bridge() -> Seen:
+    """Run with a bridge whose handlers raise what would end the process."""
+
+    def fail(*_: Any) -> Any:
+        raise SystemExit("the bridge is broken")
+
+    with mock.patch.object(capture, "extract", fail):
+        return kick_off(flows.Sequence())
+
+
 def in_removed_handlers() -> Seen:
     """Run where crewAI has removed all handlers of the process."""
     with crewai_event_bus.scoped_handlers():
@@ -163,6 +174,7 @@ SCENARIOS: dict[str, Callable[[], Seen]] = {
     "text id": lambda: kick_off(flows.Sequence(), "ext-42"),
     "threads": threads,
     "slow listener": beside_a_slow_listener,
+    "broken bridge": broken_bridge,
     "removed handlers": in_removed_handlers,
     "two tenants": two_tenants,
     "nested": lambda: kick_off(flows.Outer()),
@@ -186,8 +198,15 @@ def main(names: list[str]) -> None:
         with redirect_stdout(sys.stderr):
             seen = SCENARIOS[name]()
             is_flushed = masterflow.flush(float(os.environ.get("FLUSH_S", "30")))
-        lost = masterflow.outbox_status()["lost"]
-        said = {"scenario": name, "is_flushed": is_flushed, "lost": lost, **bridge.status(), **seen}
+        outbox = masterflow.outbox_status()
+        said = {
+            "scenario": name,
+            "is_flushed": is_flushed,
+            "lost": outbox["lost"],
+            "pending": outbox["pending_records"],
+            **bridge.status(),
+            **seen,
+        }
         sys.stdout.write(json.dumps(said) + "\n")
         if folder:
             lines = [to_line(record) + "\n" for record in recorded]
