@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
-from masterflow.domain.clock import clock, from_microseconds, uuid7_text
+from masterflow.domain.clock import clock, from_microseconds, to_microseconds, uuid7_text
 from masterflow.domain.counting import counters
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.events import SCHEMA_VERSION, CountedEvent, Event, UsageReported, describe, new_event
@@ -16,27 +17,22 @@ from masterflow.domain.ids import flow_uuid
 from masterflow.domain.tenant import FlowContext
 from masterflow.domain.usage.amounts import Usage, UsageCounted
 
+#: What says where an event stands among the others.
+_PLACE: Final = frozenset({"event_id", "occurred_at"})
+
 
 def event_text(kind: type[Event], context: FlowContext, flow_id: UUID | str, **fields: Any) -> bytes:
     """Return what `new_event(...).model_dump_json()` would, in half the time.
 
     Only what is the kind's own is validated; ids and time are made here, and the context was validated
     when it was made. What is counted is numbered, unless its caller brings a time or an id: that call may
-    be a repetition, so it counts by its id.
-
-    Raises:
-        InputInvalid: an id, a field or the context is malformed; the message names it.
+    be a repetition, so it counts by its id, or by the number that it brings. What is malformed is
+    InputInvalid, and the message names it.
     """
     if _says_when(fields):
-        return new_event(kind, context, flow_id, **fields).model_dump_json().encode()
-    if not isinstance(context, FlowContext):
-        raise InputInvalid("A report needs the context of its flow; make it with `flow_context`.")
+        return _placed_text(kind, context, flow_id, fields)
     flow = flow_uuid(flow_id)
-    own_fields = _own_fields(kind)
-    try:
-        validated = own_fields.validator.validate_python(fields)
-    except ValidationError as error:
-        raise InputInvalid(describe(error)) from error
+    validated = _validated(kind, context, fields)
     if issubclass(kind, CountedEvent) and validated.counted is None:
         validated.counted = counters.number(flow, kind.count_of(validated))
     elif issubclass(kind, UsageReported):
@@ -44,10 +40,36 @@ def event_text(kind: type[Event], context: FlowContext, flow_id: UUID | str, **f
         validated.counted = UsageCounted.model_construct(
             by=by, agent=Usage(*agent_total), flow=Usage(*flow_total)
         )
-    body = own_fields.serializer.to_json(validated)
+    body = _own_fields(kind).serializer.to_json(validated)
     now = clock.tick_microseconds(flow)
+    return _written(uuid7_text(now), now, context, flow, body)
+
+
+def _placed_text(
+    kind: type[Event], context: FlowContext, flow_id: UUID | str, fields: Mapping[str, Any]
+) -> bytes:
+    """Return the JSON of an event whose caller says when it was; with an id as well, as quickly as any."""
+    event_id, at = fields.get("event_id"), fields.get("occurred_at")
+    is_placed = isinstance(event_id, UUID) and isinstance(at, datetime) and at.tzinfo is not None
+    if not is_placed or kind is UsageReported:
+        return new_event(kind, context, flow_id, **fields).model_dump_json().encode()
+    own = {name: value for name, value in fields.items() if name not in _PLACE}
+    body = _own_fields(kind).serializer.to_json(_validated(kind, context, own))
+    return _written(str(event_id), to_microseconds(fields["occurred_at"]), context, flow_uuid(flow_id), body)
+
+
+def _validated(kind: type[Event], context: FlowContext, fields: Mapping[str, Any]) -> Any:
+    if not isinstance(context, FlowContext):
+        raise InputInvalid("A report needs the context of its flow; make it with `flow_context`.")
+    try:
+        return _own_fields(kind).validator.validate_python(fields)
+    except ValidationError as error:
+        raise InputInvalid(describe(error)) from error
+
+
+def _written(event_id: str, at: int, context: FlowContext, flow: UUID, body: bytes) -> bytes:
     whose = _whose(flow, context.client_account_id, context.engagement_id, context.user_id)
-    head = f'{{"event_id":"{uuid7_text(now)}",{whose},"occurred_at":"{_time(now)}",'
+    head = f'{{"event_id":"{event_id}",{whose},"occurred_at":"{_time(at)}",'
     return b'%b"schema_version":%d,%b' % (head.encode(), SCHEMA_VERSION, body[1:])
 
 

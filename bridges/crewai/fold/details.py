@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from masterflow.bridges.crewai.fold.reports import Usage, id_of
+from masterflow.bridges.crewai.fold.reports import Usage
 from masterflow.bridges.crewai.fold.runs import Run
 from masterflow.bridges.crewai.fold.scopes import Scope
 from masterflow.bridges.crewai.records import Record
@@ -99,7 +99,7 @@ def model_called(run: Run, scope: Scope, record: Record) -> None:
     )
     run.hold(
         Usage(
-            run.flow_id, id_of(record.event_id, "usage"), record.at,
+            run.flow_id,
             agent=str(agent or "flow"), model=str(facts.get("model", "")),
             input_tokens=_tokens(tokens, _INPUT), output_tokens=_tokens(tokens, _OUTPUT),
         )

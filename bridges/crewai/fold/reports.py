@@ -23,11 +23,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One call of a model."""
+    """One call of a model, for `tracker.report_usage`, which counts for itself."""
 
     flow_id: str
-    event_id: UUID
-    at: int
     agent: str
     model: str
     input_tokens: int

@@ -26,6 +26,16 @@ def agents(row: Row) -> list[tuple[str, str, str]]:
     return [(entry["agent"], entry["activity"], entry["details"]["outcome"]) for entry in entries]
 
 
+def usage(row: Row) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Return calls, input and output tokens by agent and model."""
+    used = row["agent_performance_metrics"]["usage"]
+    return {
+        (agent, model): (one["calls"], one["input_tokens"], one["output_tokens"])
+        for agent, models in used.items()
+        for model, one in models.items()
+    }
+
+
 def snapshot(row: Row) -> dict[str, Any]:
     found: dict[str, Any] = row["flow_metadata"]["last_progress_update"]
     return found

@@ -12,6 +12,7 @@ from tests.bridges.crewai.flows_seen import (
     snapshot,
     times_ms,
     transitions,
+    usage,
 )
 
 pytestmark = pytest.mark.timeout(240)
@@ -117,6 +118,12 @@ def test_another_process_resumes_and_the_wait_is_in_no_time(resumed):
     assert progress(row) == 100
 
 
+def test_usage_is_the_sum_of_both_processes(resumed):
+    before, after = resumed
+    assert usage(before) == {("Mapper", "scripted-1"): (1, 11, 7)}
+    assert usage(after) == {("Mapper", "scripted-1"): (2, 22, 14)}
+
+
 def test_a_wait_inside_a_method_is_in_no_time(row_of):
     row = row_of("asked")
     assert row["flow_status"] == "completed"
@@ -141,6 +148,8 @@ def test_a_crew_tells_its_tool_once_and_its_guardrail_once(row_of):
         ("Mapper", "task", "completed"),
     ]
     assert {entry["phase"] for entry in row["agent_collaboration_log"]} == {"map_it"}
+    assert usage(row) == {("Mapper", "scripted-1"): (3, 33, 21)}
+    assert row["flow_metadata"]["usage"]["calls"] == 3
     assert transitions(row) == done("prepare", "map_it")
 
 
