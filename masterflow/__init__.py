@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         flow_uuid,
     )
     from masterflow.repository import (
+        BlockingFlowStates,
         CrewAIFlowStateExtensionsRepository,
         DiscoveryFlowRepository,
         PostgresFlowStateStore,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BlockingFlowStates",
     "CrewAIFlowStateExtensionsRepository",
     "DatabaseUnavailable",
     "DiscoveryFlowRepository",
@@ -95,6 +97,7 @@ _ROOMS: Final = {
         "flow_uuid",
     ),
     "masterflow.repository": (
+        "BlockingFlowStates",
         "CrewAIFlowStateExtensionsRepository",
         "DiscoveryFlowRepository",
         "PostgresFlowStateStore",

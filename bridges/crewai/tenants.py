@@ -29,6 +29,11 @@ def tenant_here(context: TenantIds) -> Iterator[None]:
         _here.reset(token)
 
 
+def tenant_of_kickoff() -> FlowContext | None:
+    """Return whose kickoffs are inside the block around the running code."""
+    return _here.get()
+
+
 class Tenants:
     """Whose each kickoff is, asked once for each."""
 

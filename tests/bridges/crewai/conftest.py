@@ -37,14 +37,14 @@ class Application:
 
     def run(self, *scenarios: str, **settings: str) -> dict[str, Seen]:
         """Run scenarios in one process; return what each of them saw."""
-        lines = self._say("-m", "tests.bridges.crewai.scenarios", *scenarios, **settings).splitlines()
+        lines = self.say("-m", "tests.bridges.crewai.scenarios", *scenarios, **settings).splitlines()
         return {seen["scenario"]: seen for seen in map(json.loads, lines)}
 
     def run_file(self, program: Path) -> str:
         """Run a program, and return what it printed."""
-        return self._say(str(program))
+        return self.say(str(program))
 
-    def _say(self, *arguments: str, **settings: str) -> str:
+    def say(self, *arguments: str, **settings: str) -> str:
         done = subprocess.run(
             [str(self._python), *arguments],
             cwd=ROOT,

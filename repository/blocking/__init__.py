@@ -1,0 +1,1 @@
+"""The repository for code that cannot await."""
