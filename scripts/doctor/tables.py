@@ -10,7 +10,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper
 
 from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.repository.tables import SCHEMA, CrewAIFlowStateExtensions, DiscoveryFlow, Table
-from masterflow.tasks.check_result import CheckResult
+from masterflow.tasks.check_result import CheckResult, Level
 
 _STATUS_CHECK: Final = "chk_valid_flow_status"
 
@@ -23,6 +23,11 @@ _ALIKE: Final = {
     "SMALLINT": "INTEGER",
     "BIGINT": "INTEGER",
 }
+# What finds the master of a child. Backfill and status read every other column of it as they find it.
+_MATCHED: Final = frozenset({"flow_id", "client_account_id", "engagement_id"})
+_ONLY_FOR: Final = ", which DiscoveryFlowRepository needs, and neither backfill nor status"
+_IF_USED: Final = ", if you use that"
+
 _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # it has no annotations
 
 
@@ -51,20 +56,31 @@ def _table(inspector: Inspector, table: type[Table]) -> list[CheckResult]:
 def _columns(mapper: Mapper[Any], present: dict[str, Any]) -> list[CheckResult]:
     name = mapper.local_table.name  # type: ignore[attr-defined]  # a mapped table has one
     attributes = list(mapper.column_attrs)
-    missing = [it for it in attributes if it.key not in present]
-    later = [it.key for it in missing if it.deferred]
-    needed = [it.key for it in missing if not it.deferred]
-    wrong = [said for it in attributes if it.key in present and (said := _mismatch(it, present[it.key]))]
-    results = []
-    if needed:
-        found = f"{name} lacks the column {_and(needed)}"
-        results.append(CheckResult(name, "problem", found, "add it as repository/tables.py declares it"))
-    if wrong:
-        advice = "change the type to that of repository/tables.py"
-        results.append(CheckResult(name, "problem", f"In {name} {_and(wrong)}", advice))
-    if later:
+    is_child = mapper.class_ is DiscoveryFlow
+    needed = [it for it in attributes if not is_child or it.key in _MATCHED]
+    others = [it for it in attributes if it not in needed]
+    results = [*_misfits("problem", name, needed, present), *_misfits("note", name, others, present)]
+    if later := [it.key for it in attributes if it.deferred and it.key not in present]:
         found = f"{name} lacks the later column {_and(later)}, which nothing here needs"
         results.append(CheckResult(name, "note", found, "add it if your application reads it"))
+    return results
+
+
+def _misfits(
+    level: Level, name: str, attributes: Sequence[ColumnProperty[Any]], present: dict[str, Any]
+) -> list[CheckResult]:
+    """Return which of these columns are missing, and which have another type."""
+    missing = [it.key for it in attributes if it.key not in present and not it.deferred]
+    wrong = [said for it in attributes if it.key in present and (said := _mismatch(it, present[it.key]))]
+    for_whom, if_used = (_ONLY_FOR, _IF_USED) if level == "note" else ("", "")
+    results = []
+    if missing:
+        found = f"{name} lacks the column {_and(missing)}{for_whom}"
+        advice = f"add it as repository/tables.py declares it{if_used}"
+        results.append(CheckResult(name, level, found, advice))
+    if wrong:
+        advice = f"change the type to that of repository/tables.py{if_used}"
+        results.append(CheckResult(name, level, f"In {name} {_and(wrong)}{for_whom}", advice))
     return results
 
 

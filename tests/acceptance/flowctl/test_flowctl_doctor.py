@@ -25,6 +25,7 @@ from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE, all_queues
 from masterflow.tasks.settings import QueueSettings
 from masterflow.tracker.outbox.segments import Segment, encode_record
 from tests.support.events.flows import new_context
+from tests.support.events.july_rows import LATER_COLUMNS, LATER_MASTER_COLUMNS
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.limited import limited_redis_url, limited_role, overstepped
@@ -172,6 +173,43 @@ def test_a_column_of_another_type_is_named(examined, change):
     change(f"alter table {MASTER} alter error_history drop default, alter error_history type json")
     name = "crewai_flow_state_extensions"
     check(examined, "problem", name, "error_history is JSON, not JSONB")
+
+
+def without(table, columns):
+    return f"alter table {table} {', '.join(f'drop column {column}' for column in columns)}"
+
+
+def test_tables_of_july_are_told_column_by_column(examined, flowctl, change):
+    change(without(MASTER, LATER_MASTER_COLUMNS))
+    change(without("migration.discovery_flows", LATER_COLUMNS))
+    problems = [it for it in examined()[1] if it["level"] == "problem"]
+    assert [it["name"] for it in problems] == ["crewai_flow_state_extensions"]
+    assert "phase_transitions, error_history, retry_count" in problems[0]["found"]
+    code, said, complaint = flowctl("init-db")
+    assert (code, said) == (1, "")
+    assert not [column for column in LATER_MASTER_COLUMNS if column not in complaint]
+    code, said, complaint = flowctl("flow", "list", "--client", uuid4(), "--engagement", uuid4())
+    assert (code, said, complaint.count("\n")) == (1, "", 1)
+    assert "`flowctl doctor` says what to change" in complaint
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        without("migration.discovery_flows", ["current_phase", "phases_completed", "crewai_state_data"]),
+        "alter table migration.discovery_flows alter crewai_state_data drop default,"
+        " alter crewai_state_data type json",
+    ],
+)
+def test_children_that_are_read_as_they_are_are_only_a_note(examined, flowctl, change, harmless):
+    change(harmless)
+    check(examined, "note", "discovery_flows", "crewai_state_data", "which DiscoveryFlowRepository needs")
+    assert flowctl("init-db")[0] == 0
+
+
+def test_children_that_cannot_be_matched_with_their_masters_are_named(examined, change):
+    change("alter table migration.discovery_flows alter engagement_id type text")
+    check(examined, "problem", "discovery_flows", "engagement_id is VARCHAR, not UUID")
 
 
 def test_a_missing_check_is_a_note(examined, change):

@@ -6,9 +6,20 @@ from sqlalchemy import Connection, event, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from masterflow import CrewAIFlowStateExtensionsRepository, DiscoveryFlowRepository, PostgresFlowStateStore
+from masterflow.domain.errors import TablesUnsuitable
 from masterflow.domain.statuses import FLOW_STATUSES
+from masterflow.domain.tenant import flow_context
 from masterflow.repository.database import session_factory
-from masterflow.repository.tables import SCHEMA, CrewAIFlowStateExtensions, DiscoveryFlow, create_tables
+from masterflow.repository.tables import (
+    SCHEMA,
+    CrewAIFlowStateExtensions,
+    DiscoveryFlow,
+    Table,
+    create_tables,
+)
+from masterflow.status.manager import FlowStatusManager
+from tests.support.events.july_rows import LATER_COLUMNS, LATER_MASTER_COLUMNS
 
 pytestmark = pytest.mark.anyio
 
@@ -143,3 +154,44 @@ async def test_an_older_table_without_the_later_columns_is_read_and_written(engi
         await db.execute(insert(CrewAIFlowStateExtensions).values(new_master()))
         row = (await db.scalars(select(CrewAIFlowStateExtensions))).one()
     assert row.flow_status == "initialized"
+
+
+def without(table: type[Table], columns: tuple[str, ...]) -> str:
+    dropped = ", ".join(f"drop column {column}" for column in columns)
+    return f"alter table {SCHEMA}.{table.__tablename__} {dropped}"
+
+
+async def test_a_repository_says_of_tables_of_july_what_the_doctor_says(engine: AsyncEngine) -> None:
+    await run(
+        engine,
+        without(CrewAIFlowStateExtensions, LATER_MASTER_COLUMNS),
+        without(DiscoveryFlow, LATER_COLUMNS),
+    )
+    context = flow_context(uuid4(), uuid4(), "ana")
+    ids = (context.client_account_id, context.engagement_id, context.user_id)
+    for call in (
+        lambda db: CrewAIFlowStateExtensionsRepository(db, *ids).create_master_flow(uuid4(), "discovery"),
+        lambda db: CrewAIFlowStateExtensionsRepository(db, *ids).get_by_flow_id(uuid4()),
+        lambda db: CrewAIFlowStateExtensionsRepository(db, *ids).increment_retry_count(uuid4()),
+        lambda db: DiscoveryFlowRepository(db, *ids).create_discovery_flow(uuid4()),
+        lambda db: DiscoveryFlowRepository(db, *ids).update_phase_completion(uuid4(), "data_import"),
+        lambda db: PostgresFlowStateStore(db, context).save_state(uuid4(), {"a": 1}, "data_import"),
+        lambda db: FlowStatusManager(db, context).list_flows(),
+        lambda db: FlowStatusManager(db, context).get_flow_status(uuid4(), include_details=True),
+        lambda db: FlowStatusManager(db, context).get_timeline(uuid4()),
+    ):
+        async with session_factory(engine)() as db:
+            with pytest.raises(TablesUnsuitable, match=r"does not exist\); `flowctl doctor` says"):
+                await call(db)
+
+
+async def test_a_child_with_a_document_of_type_json_is_refused_for_writing(engine: AsyncEngine) -> None:
+    await run(
+        engine,
+        "alter table migration.discovery_flows alter crewai_state_data drop default,"
+        " alter crewai_state_data type json",
+    )
+    async with session_factory(engine)() as db:
+        children = DiscoveryFlowRepository(db, uuid4(), uuid4(), "ana")
+        with pytest.raises(TablesUnsuitable, match="`flowctl doctor` says"):
+            await children.update_phase_completion(uuid4(), "data_import")

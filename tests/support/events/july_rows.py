@@ -7,6 +7,16 @@ from typing import Any
 
 from tests.support.events.child_rows import MAIN_COLUMNS
 
+#: Columns that masters lacked in July.
+LATER_MASTER_COLUMNS = (
+    "phase_transitions",
+    "error_history",
+    "retry_count",
+    "parent_flow_id",
+    "child_flow_ids",
+    "flow_metadata",
+)
+
 #: Columns that children lacked in July.
 LATER_COLUMNS = (
     "flow_type",
