@@ -1,8 +1,9 @@
 """`flowctl doctor`: everything an operator can have wrong, and what to do about it."""
 
 import os
+import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
 _MARKS: Final = {"note": ("•", "yellow"), "problem": ("✘", "red"), "away": ("✘", "red")}
 
 
-def doctor(*, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    crewai: Annotated[
+        bool, typer.Option("--crewai", help="Look at crewAI instead, in a process of its own.")
+    ] = False,
+    python: Annotated[
+        str, typer.Option(help="The Python that runs your flows.", show_default="this one")
+    ] = sys.executable,
+    as_json: AsJson = False,
+) -> None:
     """Look at settings, servers, tables, processes and the outbox, and say what to do.
 
     Exit codes: 0 nothing but notes, 1 a problem, 3 a server does not answer.
     """
-    from masterflow.scripts.celery_commands import ROOT
-    from masterflow.scripts.doctor import examine
-
-    # Celery looks for its configuration where we stand, and a user's folder may hold another one.
-    os.chdir(ROOT)
-    results = examine()
+    results = _crewai(python) if crewai else _everything()
     if as_json:
         print_json([asdict(result) for result in results])
     else:
@@ -36,6 +41,21 @@ def doctor(*, as_json: AsJson = False) -> None:
             ("what", "result"), ((it.name, _said(it)) for it in results), empty="Nothing was looked at."
         )
     _exit(results)
+
+
+def _crewai(python: str) -> list[CheckResult]:
+    from masterflow.scripts.doctor.crewai import check_crewai
+
+    return check_crewai(python)
+
+
+def _everything() -> list[CheckResult]:
+    from masterflow.scripts.celery_commands import ROOT
+    from masterflow.scripts.doctor import examine
+
+    # Celery looks for its configuration where we stand, and a user's folder may hold another one.
+    os.chdir(ROOT)
+    return examine()
 
 
 def _exit(results: list[CheckResult]) -> None:

@@ -30,8 +30,8 @@ class Application:
 
     def __init__(self, place: Workplace, environment: str) -> None:
         self.place = place
-        self._python = ROOT / ".local" / environment / "bin" / "python"
-        if not self._python.exists():
+        self.python = ROOT / ".local" / environment / "bin" / "python"
+        if not self.python.exists():
             missing = f"needs .local/{environment}: bash scripts/environment.sh {environment}"
             (pytest.fail if "CI" in os.environ else pytest.skip)(missing)
 
@@ -46,9 +46,9 @@ class Application:
 
     def say(self, *arguments: str, **settings: str) -> str:
         done = subprocess.run(
-            [str(self._python), *arguments],
+            [str(self.python), *arguments],
             cwd=ROOT,
-            env=self._environment | settings,
+            env=self.environment | settings,
             capture_output=True,
             text=True,
             timeout=170,
@@ -61,7 +61,7 @@ class Application:
         return self.place.row(flow_uuid(flow_id))
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         home = self.place.folder / "home"
         home.mkdir(exist_ok=True)
         return {
