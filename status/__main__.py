@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
 
-from masterflow.domain import EnrichmentError
+from masterflow.domain import EnrichmentError, InputInvalid
 from masterflow.domain.shown.harmless import harmless
 from masterflow.domain.shown.log_format import HarmlessFormatter
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
@@ -25,7 +25,7 @@ from masterflow.tasks.enqueue import QueueSettings
 _BACKLOG: Final = 2_048
 _OTHER_FILES: Final = 500
 
-cli = typer.Typer(add_completion=False)
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 class _Server(uvicorn.Server):
@@ -48,11 +48,12 @@ def main(
     try:
         settings = StatusSettings()
         app = make_app(settings, database=DatabaseSettings(), redis=RedisSettings(), queue=QueueSettings())
+        listener = _listening_socket(host, port, send_timeout_s=settings.send_timeout_s)
     except EnrichmentError as error:
         typer.echo(harmless(error), err=True)
         raise typer.Exit(1) from None
     _allow_files(settings.most_streams + _OTHER_FILES)
-    with _listening_socket(host, port, send_timeout_s=settings.send_timeout_s) as listener:
+    with listener:
         typer.echo(f"Flow status at http://{host}:{listener.getsockname()[1]}/")
         config = uvicorn.Config(
             app,
@@ -88,9 +89,18 @@ def _allow_files(wanted: int) -> None:
 
 
 def _listening_socket(host: str, port: int, *, send_timeout_s: float) -> socket.socket:
-    """Return a socket whose connections the kernel ends when the other side takes nothing any more."""
+    """Return a socket whose connections the kernel ends when the other side takes nothing any more.
+
+    Raises:
+        InputInvalid: another server listens there, or this machine has no such address.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    # The latter where the host is no name that can be looked up, or the port is none.
+    except (OSError, OverflowError, ValueError) as error:
+        cause = str(getattr(error, "strerror", None) or error).partition(" (")[0]
+        raise InputInvalid(f"Nothing can listen on {host}:{port} ({cause}); name another.") from error
     # asyncio sets it only where it made the listener itself; without it an answer waits 40 ms for the
     # other side's acknowledgement of its head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -12,6 +12,8 @@ from masterflow.scripts.flowctl.options import AsJson, Limit, command_group
 from masterflow.scripts.flowctl.output import print_done, print_json, print_table
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
 
 group = command_group("Events that could never be applied.")
@@ -152,12 +154,12 @@ def _saved(path: Path) -> "list[DeadLetter]":
     from pydantic import TypeAdapter, ValidationError
 
     from masterflow.domain import InputInvalid
-    from masterflow.domain.events import describe
     from masterflow.tasks.dead_letters.letters import DeadLetter
 
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        letters = TypeAdapter(list[DeadLetter]).validate_json(text)
+        # JSON is UTF-8, whatever the terminal's encoding is.
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        letters = TypeAdapter(list[DeadLetter]).validate_json(content.decode())
     except OSError as error:
         raise InputInvalid(
             f"{path} cannot be read ({error.strerror}); check its path and its rights."
@@ -166,10 +168,17 @@ def _saved(path: Path) -> "list[DeadLetter]":
         raise InputInvalid(f"{path} holds no list of dead letters, but bytes that are no UTF-8.") from error
     except ValidationError as error:
         raise InputInvalid(
-            f"{path} holds no list of dead letters, as `dead list --json` prints it: {describe(error)}"
+            f"{path} holds no list of dead letters, as `dead list --json` prints it: {_first(error)}."
         ) from error
     oldest_first = sorted(letters, key=lambda letter: letter.last_seen)
     return list({letter.letter_id: letter for letter in oldest_first}.values())
+
+
+def _first(error: "ValidationError") -> str:
+    """Return what is wrong first, and in which part, without quoting it."""
+    flaw = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, flaw["loc"]))
+    return f"{place}: {flaw['msg']}" if place else flaw["msg"]
 
 
 def _selection(reason: str | None, flow: UUID | None, client: UUID | None) -> "Selection":

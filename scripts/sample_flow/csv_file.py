@@ -1,5 +1,6 @@
 """Reads a CSV file of any common dialect, or says in one sentence why it cannot be used."""
 
+import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,11 @@ def read_table(path: Path) -> Table:
 
 
 def _content(path: Path) -> bytes:
-    if path.stat().st_size > _MAX_BYTES:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not path.is_dir():
+        # It is read more than once, and a pipe or a device might never end.
+        raise Flaw("is no file but a pipe or a device; save it, and name the file")
+    if found.st_size > _MAX_BYTES:
         raise Flaw(f"is larger than {_MAX_BYTES // 1_000_000} MB; split it")
     return path.read_bytes()
 

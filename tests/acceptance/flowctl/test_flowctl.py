@@ -265,6 +265,19 @@ def test_letters_that_were_saved_as_json_are_loaded_each_once(flowctl, redis_set
     assert json.loads(flowctl("dead", "list", "--json")[1]) == json.loads(said)
 
 
+def test_letters_from_standard_input_are_utf_8_whatever_the_terminal_is(redis_setting, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    letter = {
+        **dict.fromkeys(("reason", "batch_id", "sender_id", "client_account_id"), "Größe 流"),
+        **dict.fromkeys(("first_seen", "last_seen"), "2026-11-02T09:00:00Z"),
+        **{"letter_id": str(uuid4()), "error": "No ✔.", "event": {"流": "é"}, "attempts": 1},
+    }
+    saved = json.dumps([letter], ensure_ascii=False).encode()
+    subprocess.run([FLOWCTL, "dead", "import", "-"], input=saved, check=True)
+    listed = subprocess.run([FLOWCTL, "dead", "list", "--json"], stdout=subprocess.PIPE, check=True).stdout
+    assert json.loads(listed) == [letter]
+
+
 @pytest.mark.parametrize("content", [b"no json", b"[{}]", b"\xff", None])
 def test_a_file_that_holds_no_letters_is_refused_in_one_sentence(flowctl, redis_setting, tmp_path, content):
     file = tmp_path / "letters.json"

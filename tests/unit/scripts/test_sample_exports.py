@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -390,6 +391,12 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, text: st
     assert result.stderr.startswith(str(path))
     assert cause in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(CsvInvalid, match="is no file but a pipe or a device; save it"):
+        check_csv(tmp_path / "pipe.csv")
 
 
 def outcome_of(path: Path) -> str:
