@@ -99,9 +99,7 @@ class Crew:
         """
         for name, process in self._processes.items():
             if not process.is_running:
-                log = self._log(name)
-                tail = " ".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-                raise ProcessNotReady(f"{name} has ended by itself; {log} ends with: {tail}")
+                raise ProcessNotReady(f"{name} has ended by itself; {end_of(self._log(name))}")
 
     def wait_until_visible(self) -> None:
         """Wait until every page answers.
@@ -126,6 +124,12 @@ class Crew:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
+
+
+def end_of(log: Path) -> str:
+    """Return what a log says at its end, for a sentence."""
+    tail = " ".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+    return f"{log} ends with: {tail}"
 
 
 def _answers(port: int) -> bool:

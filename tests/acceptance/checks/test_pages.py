@@ -40,6 +40,7 @@ MORE = {
 TYPED = {
     "flowctl init-db": r"These tables are there: .*crewai_flow_state_extensions",
     "flowctl doctor": r"sharing\s+✔ well",
+    "flowctl backfill": r".",
     "flowctl backfill --all --again": r".",
     "flowctl backfill --since 30d --dry-run": r".",
     "flowctl backfill --since 30d": r".",
@@ -84,6 +85,7 @@ ELSEWHERE = {
         "test_letters_that_were_saved_as_json_are_loaded_each_once",
     ),
     "./scripts/demo": ("test_demo", "test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing"),
+    "./scripts/demo --crewai": ("test_crew_demo", "test_a_flow_of_crewai_fills_its_row"),
     "./scripts/demo --csv FILE": ("test_demo", "test_it_shows_every_row_and_both_checks"),
     "./scripts/make-env": ("test_make_env", "test_it_makes_every_secret_that_compose_asks_for"),
     "./scripts/test": ("test_checks", "test_a_house_in_order_passes"),
@@ -138,7 +140,7 @@ def test_every_block_is_of_a_language_that_is_looked_at():
 @pytest.mark.parametrize("command", ELSEWHERE)
 def test_the_test_that_runs_it_exists(command):
     file, name = ELSEWHERE[command]
-    [path] = (ROOT / "tests" / "acceptance").rglob(f"{file}.py")
+    [path] = (ROOT / "tests").rglob(f"{file}.py")
     assert f"\ndef {name}(" in path.read_text()
     if command.startswith("./"):
         assert (ROOT / shlex.split(command)[0]).stat().st_mode & 0o111

@@ -8,7 +8,7 @@ from tests.support.packages import build_wheel, copy_source, make_environment, r
 from tests.support.pages import ROOT
 
 #: What a folder of `scripts/` is for, if it is not for users.
-OURS_ALONE = {"bench", "checks", "demonstration", "embedded", "sample_flow", "supervise"}
+OURS_ALONE = {"bench", "checks", "demonstration", "embedded", "sample_crew", "sample_flow", "supervise"}
 SOURCE_SUFFIXES = {".css", ".html", ".js", ".py", ".sql", ".svg"}
 
 

@@ -17,7 +17,8 @@ OTHERS = {"FLOWER_BASIC_AUTH", "FLOWCTL_CLIENT", "FLOWCTL_ENGAGEMENT"}
 def settings_classes():
     for package in (domain, repository, scripts, status, tasks, tracker):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("__main__"):
+            # The sample crew needs crewAI, and has no settings.
+            if not module.name.endswith("__main__") and ".sample_crew." not in module.name:
                 importlib.import_module(module.name)
     waiting, found = [Settings], []
     while waiting:

@@ -3,9 +3,11 @@ import re
 import shlex
 from pathlib import Path
 from types import FunctionType
+from unittest.mock import create_autospec
 
 import typer.main
 
+from masterflow.bridges import crewai
 from masterflow.scripts.flowctl.app import app
 from tests.support.events.reported import CONTEXT, FLOW_ID
 
@@ -69,8 +71,16 @@ def test_every_command_it_names_exists():
         assert name in known
 
 
+def test_the_two_lines_for_crewai_are_what_install_takes(monkeypatch):
+    [lines, _] = blocks("python")
+    install = create_autospec(crewai.install)
+    monkeypatch.setattr(crewai, "install", install)
+    exec(lines, {"my_context": CONTEXT})
+    install.assert_called_once_with(context=CONTEXT)
+
+
 async def test_what_it_tells_orchestrators_to_write_works(told):
-    [example] = blocks("python")
+    [_, example] = blocks("python")
 
     async def read_servers():
         return ["one", "two"]
