@@ -49,11 +49,8 @@ class RowSecurity:
         """Return in a sentence what may be hidden; empty if nothing is."""
         if not (self.hides_rows or self.limits_updates):
             return ""
-        what = "rows of" if self.hides_rows else "updates of"
-        return (
-            f"Row-level security may hide {what} {self.name} from the role {self.role},"
-            f" whose events then become dead letters; {_ADVICE}."
-        )
+        does = "hide" if self.hides_rows else "refuse updates of"
+        return f"Row-level security may {does} rows of {self.name} from the role {self.role}; {_ADVICE}."
 
 
 async def read_row_security(db: AsyncSession, table: type[Table] = CrewAIFlowStateExtensions) -> RowSecurity:

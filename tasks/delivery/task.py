@@ -85,12 +85,13 @@ def _given_back_on_failure() -> Iterator[None]:
         # What failed attempts leave is cyclic, and a child that mostly waits would collect it only after
         # minutes, when it has become many megabytes.
         gc.collect()
-        raise Reject(str(error), requeue=True) from error
+        # Celery logs the cause with all its causes, which for a merge are a thousand lines of SQL.
+        raise Reject(str(error), requeue=True) from None
     except Exception as error:
         # A mistake of ours. The attempts of the message are counted, so it does not come back for ever.
         _logger.exception("A message goes back to the broker")
         rest(_AFTER_SURPRISE_S)
-        raise Reject(repr(error), requeue=True) from error
+        raise Reject(repr(error), requeue=True) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,19 @@ def test_what_an_operator_can_mend_is_waited_for_and_said(
     assert (place.letters(), waits(place)) == ([], [reason])
 
 
+def test_a_message_that_is_given_back_is_logged_without_the_statement(
+    place: Workplace, role: LimitedRole, context: FlowContext
+) -> None:
+    role.run(f"revoke update on {MASTER} from {{role}}")
+    with place.worker(DATABASE_URL=role.url):
+        retry(place, context, place.new_flow(context), uuid4().hex)
+        eventually(lambda: waits(place), timeout_s=30)
+    # A worker that stops waits no longer.
+    log = place.log.read_text()
+    assert "reject requeue=True: Postgres does not let our role do this" in log
+    assert "[SQL" not in log
+
+
 def test_a_row_that_a_policy_hides_among_others_is_a_dead_letter_that_can_be_replayed(
     place: Workplace, role: LimitedRole, context: FlowContext
 ) -> None:
