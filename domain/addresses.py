@@ -4,6 +4,9 @@ Redis: `redis://`, `rediss://` (TLS), `unix:///path` or `redis+socket:///path`, 
 `sentinel://host:port/db;sentinel://host:port/db`, each with `user:password@` before the host.
 """
 
+# Loaded now: where a signal handler asks for a codec while it is being loaded, Python holds for ever that
+# there is none.
+import encodings.idna  # noqa: F401
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self

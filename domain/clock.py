@@ -90,22 +90,26 @@ class HybridClock:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._last = 0
         #: What the machine's clock is ahead of the time it has run, as far as it is believed.
         self._offset_ns: int | None = None
         #: A jump, and since when it lasts: another offset, and the time the machine had run.
         self._doubt: tuple[int, int] | None = None
-        self._floors: dict[UUID, int] = {}
+        #: The time that a flow's next event must exceed, each in a list of its own.
+        self._floors: dict[UUID, list[int]] = {}
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def observe(self, flow_id: UUID, at: datetime) -> None:
         """Let this flow's next event be later than `at`."""
         with self._lock:
-            self._floors[flow_id] = max(to_microseconds(at), self._floors.get(flow_id, 0))
+            floor = self._floors.setdefault(flow_id, [0])
+            microseconds = to_microseconds(at)
+            if floor[0] < microseconds:
+                floor[0] = microseconds
 
     def tick(self, flow_id: UUID | None = None) -> datetime:
         """Return the time of an event that happens now; thread-safe."""
@@ -114,14 +118,21 @@ class HybridClock:
     def tick_microseconds(self, flow_id: UUID | None = None) -> int:
         """Return the time of an event that happens now, in microseconds since 1970; thread-safe."""
         with self._lock:
-            now = self._last = max(self._now(), self._last + 1)
             floor = self._floors.get(flow_id) if self._floors and flow_id else None
-            if flow_id and floor is not None:
-                if floor < now:
-                    del self._floors[flow_id]
-                else:
-                    now = self._floors[flow_id] = floor + 1
-        return now
+            # A signal handler or the garbage collector may tick between any two steps, except those that
+            # call nothing: what they compare is still so when they store.
+            while True:
+                last, lowest = self._last, floor[0] if floor else 0
+                now = max(self._now(), last + 1)
+                stamp = max(now, lowest + 1)
+                if last == self._last and lowest == (floor[0] if floor else 0):
+                    self._last = now
+                    if floor:
+                        floor[0] = stamp
+                    break
+            if flow_id and floor and stamp == now:
+                self._floors.pop(flow_id, None)
+        return stamp
 
     def _now(self) -> int:
         read_ns, run_ns = time.time_ns(), _run_ns()

@@ -1,6 +1,8 @@
 """The JSON of an event that happens now, made without the event: a hook has no time for more."""
 
 import json
+import sys
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
@@ -14,6 +16,7 @@ from masterflow.domain.counting import counters
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.events import SCHEMA_VERSION, CountedEvent, Event, UsageReported, describe, new_event
 from masterflow.domain.ids import flow_uuid
+from masterflow.domain.interruptions import Suppressed
 from masterflow.domain.tenant import FlowContext
 from masterflow.domain.usage.amounts import Usage, UsageCounted
 
@@ -83,6 +86,21 @@ def _says_when(fields: Mapping[str, Any]) -> bool:
 
 @cache
 def _own_fields(kind: type[Event]) -> TypeAdapter[Any]:
+    """Return what validates and writes a kind's own fields, once it was made.
+
+    It is made in a thread, where no signal handler runs: an error that one raised while pydantic makes it
+    would come out as another one.
+    """
+    made: list[TypeAdapter[Any]] = []
+    if threading.current_thread() is threading.main_thread() and not sys.is_finalizing():
+        with Suppressed(RuntimeError):  # No thread can be had now.
+            thread = threading.Thread(target=lambda: made.append(_made_fields(kind)), daemon=True)
+            thread.start()
+            thread.join()
+    return made[0] if made else _made_fields(kind)
+
+
+def _made_fields(kind: type[Event]) -> TypeAdapter[Any]:
     definitions: dict[str, Any] = {
         name: (field.annotation, field)
         for name, field in kind.model_fields.items()

@@ -18,6 +18,7 @@ from masterflow.domain.events import (
     StatusChanged,
 )
 from masterflow.domain.ids import flow_uuid
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
 from masterflow.tracker.attempts import Attempt, Ending, ErrorMark, attempts_here
 from masterflow.tracker.phase_progress import PhaseProgress
@@ -144,6 +145,7 @@ class FlowRecord:
             if told := self.end(attempt, status or outcome, {**about_error, **facts}):
                 self.persist(self.progress_event(told, phase=attempt.phase))
         except Exception as problem:  # noqa: BLE001  nor may it hide what the body raised
+            pass_interruption(problem)
             refuse(problem, may_raise=error is None)
 
     def find(self, phase: str | None) -> Attempt | None:

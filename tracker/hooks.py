@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from masterflow.domain import InputInvalid
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.attempts import Attempt, attempts_here, without_last
 from masterflow.tracker.flow_record import FlowRecord
 from masterflow.tracker.report import refuse
@@ -94,6 +95,7 @@ def _begin(name: str, tracker: FlowProgressTracker | None) -> Attempt:
         attempt = flow.begin(name, ending="hook")
         flow.persist(flow.progress_event("processing", phase=name))
     except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
+        pass_interruption(problem)
         refuse(problem)
         return Attempt(name)
     return attempt

@@ -7,6 +7,7 @@ from uuid import UUID
 from masterflow.domain import FlowContext, InputInvalid, SettingsInvalid
 from masterflow.domain.event_text import event_text
 from masterflow.domain.events import Event
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.outbox.process import process_delivery
 
 _repeated_ends = 0
@@ -23,10 +24,13 @@ def report(kind: type[Event], context: FlowContext, flow_id: UUID | str, **field
         event = event_text(kind, context, flow_id, **fields)
         process_delivery.append(kind.lane, event)
     except OSError as error:
+        pass_interruption(error)
         process_delivery.losses.note("disk", error)
     except SettingsInvalid as error:
+        pass_interruption(error)
         process_delivery.losses.note("settings", error)
     except Exception as error:  # noqa: BLE001  nothing that a hook is given may stop its flow
+        pass_interruption(error)
         name = getattr(kind, "__name__", type(kind).__name__)
         refuse(InputInvalid(f"A report of {name} makes no sense: {type(error).__name__}: {error}"))
 
@@ -111,6 +115,7 @@ class Reported(Coroutine[Any, Any, None]):
             raise
         except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
             self._rest = None
+            pass_interruption(problem)
             refuse(problem)
             raise StopIteration from None
 

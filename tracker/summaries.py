@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sized
 from pathlib import PurePath
 from typing import Any, Final
 
+from masterflow.domain.interruptions import pass_interruption
+
 _MAX_CAUSES: Final = 20
 _MAX_FIGURES: Final = 20
 _MAX_KEYS: Final = 5
@@ -52,7 +54,8 @@ def text_of(error: object) -> str:
     """Return an error's text, or its type's name when it has none."""
     try:
         text = str(error).strip()
-    except Exception:  # noqa: BLE001  an exception class of somebody else
+    except Exception as problem:  # noqa: BLE001  an exception class of somebody else
+        pass_interruption(problem)
         text = ""
     return text or type(error).__name__
 

@@ -18,6 +18,7 @@ from masterflow.domain.events import (
     UsageReported,
 )
 from masterflow.domain.ids import external_id
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.domain.usage.budget import NO_BUDGET, Budget
 from masterflow.tracker.attempts import Attempt, without_last
 from masterflow.tracker.flow_record import FlowRecord
@@ -121,6 +122,7 @@ def _at_once(
             rest = method(self, *args, **kwargs)
             return REPORTED if rest is None or rest is REPORTED else Reported(rest).begin()
         except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
+            pass_interruption(problem)
             refuse(problem)
             return REPORTED
 
@@ -194,6 +196,7 @@ class FlowProgressTracker:
             attempt = self.record.begin(phase, message=message, ending="holder")
             self.record.persist(self.record.progress_event("processing", phase=phase))
         except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
+            pass_interruption(problem)
             refuse(problem)
             return Attempt(phase)
         return attempt
@@ -364,6 +367,7 @@ class FlowProgressTracker:
         try:
             self.record.leave(error)
         except Exception as problem:  # noqa: BLE001  it may not hide what the body raised
+            pass_interruption(problem)
             refuse(problem, may_raise=False)
 
     async def __aenter__(self) -> Self:
@@ -384,5 +388,6 @@ def _progress(phases: Sequence[str], flow_type: str | None) -> PhaseProgress:
     try:
         return PhaseProgress(phases, flow_type)
     except Exception as problem:  # noqa: BLE001  nor because of what it declares
+        pass_interruption(problem)
         refuse(InputInvalid(f"{phases!r:.80} are no phases; pass their names in order: {problem!r:.80}"))
         return PhaseProgress()

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.domain.payload.texts import cut_text
 
 Plain = str | int | float | bool | list[Any] | dict[Any, Any] | None
@@ -44,7 +45,8 @@ def plain(value: object) -> Plain:
     """
     try:
         form = _plain(value)
-    except Exception:  # noqa: BLE001  A stranger's __str__, __iter__ or property may raise anything.
+    except Exception as problem:  # noqa: BLE001  A stranger's __str__, __iter__ or property may raise anything.
+        pass_interruption(problem)
         form = None if value is None else _unreadable(value)
     return form if type(form) in _PLAIN_TYPES else _unreadable(value)
 

@@ -3,15 +3,16 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.tracker.outbox.folder import remove_folder
 from masterflow.tracker.outbox.losses import QuietLog
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.segments import segments_in
 from masterflow.tracker.outbox.spool import broker_of, claimed, folders
+from masterflow.tracker.reentry import Wake
 
 _LOOK_INTERVAL_S: Final = 3.0
 
@@ -31,6 +32,7 @@ def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
     try:
         brokers = {folder: broker_of(folder) for folder in folders(spool) if folder != outbox.folder}
     except OSError as error:
+        pass_interruption(error)
         _log.warning(str(spool), "The outbox folder %s cannot be looked through: %s", spool, error)
         return 0
     for folder, broker in brokers.items():
@@ -38,6 +40,7 @@ def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
             try:
                 adopted_records += _empty(folder, outbox)
             except OSError as error:
+                pass_interruption(error)
                 _log.warning(
                     str(folder), "What a dead process left in %s cannot be taken over: %s", folder, error
                 )
@@ -55,7 +58,8 @@ def _has_orphans(folder: Path) -> bool:
     try:
         with claimed(folder) as journal:
             return journal is not None and bool(segments_in(folder))
-    except OSError:
+    except OSError as error:
+        pass_interruption(error)
         return False
 
 
@@ -78,13 +82,13 @@ class Lookout:
         """Take what looks once, and returns whether to look again."""
         self._look = look
         self._look_at = time.monotonic() + _LOOK_INTERVAL_S
-        self._ended = threading.Event()
+        self._ended = Wake()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, or go on where `stop` interrupted; what was due meanwhile is done at once."""
-        self._ended = threading.Event()
-        with suppress(RuntimeError):  # No thread can be had now, or none of this kind in this interpreter.
+        self._ended = Wake()
+        with Suppressed(RuntimeError):  # No thread can be had now, or none of this kind in this interpreter.
             self._thread = threading.Thread(
                 target=self._run, args=[self._ended], name="enrichment-outbox-lookout", daemon=True
             )
@@ -100,7 +104,7 @@ class Lookout:
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def _run(self, ended: threading.Event) -> None:
+    def _run(self, ended: Wake) -> None:
         while not ended.wait(max(0.0, self._look_at - time.monotonic())):
             self._look_at = time.monotonic() + _LOOK_INTERVAL_S
             if not self._look():

@@ -1,13 +1,17 @@
 """What goes first when an outbox is full of what goes last: what newer statuses and transitions replace."""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import os
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from masterflow.domain.clock import parse_time
+from masterflow.domain.events import Lane
+from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.domain.statuses import FINAL_STATUSES
+from masterflow.tracker.outbox.lanes import Lanes
+from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import Segment, decode_record
 
 #: First goes what a newer event replaces; then transitions; then errors. What makes a flow's status
@@ -49,21 +53,78 @@ class _Fact(NamedTuple):
 
 
 class Eviction:
-    """Makes room in the segments of one outbox, whose lock its caller holds."""
+    """Makes room in the lanes of one outbox, whose lock its caller holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: Lanes, losses: Losses, begin_segment: Callable[[Lane], None]) -> None:
+        self._lanes = lanes
+        self._losses = losses
+        self._begin_segment = begin_segment
+        #: What was dropped and not logged yet, by reason; logged by nobody who holds the lock.
+        self.news: dict[str, object] = {}
+        #: Those of the dropped segments whose files could not be deleted.
+        self.dropped: list[Segment] = []
         #: The newest segment when all were compared, and how many records there were.
         self._compared = ("", 0)
 
-    def thin_out(self, segments: Sequence[Segment]) -> tuple[int, int]:
-        """Leave the least worthy out where there is any; return the records and bytes freed.
+    def make_room(self, lane: Lane, *, is_disk_full: bool = False) -> bool:
+        """Drop the oldest details, or else, for what goes last, what matters least of it."""
+        if self._drop_details(is_disk_full=is_disk_full):
+            return True
+        return lane == "vital" and self._thin_out(self._lanes["vital"])
 
-        A file that cannot be read or rewritten is passed over.
-        """
+    def _drop_details(self, *, is_disk_full: bool) -> bool:
+        segment = next((segment for segment in self._lanes["detail"] if segment.size), None)
+        if segment is None:
+            return False
+        if segment is self._lanes.open.get("detail") and not self._close_details():
+            return False
+        count = segment.pending_records
+        segment.lost_records += count
+        segment.under_way_records = 0
+        segment.is_dropped = True
+        self._losses.count("overflow_detail", count)
+        self.news["overflow_detail"] = "the disk is full" if is_disk_full else "the outbox is full"
+        self._lanes.forget(segment)
+        try:
+            # Emptied first, because the thread that syncs may still hold it open.
+            os.truncate(segment.path, 0)
+            segment.path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self.dropped.append(segment)
+            pass_interruption(error)
+        return True
+
+    def _close_details(self) -> bool:
+        """Let the next detail begin a new segment; on a full disk that is the same file, emptied."""
+        former = self._lanes.open["detail"]
+        try:
+            self._begin_segment("detail")
+        except OSError as error:
+            pass_interruption(error)
+            with Suppressed(OSError):
+                self._lanes.open["detail"] = former.emptied()
+            if former is self._lanes.open["detail"]:
+                return False
+            self._lanes.add(self._lanes.open["detail"])
+        return True
+
+    def _thin_out(self, segments: Sequence[Segment]) -> bool:
+        """Leave the least worthy out where there is any; a file that cannot be read is passed over."""
+        count, freed_bytes = self._least_worthy(segments)
+        if count:
+            self._lanes.bytes -= freed_bytes
+            self._losses.count("overflow_vital", count)
+            self.news["overflow_vital"] = "the outbox is full of what goes last"
+        return count > 0
+
+    def _least_worthy(self, segments: Sequence[Segment]) -> tuple[int, int]:
+        """Leave it out; return the records and bytes freed."""
         for level in (_REPLACED, _TRANSITION, _ERROR):
             for segment in segments:
                 if segment.read_to < segment.size and (segment.thinned < level or _is_grown(segment)):
-                    with suppress(OSError):
+                    with Suppressed(OSError):
                         if freed := _thin_out(segment, level):
                             return freed
             if level == _REPLACED and (freed := self._compare(segments)):
@@ -80,7 +141,7 @@ class Eviction:
         newest: Newest = {}
         count = freed_bytes = 0
         for segment in reversed(segments):
-            with suppress(OSError):
+            with Suppressed(OSError):
                 newest = _newest(_facts(segment.data(0, segment.size).split(b"\n")), newest)
                 if freed := _leave_out(segment, _REPLACED, newest):
                     count, freed_bytes = count + freed[0], freed_bytes + freed[1]

@@ -9,11 +9,12 @@ import re
 import socket
 import threading
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, Self
+
+from masterflow.domain.interruptions import Suppressed, pass_interruption
 
 LOCK: Final = "lock"
 
@@ -56,7 +57,7 @@ class Journal:
         """Return what a lock's file says."""
         journal = cls()
         for line in os.pread(descriptor, _MOST_READ_BYTES, 0).splitlines():
-            with suppress(ValueError, TypeError, KeyError, AttributeError):
+            with Suppressed(ValueError, TypeError, KeyError, AttributeError):
                 journal._add(json.loads(line))
         return journal
 
@@ -115,7 +116,7 @@ class Folder:
         #: Whether the lock keeps others out; else nobody can tell whose process lives.
         self.excludes_others = excludes_others
         self._descriptor = descriptor
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._size = os.fstat(descriptor).st_size
         self._short_at = _LONG_BYTES
         self._is_synced = False
@@ -124,7 +125,7 @@ class Folder:
         """Return whether its events are for this broker; they are from now on if that was not known."""
         with self._writing:
             if not self.broker and self._descriptor != _CLOSED:
-                with suppress(OSError):
+                with Suppressed(OSError):
                     _write(self._descriptor, _text({"broker": broker}), self._size)
                     self._size, self.broker = os.fstat(self._descriptor).st_size, broker
             return self.broker == broker
@@ -137,7 +138,8 @@ class Folder:
                 if self._descriptor != _CLOSED:
                     _write(self._descriptor, data, self._size)
                     self._size += len(data)
-            except OSError:
+            except OSError as error:
+                pass_interruption(error)
                 # It may be as long as a file may be.
                 self._short_at = 0
 
@@ -145,7 +147,7 @@ class Folder:
         """Forget what a long journal says about other segments than these."""
         if self._size < self._short_at and (segments or self._size < _LONG_BYTES // 64):
             return
-        with self._writing, suppress(OSError):
+        with self._writing, Suppressed(OSError):
             if self._descriptor == _CLOSED:
                 return
             lines = Journal.read(self._descriptor).lines(segments)
@@ -172,7 +174,7 @@ class Folder:
 
     def restore_lock(self) -> None:
         """Put the lock back if somebody has removed it, so that the folder is seen and nobody's orphan."""
-        with self._writing, suppress(OSError):
+        with self._writing, Suppressed(OSError):
             if self._descriptor == _CLOSED or os.fstat(self._descriptor).st_nlink or not self.path.is_dir():
                 return
             fresh, draft = lock_new(self.path / f".{token_hex(4)}")
@@ -203,10 +205,8 @@ class Folder:
 def make_folder(spool: Path, broker: str = "") -> Folder:
     """Make a folder for this process, held until it is closed; its events are for that broker.
 
-    It gets its name only once it is locked, so that nobody takes it for an orphan.
-
-    Raises:
-        OSError: it cannot be made; nothing of it is left.
+    It gets its name only once it is locked, so that nobody takes it for an orphan. With OSError nothing
+    of it is left.
     """
     spool.mkdir(parents=True, exist_ok=True, mode=0o700)
     host = re.sub(r"[^\w.-]", "_", socket.gethostname())
@@ -220,10 +220,10 @@ def make_folder(spool: Path, broker: str = "") -> Folder:
         _write(descriptor, _text({"broker": broker}), 0)
         excludes_others = not can_lock(lock)
         return Folder(draft.rename(spool / name), descriptor, broker, excludes_others=excludes_others)
-    except OSError:
+    except BaseException:
         if descriptor != _CLOSED:
             os.close(descriptor)
-        with suppress(OSError):
+        with Suppressed(OSError):
             (draft / LOCK).unlink(missing_ok=True)
             draft.rmdir()
         raise
@@ -232,7 +232,7 @@ def make_folder(spool: Path, broker: str = "") -> Folder:
 def lock_new(path: Path) -> tuple[int, Path]:
     """Make a file and lock it, as far as its file system can; return its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with suppress(OSError):
+    with Suppressed(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor, path
 
@@ -241,14 +241,15 @@ def is_taken(descriptor: int) -> bool:
     """Return whether this takes the lock; False if its owner lives, OSError if there are no locks here."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except BlockingIOError as error:
+        pass_interruption(error)
         return False
     return True
 
 
 def remove_folder(path: Path) -> None:
     """Remove a locked folder if nothing but the lock is in it, and drafts that a kill has left."""
-    with suppress(OSError):
+    with Suppressed(OSError):
         names = {entry.name for entry in os.scandir(path)}
         if all(_DRAFT.fullmatch(name) for name in names - {LOCK}):
             for name in names | {LOCK}:
@@ -261,7 +262,8 @@ def can_lock(path: Path) -> bool:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         return is_taken(descriptor)
-    except OSError:
+    except OSError as error:
+        pass_interruption(error)
         return True
     finally:
         os.close(descriptor)

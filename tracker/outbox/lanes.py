@@ -60,13 +60,16 @@ class Lanes:
         self._gone["reported"] += 1
         self._gone["lost"] += 1
 
-    def numbers(self) -> dict[str, int]:
-        """Return what became of all that was reported or adopted: the other four add up to `reported`."""
+    def numbers(self, *, late: int = 0) -> dict[str, int]:
+        """Return what became of all that was reported or adopted: the other four add up to `reported`.
+
+        `late` is what was reported and has no place here yet.
+        """
         segments = self.all()
         under_way = sum(segment.under_way_records for segment in segments)
         return {
-            "reported": self._gone["reported"] + sum(segment.records for segment in segments),
-            "pending": sum(segment.pending_records for segment in segments) - under_way,
+            "reported": self._gone["reported"] + sum(segment.records for segment in segments) + late,
+            "pending": sum(segment.pending_records for segment in segments) - under_way + late,
             "under_way": under_way,
             "confirmed": self._gone["confirmed"] + sum(segment.confirmed_records for segment in segments),
             "lost": self._gone["lost"] + sum(segment.lost_records for segment in segments),

@@ -29,7 +29,7 @@ class Losses:
     """The events lost since the process started, by reason; safe in any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
         self.log = QuietLog()
         #: What outboxes that are closed had reported, confirmed and lost.

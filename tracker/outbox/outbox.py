@@ -1,15 +1,15 @@
 """The outbox: the events of this process that no worker has confirmed, on disk and bounded."""
 
 import errno
-import os
 import threading
 import time
+from collections import deque
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from masterflow.domain.events import Lane
+from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.tracker.outbox.eviction import Eviction
 from masterflow.tracker.outbox.folder import Folder, Journal, make_folder
 from masterflow.tracker.outbox.lanes import LANES, Lanes
@@ -17,6 +17,7 @@ from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import Segment, encode_record
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.outbox.window import Parcel, restore_parcels
+from masterflow.tracker.reentry import is_owned
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -34,31 +35,27 @@ class Outbox:
     """
 
     def __init__(self, settings: OutboxSettings, losses: Losses, *, broker: str = "") -> None:
-        """Make the folder and its first segments.
-
-        Raises:
-            OSError: the disk is full, gone or not ours; nothing is left of them.
-        """
+        """Make the folder and its first segments, or fail with OSError; then nothing is left of them."""
         self._settings = settings
         self._losses = losses
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._is_shorter = threading.Condition(self.lock)
-        self._eviction = Eviction()
-        self._syncing = threading.Lock()
+        self._syncing = threading.RLock()
         self._lanes = Lanes(losses)
-        #: What was lost and not logged yet, by reason; logged by nobody who holds the lock.
-        self._news: dict[str, object] = {}
+        self._eviction = Eviction(self._lanes, losses, self._begin_segment)
+        #: What was reported by a signal handler, or by what the garbage collector closed, while its own
+        #: thread was at work here; its thread keeps it as soon as it is done.
+        self._late: deque[tuple[Lane, bytes]] = deque()
         # What is dropped at once is a small part of the whole.
         self._segment_bytes = min(settings.segment_bytes, max(64_000, settings.max_bytes // 8))
         self._retired: list[Segment] = []
-        self._dropped: list[Segment] = []
         self._restored: list[Parcel] = []
         self._has_new_files = False
         self.own: Folder = make_folder(settings.spool_dir, broker)
         try:
             for lane in LANES:
                 self._begin_segment(lane)
-        except OSError:
+        except BaseException:
             self._give_up()
             raise
 
@@ -75,15 +72,19 @@ class Outbox:
     def append(self, lane: Lane, event: bytes) -> None:
         """Keep an event's JSON; once this returns, the event outlives the process, or is counted as lost.
 
-        Raises:
-            OutboxClosed: it belongs into the next outbox.
+        With OutboxClosed it belongs into the next outbox.
         """
         record = encode_record(event)
+        if self._is_reentered and self._lanes.open:
+            self._late.append((lane, record))
+            return
         with self.lock:
-            if not self._lanes.open:
-                raise OutboxClosed
-            self._keep(lane, record)
-        if self._news:
+            try:
+                self._keep(lane, record)
+            finally:
+                if self._late:
+                    self._keep_late()
+        if self._eviction.news:
             self._tell_losses()
 
     def unread(self) -> list[tuple[Segment, int]]:
@@ -101,8 +102,11 @@ class Outbox:
 
     def numbers(self) -> dict[str, int]:
         """Return what became of all that was reported or adopted: the other four add up to `reported`."""
+        is_reentered = self._is_reentered
         with self.lock:
-            return self._lanes.numbers()
+            if not is_reentered:
+                self._keep_late()
+            return self._lanes.numbers(late=len(self._late))
 
     def adopt(self, paths: Iterable[Path], journal: Journal) -> int:
         """Take over segments of one dead process while there is room; return how many records are open.
@@ -114,6 +118,7 @@ class Outbox:
             try:
                 found += self._move(path)
             except OSError as error:
+                pass_interruption(error)
                 self._losses.log.warning(
                     str(path), "%s, left by a dead process, stays there: %s", path, error
                 )
@@ -143,7 +148,7 @@ class Outbox:
     def settle(self) -> None:
         """Delete the closed segments whose records are all confirmed, and those dropped."""
         with self.lock:
-            dropped, self._dropped = self._dropped, []
+            dropped, self._eviction.dropped = self._eviction.dropped, []
             settled = [segment for segment in self._lanes.closed() if segment.is_settled]
         for segment in dropped:
             self._delete(segment)
@@ -156,7 +161,8 @@ class Outbox:
     def tidy(self) -> None:
         """Close what is confirmed, delete it, and put back what somebody has removed of the folder."""
         self.own.restore_lock()
-        with self.lock, suppress(OSError):
+        with self.lock, Suppressed(OSError):
+            self._keep_late()
             for segment in self._lanes.open.values():
                 segment.restore()
         self.close_segments(only_settled=True)
@@ -167,10 +173,11 @@ class Outbox:
 
     def close_segments(self, *, only_settled: bool = False) -> list[Segment]:
         """Close what is open and not empty, as far as the disk lets it, and return all that is not empty."""
+        is_reentered = self._is_reentered
         with self.lock:
-            for lane, segment in list(self._lanes.open.items()):
+            for lane, segment in () if is_reentered else list(self._lanes.open.items()):
                 if segment.size and (segment.is_settled or not only_settled):
-                    with suppress(OSError):
+                    with Suppressed(OSError):
                         self._begin_segment(lane)
             return [segment for segment in self._lanes.all() if segment.size or not segment.is_open]
 
@@ -194,12 +201,15 @@ class Outbox:
             with self.lock:
                 retired, self._retired = self._retired, []
                 has_new_files, self._has_new_files = self._has_new_files, False
+                # An interruption may have left one in both.
+                retired = [segment for segment in retired if segment not in self._lanes.open.values()]
                 written = [*self._lanes.open.values(), *retired]
             failure = None
             for segment in written if self._settings.fsync != "never" else ():
                 try:
                     segment.sync()
                 except OSError as error:
+                    pass_interruption(error)
                     failure = error
             for segment in retired:
                 segment.close()
@@ -210,7 +220,10 @@ class Outbox:
 
     def close(self) -> dict[str, int]:
         """Let go of the folder and return the last numbers; what is not confirmed stays for a successor."""
+        is_reentered = self._is_reentered
         with self.lock:
+            if not is_reentered:
+                self._keep_late()
             for segment in self._lanes.open.values():
                 segment.is_open = False
                 self._retired.append(segment)
@@ -218,6 +231,7 @@ class Outbox:
         try:
             self.sync()
         except OSError as error:
+            pass_interruption(error)
             self._losses.log.warning("sync", "The outbox cannot be synced to the disk: %s", error)
         self.settle()
         self.own.remove()
@@ -230,6 +244,11 @@ class Outbox:
             segment.close()
         self.own.abandon()
 
+    @property
+    def _is_reentered(self) -> bool:
+        """Return whether this thread is at work here already, and somebody has come in between."""
+        return is_owned(self.lock)
+
     # Below, the caller holds the lock.
 
     def _fits(self, more_bytes: int) -> bool:
@@ -238,58 +257,76 @@ class Outbox:
     def _keep(self, lane: Lane, record: bytes) -> None:
         """Write a record, if need be in place of others, or count it as lost."""
         while not self._fits(len(record)):
-            if not self._make_room(lane):
+            if not self._eviction.make_room(lane):
                 return self._lose(f"overflow_{lane}", "the outbox is full of what goes last")
         while True:
+            segment = self._segment_for(lane)
             try:
-                return self._write(lane, record)
+                return self._write(segment, record)
             except OSError as error:
+                pass_interruption(error)
+                if segment is not self._lanes.open.get(lane):
+                    continue  # A signal handler has closed it meanwhile.
                 if error.errno == errno.EFBIG and self._is_begun_anew(lane):
                     continue
-                if error.errno not in _FULL or not self._make_room(lane, is_disk_full=True):
+                if error.errno not in _FULL or not self._eviction.make_room(lane, is_disk_full=True):
                     return self._lose("disk", error)
 
-    def _write(self, lane: Lane, record: bytes) -> None:
-        if self._lanes.open[lane].size >= self._segment_bytes:
-            with suppress(OSError):  # Rather a file too long than an event lost.
+    def _keep_late(self) -> None:
+        while self._late:
+            lane, record = self._late[0]
+            if self._lanes.open:
+                self._keep(lane, record)
+            else:
+                self._lose("closed", "the outbox was closed by a signal handler")
+            self._late.popleft()
+
+    def _segment_for(self, lane: Lane) -> Segment:
+        segment = self._lanes.open.get(lane)
+        if segment is not None and segment.size >= self._segment_bytes:
+            with Suppressed(OSError):  # Rather a file too long than an event lost.
                 self._begin_segment(lane)
-        segment = self._lanes.open[lane]
+            segment = self._lanes.open.get(lane)
+        if segment is None:
+            raise OutboxClosed
+        return segment
+
+    def _write(self, segment: Segment, record: bytes) -> None:
         segment.append(record)
         self._lanes.bytes += len(record)
         if self._settings.fsync == "always":
-            with suppress(OSError):  # It is in the file; the thread that syncs says what is the matter.
+            with Suppressed(OSError):  # It is in the file; the thread that syncs says what is the matter.
                 segment.sync()
 
     def _is_begun_anew(self, lane: Lane) -> bool:
         """Return whether a new segment stands in for one that may not grow: `ulimit -f`, or a quota."""
-        if not self._lanes.open[lane].size:
-            return False
-        try:
-            self._begin_segment(lane)
-        except OSError:
-            return False
-        return True
+        former = self._lanes.open[lane]
+        with Suppressed(OSError):
+            if former.size:
+                self._begin_segment(lane)
+        return former is not self._lanes.open.get(lane)
 
     def _begin_segment(self, lane: Lane) -> None:
         try:
             segment = Segment.create(self.folder, lane)
         except FileNotFoundError:  # Somebody has removed the folder.
             segment = self._renew_folder(lane)
-        if lane in self._lanes.open:
-            self._lanes.open[lane].is_open = False
-            self._retired.append(self._lanes.open[lane])
-        self._lanes.open[lane] = segment
         self._lanes.add(segment)
+        # In this order, because an interruption may come after each step that calls something.
+        if (former := self._lanes.open.get(lane)) is not None:
+            self._retired.append(former)
+            former.is_open = False
+        self._lanes.open[lane] = segment
         self._has_new_files = True
         if self._settings.fsync == "always":
-            with suppress(OSError):
+            with Suppressed(OSError):
                 self.own.sync()
 
     def _renew_folder(self, lane: Lane) -> Segment:
         fresh = make_folder(self._settings.spool_dir, self.own.broker)
         try:
             segment = Segment.create(fresh.path, lane)
-        except OSError:
+        except BaseException:
             fresh.remove()
             fresh.close()
             raise
@@ -297,66 +334,16 @@ class Outbox:
         former.close()
         return segment
 
-    def _make_room(self, lane: Lane, *, is_disk_full: bool = False) -> bool:
-        """Drop the oldest details, or else, for what goes last, what matters least of it."""
-        if self._drop_details(is_disk_full=is_disk_full):
-            return True
-        return lane == "vital" and self._thin_out()
-
-    def _drop_details(self, *, is_disk_full: bool) -> bool:
-        segment = next((segment for segment in self._lanes["detail"] if segment.size), None)
-        if segment is None:
-            return False
-        if segment is self._lanes.open.get("detail") and not self._close_details():
-            return False
-        count = segment.pending_records
-        segment.lost_records += count
-        segment.under_way_records = 0
-        segment.is_dropped = True
-        self._losses.count("overflow_detail", count)
-        self._news["overflow_detail"] = "the disk is full" if is_disk_full else "the outbox is full"
-        self._lanes.forget(segment)
-        try:
-            # Emptied first, because the thread that syncs may still hold it open.
-            os.truncate(segment.path, 0)
-            segment.path.unlink()
-        except FileNotFoundError:
-            pass
-        except OSError:
-            self._dropped.append(segment)
-        return True
-
-    def _close_details(self) -> bool:
-        """Let the next detail begin a new segment; on a full disk that is the same file, emptied."""
-        former = self._lanes.open["detail"]
-        try:
-            self._begin_segment("detail")
-        except OSError:
-            try:
-                self._lanes.open["detail"] = segment = former.emptied()
-            except OSError:
-                return False
-            self._lanes.add(segment)
-        return True
-
-    def _thin_out(self) -> bool:
-        count, freed_bytes = self._eviction.thin_out(self._lanes["vital"])
-        if count:
-            self._lanes.bytes -= freed_bytes
-            self._losses.count("overflow_vital", count)
-            self._news["overflow_vital"] = "the outbox is full of what goes last"
-        return count > 0
-
     def _lose(self, reason: str, cause: object) -> None:
         self._lanes.count_refused()
         self._losses.count(reason)
-        self._news[reason] = cause
+        self._eviction.news[reason] = cause
 
     # Below, nobody holds it.
 
     def _tell_losses(self) -> None:
         with self.lock:
-            news, self._news = self._news, {}
+            news, self._eviction.news = self._eviction.news, {}
         for reason, cause in news.items():
             self._losses.tell(reason, cause)
 
@@ -378,6 +365,7 @@ class Outbox:
         try:
             segment.path.unlink(missing_ok=True)
         except OSError as error:
+            pass_interruption(error)
             self._losses.log.warning("delete", "A file of the outbox cannot be deleted: %s", error)
             return False
         return True

@@ -6,11 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from masterflow.domain import SettingsInvalid
 from masterflow.domain.events import Lane
+from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.tracker.outbox.adoption import Lookout, adopt_orphans, has_orphans
 from masterflow.tracker.outbox.delivery import Delivery, own_broker
 from masterflow.tracker.outbox.losses import Losses
@@ -23,7 +24,7 @@ _REOPEN_INTERVAL_S: Final = 1.0
 
 _EXIT_POLL_S: Final = 0.1
 
-_FORK_WAIT_S: Final = 1.0
+_FORK_WAIT_S: Final = 0.005
 
 _NOTHING: Final = {"reported": 0, "pending": 0, "under_way": 0, "confirmed": 0, "lost": 0}
 
@@ -49,6 +50,8 @@ class ProcessDelivery:
         self._reopen_at = 0.0
         self._failure: OSError | SettingsInvalid | None = None
         self._lookout: Lookout | None = None
+        #: Whom the last events are for, once the process ends and its settings can no longer be read.
+        self._broker = ""
         self.losses = Losses()
 
     @property
@@ -77,7 +80,8 @@ class ProcessDelivery:
         """Return whether a report that makes no sense raises; without readable settings none does."""
         try:
             return self.settings.is_strict
-        except Exception:  # noqa: BLE001  whatever is wrong with them, a hook must not raise because of it
+        except Exception as error:  # noqa: BLE001  whatever is wrong with them, no hook raises because of it
+            pass_interruption(error)
             return False
 
     def append(self, lane: Lane, event: bytes) -> None:
@@ -137,6 +141,7 @@ class ProcessDelivery:
         try:
             return self.take_over(whoever=whoever)
         except (OSError, SettingsInvalid) as error:
+            pass_interruption(error)
             self.losses.log.warning("adopt", "What dead processes left cannot be taken over: %s", error)
             return 0
 
@@ -193,28 +198,38 @@ class ProcessDelivery:
 
     def _open(self) -> Delivery | MemoryOutbox:
         with self._gate:
-            if self.settings.is_off:
-                if self._memory is None:
-                    self._memory = MemoryOutbox()
-                    self.losses.log.warning(
-                        "off",
-                        "ENRICHMENT_OUTBOX=off: reports stay in this process, and none is sent.",
-                    )
-                return self._memory
-            if self._delivery is None:
-                if self._failure is not None and time.monotonic() < self._reopen_at:
-                    raise self._failure.with_traceback(None)
-                self._reopen_at = time.monotonic() + _REOPEN_INTERVAL_S
-                try:
-                    self._delivery = Delivery(self.settings, self.losses)
-                except (OSError, SettingsInvalid) as error:
-                    self._failure = error
-                    raise
-                self._failure = None
-                if self._lookout is not None:
-                    self._lookout.end()
-                self._close_with_multiprocessing()
-            return self._delivery
+            if self._failure is not None and time.monotonic() < self._reopen_at:
+                raise self._failure.with_traceback(None)
+            self._reopen_at = time.monotonic() + _REOPEN_INTERVAL_S
+            try:
+                opened = self._opened_in_memory() if self.settings.is_off else self._opened_on_disk()
+            except (OSError, SettingsInvalid) as error:
+                pass_interruption(error)
+                self._failure = error
+                raise
+            self._failure = None
+            return opened
+
+    def _opened_in_memory(self) -> MemoryOutbox:
+        if self._memory is None:
+            self._memory = MemoryOutbox()
+            self.losses.log.warning(
+                "off", "ENRICHMENT_OUTBOX=off: reports stay in this process, and none is sent."
+            )
+        return self._memory
+
+    def _opened_on_disk(self) -> Delivery:
+        delivery = self._delivery or Delivery(self.settings, self.losses, broker=self._broker or own_broker())
+        if self._delivery not in (None, delivery):
+            # A signal handler has reported meanwhile, and opened it.
+            delivery.outbox.close()
+            return self._opened_on_disk()
+        if self._delivery is None:
+            self._delivery = delivery
+            if self._lookout is not None:
+                self._lookout.end()
+            self._close_with_multiprocessing()
+        return delivery
 
     def _close_with_multiprocessing(self) -> None:
         """Close in a child of `multiprocessing` too, which ends without the functions of `atexit`."""
@@ -232,16 +247,19 @@ class ProcessDelivery:
                 self.losses.note("feed", error)
 
     def _close_at_exit(self) -> None:
-        with suppress(SettingsInvalid):
+        with Suppressed(SettingsInvalid):
             self._feed(self.settings.exit_timeout_s)
         if (delivery := self._delivery) is None:
             return
-        with suppress(SettingsInvalid):
+        settings, self._broker = self._settings, delivery.outbox.own.broker
+        with Suppressed(SettingsInvalid):
             deadline = time.monotonic() + self.settings.exit_timeout_s
             while time.monotonic() < deadline and not delivery.sender.is_cut_off:
                 if self.flush(min(_EXIT_POLL_S, deadline - time.monotonic())):
                     break
         self.shutdown(0.0)
+        # What is reported later, by objects that the interpreter takes apart, needs them still.
+        self._settings = settings
 
     def _look(self) -> bool:
         """Take over what others left; return whether to look again: a delivery of our own does it too."""
@@ -250,7 +268,7 @@ class ProcessDelivery:
                 return False
             if has_orphans(self.settings.spool_dir, own_broker()):
                 self.adopt()
-        except (OSError, SettingsInvalid) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the next look may succeed
             self.losses.log.warning("adopt", "What dead processes left cannot be taken over: %s", error)
         return self._delivery is None and self.memory is None
 

@@ -7,7 +7,6 @@ import resource
 import time
 import zlib
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from secrets import token_hex
 from typing import Final, Self
 
 from masterflow.domain.events import Lane
+from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.tracker.outbox.folder import CutSpan
 
 #: What one message holds, unless a single event is larger. Packing it keeps the interpreter from the
@@ -138,7 +138,7 @@ class Segment:
 
     def unread_lines(self) -> int:
         """Return how many records its file has behind what was read; 0 if that cannot be seen now."""
-        with suppress(OSError):
+        with Suppressed(OSError):
             return _line_count(self.data(self.read_to, self.size))
         return 0
 
@@ -165,8 +165,9 @@ class Segment:
         # At its place, not at the file's end: what an interrupted append has left is written over.
         try:
             _write_whole(self._descriptor, record, self.size)
-        except OSError:
-            with suppress(OSError):
+        except OSError as error:
+            pass_interruption(error)
+            with Suppressed(OSError):
                 os.ftruncate(self._descriptor, self.size)
             raise
         self.size += len(record)
@@ -199,14 +200,11 @@ class Segment:
     def restore(self) -> bool:
         """Write the open file anew where somebody has removed or replaced it; return whether it stands.
 
-        Its user holds the outbox's lock.
-
-        Raises:
-            OSError: it cannot be written.
+        Its user holds the outbox's lock. With OSError it cannot be written, and nothing has changed.
         """
         if not self.is_open:
             return False
-        with suppress(FileNotFoundError):
+        with Suppressed(FileNotFoundError):
             if _file_of(self.path) == self._file:
                 return True
         data = os.pread(self._descriptor, self.size, 0)
@@ -217,7 +215,7 @@ class Segment:
             draft.replace(self.path)
             os.dup2(fresh, self._descriptor, inheritable=False)
             self._file, self._synced_size = _file_of(fresh), 0
-        except OSError:
+        except BaseException:
             draft.unlink(missing_ok=True)
             raise
         finally:

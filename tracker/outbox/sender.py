@@ -1,6 +1,7 @@
 """The thread that sends what is in the outbox, until workers have confirmed all of it."""
 
 import logging
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -21,6 +22,7 @@ from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.spool import shared_file_system
 from masterflow.tracker.outbox.window import AGAIN, Window
+from masterflow.tracker.reentry import Wake
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,8 @@ _HURRIED_PACE_S: Final = 0.02
 _TIDY_INTERVAL_S: Final = 1.0
 _ADOPT_INTERVAL_S: Final = 5.0
 
-_FORK_WAIT_S: Final = 1.0
+_FORK_WAIT_S: Final = 0.005
+_LONGEST_FORK_WAIT_S: Final = 1.0
 
 
 class Sender:
@@ -50,11 +53,11 @@ class Sender:
         )
         self._backlog = Backlog(outbox, self._window, losses)
         self._log = losses.log
-        self._wake = threading.Event()
-        self._nudge = threading.Event()
-        self._at_work = threading.Lock()
+        self._wake = Wake()
+        self._nudge = Wake()
+        self._at_work = threading.RLock()
         self._is_halted = False
-        self._is_held = False
+        self._holds = 0
         self._is_interrupted = False
         self._broker = Backoff()
         self._redis = Backoff()
@@ -74,8 +77,7 @@ class Sender:
 
     def notice(self) -> None:
         """Say that something was appended."""
-        if not self._wake.is_set():
-            self._wake.set()
+        self._wake.set()
 
     def hasten(self, until: float) -> None:
         """Cut short what pauses the thread makes until a time of the monotonic clock."""
@@ -89,18 +91,23 @@ class Sender:
         self.hasten(0.0)
 
     def hold(self) -> None:
-        """Wait, at most a second, until the thread rests: what it locks at a fork stays locked in the child.
+        """Wait until the thread rests: what it locks at a fork stays locked in the child.
 
-        Module imports and name lookups hold such locks.
+        A module that it is importing is such a lock. While the broker or a name server hangs, it holds
+        none, and a fork does not wait for them.
         """
         self._is_interrupted = True
-        self._is_held = self._at_work.acquire(timeout=_FORK_WAIT_S)
+        deadline = time.monotonic() + _LONGEST_FORK_WAIT_S
+        while not (is_held := self._at_work.acquire(timeout=_FORK_WAIT_S)):
+            if not _is_importing(self.thread) or time.monotonic() >= deadline:
+                break
+        self._holds += is_held
 
     def release(self) -> None:
         """Let the thread go on after `hold`."""
         self._is_interrupted = self._is_halted
-        if self._is_held:
-            self._is_held = False
+        if self._holds:
+            self._holds -= 1
             self._at_work.release()
 
     def _run(self) -> None:
@@ -132,7 +139,7 @@ class Sender:
                 kind,
             )
 
-    def _wait(self, event: threading.Event, timeout_s: float) -> None:
+    def _wait(self, event: Wake, timeout_s: float) -> None:
         if self._is_halted:
             return
         self._at_work.release()
@@ -246,3 +253,12 @@ class Sender:
     def _note_success(self, service: Backoff) -> None:
         if service.note_success():
             self._window.probe(time.monotonic())
+
+
+def _is_importing(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  there is no other way to look
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False

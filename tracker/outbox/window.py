@@ -66,13 +66,13 @@ class Window:
         losses: Losses,
         *,
         confirm_timeout_s: float,
-        lock: "threading.Lock | None" = None,
+        lock: "threading.RLock | None" = None,
         note: Callable[..., None] = lambda *_: None,
     ) -> None:
         """Begin empty; `note` writes lines into the outbox's journal."""
         self._losses = losses
         self._confirm_timeout_s = confirm_timeout_s
-        self._lock = lock or threading.Lock()
+        self._lock = lock or threading.RLock()
         self._note = note
         self._parcels: dict[str, Parcel] = {}
         self._sendings = 0
