@@ -52,8 +52,6 @@ LOWEST: Mapping[str, Sequence[str]] = {
         *(f"tests/integration/status/test_status_{name}.py" for name in ("access", "api")),
     ],
 }
-# What measures has the machine to itself, and so have the browser and the faults; --soak 30m lets the
-# faults alone run for longer.
 TESTS: Mapping[str, Sequence[str]] = {
     "Tests, two at a time": [
         "pytest",
@@ -61,9 +59,15 @@ TESTS: Mapping[str, Sequence[str]] = {
         "-m",
         "(unit or integration or acceptance) and not alone",
     ],
-    "Tests, one at a time": ["pytest", "-m", "browser or alone"],
-    "Faults": ["pytest", "tests/faults"],
+    # What measures has the machine to itself.
+    "Tests, one at a time": ["pytest", "-m", "alone"],
 }
+# Faults wait for most of their time, so the browser works beside them; --soak 30m lets the faults alone
+# run for longer.
+BROWSER: Mapping[str, Sequence[str]] = {
+    "The page in a browser": ["pytest", "-m", "browser and not alone"],
+}
+FAULTS: Sequence[str] = ["pytest", "tests/faults"]
 
 
 def run(name: str, command: Sequence[str]) -> bool:
@@ -86,7 +90,16 @@ def run_everything() -> bool:
             return False
         if not _finish("crewAI and its packages", environment):
             return False
-    return all(run(name, command) for name, command in {**CREWAI, **TESTS}.items())
+    if not all(run(name, command) for name, command in {**CREWAI, **TESTS}.items()):
+        return False
+    log = _ROOT / ".local" / "faults.log"
+    log.unlink(missing_ok=True)
+    with _start(FAULTS, log=log) as faults:
+        if not all(run(name, command) for name, command in BROWSER.items()):
+            return False
+        passed = _finish("Faults", faults)
+    print(log.read_text(encoding="utf-8", errors="replace"), end="", flush=True)
+    return passed
 
 
 def run_crewai(arguments: Sequence[str]) -> bool:
@@ -95,11 +108,11 @@ def run_crewai(arguments: Sequence[str]) -> bool:
     return run("crewAI and its packages", CREWAI_ENVIRONMENT) and run(name, [*command, *arguments])
 
 
-def _start(command: Sequence[str]) -> SupervisedProcess:
+def _start(command: Sequence[str], *, log: Path | None = None) -> SupervisedProcess:
     program, *arguments = command
     ours = Path(sys.executable).parent / program
     command = [str(ours) if ours.exists() else program, *arguments]
-    return SupervisedProcess(command, folder=_ROOT, stop_signal=signal.SIGINT)
+    return SupervisedProcess(command, folder=_ROOT, log=log, stop_signal=signal.SIGINT)
 
 
 def _finish(name: str, process: SupervisedProcess) -> bool:
