@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from masterflow.status.page.routes import router as page_router
     from masterflow.tracker import (
         Attempt,
+        FlowLogFilter,
         FlowProgressTracker,
         FlowRunner,
         FlowThreadPool,
@@ -55,6 +56,7 @@ __all__ = [
     "DiscoveryFlowRepository",
     "EnrichmentError",
     "FlowContext",
+    "FlowLogFilter",
     "FlowNotFound",
     "FlowProgressTracker",
     "FlowReports",
@@ -105,6 +107,7 @@ _ROOMS: Final = {
     ),
     "masterflow.tracker": (
         "Attempt",
+        "FlowLogFilter",
         "FlowProgressTracker",
         "FlowRunner",
         "FlowThreadPool",

@@ -5,6 +5,7 @@ from typing import Any
 from masterflow.tracker.attempts import Attempt
 from masterflow.tracker.execution import FlowRunner, FlowThreadPool, run_initialization
 from masterflow.tracker.hooks import phase
+from masterflow.tracker.log_records import FlowLogFilter
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.report import Reported, repeated_ends, report
 from masterflow.tracker.tracker import FlowProgressTracker, create_progress_tracker, current_flow
@@ -21,6 +22,7 @@ def outbox_status() -> dict[str, Any]:
 
 __all__ = [
     "Attempt",
+    "FlowLogFilter",
     "FlowProgressTracker",
     "FlowRunner",
     "FlowThreadPool",

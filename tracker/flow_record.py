@@ -24,6 +24,7 @@ from masterflow.tracker.attempts import Attempt, Ending, ErrorMark, attempts_her
 from masterflow.tracker.phase_progress import PhaseProgress
 from masterflow.tracker.report import note_repeated_end, refuse, report
 from masterflow.tracker.summaries import causes_of, describe_error, is_task_control, text_of
+from masterflow.tracker.traces import trace_here
 
 _WAITING: Final = frozenset({"paused", "waiting_for_approval"})
 _ENDED: Final = FINAL_STATUSES | {"failed"}
@@ -169,7 +170,10 @@ class FlowRecord:
                 inside.remember(mark)
         self.message = text_of(error)
         self.tell(
-            ErrorOccurred, phase=phase, error=self.message, details={**describe_error(error), **details}
+            ErrorOccurred,
+            phase=phase,
+            error=self.message,
+            details={**describe_error(error), **details, **trace_here()},
         )
 
     def note_raised(self, error: object, *, attempt: Attempt | None = None) -> None:
@@ -279,7 +283,7 @@ class FlowRecord:
 
     def transition(self, phase: str, status: str, facts: Mapping[str, object]) -> None:
         """Report that a phase entered a status."""
-        self.tell(PhaseTransitioned, phase=phase, status=status, metadata=facts)
+        self.tell(PhaseTransitioned, phase=phase, status=status, metadata={**facts, **trace_here()})
 
     def tell(self, kind: type[Event], **fields: object) -> None:
         """Report something that happened to this flow just now."""

@@ -26,6 +26,7 @@ from masterflow.tracker.phase_progress import PhaseProgress
 from masterflow.tracker.report import REPORTED, Reported, refuse
 from masterflow.tracker.summaries import figures
 from masterflow.tracker.tenants import TenantIds, tenant_of
+from masterflow.tracker.traces import trace_here
 from masterflow.tracker.usage import USD, budget_of, used, used_here
 
 P = ParamSpec("P")
@@ -225,6 +226,7 @@ class FlowProgressTracker:
             "activity": activity,
             "phase": self.record.phase_here,
             "details": details or {},
+            **trace_here(),
         }
         self.record.tell(AgentCollaborated, entry=entry)
         return None
