@@ -34,7 +34,7 @@ LINTERS: Mapping[str, Sequence[str]] = {
 LOWEST_ENVIRONMENT: Sequence[str] = ["bash", "scripts/environment.sh", "lowest"]
 # With a framework that has 140 packages; made while other tests run.
 CREWAI_ENVIRONMENT: Sequence[str] = ["bash", "scripts/environment.sh", "crewai"]
-CREWAI: Mapping[str, Sequence[str]] = {"Flows of crewAI": ["pytest", "tests/bridges/crewai"]}
+CREWAI: Mapping[str, Sequence[str]] = {"Flows of crewAI and LangGraph": ["pytest", "tests/bridges"]}
 # With what an orchestrator and an API process run, since workers want a newer Celery. Faults and
 # measurements are of the newest versions.
 LOWEST: Mapping[str, Sequence[str]] = {

@@ -182,7 +182,7 @@ def test_flows_of_crewai_run_in_their_own_environment(monkeypatch):
     assert checks.main(["--crewai", "-k", "pause"]) == 0
     assert started == [
         ["bash", "scripts/environment.sh", "crewai"],
-        ["pytest", "tests/bridges/crewai", "-k", "pause"],
+        ["pytest", "tests/bridges", "-k", "pause"],
     ]
 
 
