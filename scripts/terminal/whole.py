@@ -122,7 +122,9 @@ def _records(table: Table) -> Group:
     columns = _named_columns(table)
     parts: list[RenderableType] = []
     for row in zip(*(column.cells for column in columns), strict=True):
-        values = {_name_of(column): cell for column, cell in zip(columns, row, strict=True) if str(cell)}
+        values = {
+            _name_of(column): cell for column, cell in zip(columns, row, strict=True) if str(cell).strip()
+        }
         parts += ["", Record(values)] if parts else [Record(values)]
     return Group(*parts)
 

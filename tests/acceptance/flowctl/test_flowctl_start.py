@@ -92,3 +92,33 @@ def test_a_command_loads_only_what_it_needs(command, code, absent, tmp_path, not
     [(_, ended, complaint, packages)] = loaded([command], ENRICHMENT_SPOOL_DIR=str(tmp_path))
     assert ended == code, complaint
     assert packages & absent == set()
+
+
+#: Presses Ctrl-C when a module is asked for, and then runs what the arguments name.
+INTERRUPTED = """
+import runpy, sys
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == then:
+            raise KeyboardInterrupt
+then, module = sys.argv[1:3]
+sys.meta_path.insert(0, CtrlC())
+sys.argv[:] = sys.argv[2:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("loaded_then", "command"),
+    [
+        ("masterflow.scripts.flowctl.app", "masterflow.scripts.flowctl doctor"),
+        ("typer", "masterflow.scripts.flowctl doctor"),
+        ("sqlalchemy", "masterflow.scripts.flowctl init-db"),
+        ("sqlalchemy", "masterflow.scripts.demonstration --once"),
+        ("sqlalchemy", "masterflow.scripts.maintenance.backfill_master_state_from_child"),
+    ],
+)
+def test_ctrl_c_while_modules_load_ends_without_a_word(loaded_then, command, nothing_listens):
+    words = [sys.executable, "-c", INTERRUPTED, loaded_then, *command.split()]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -8,7 +8,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from masterflow.scripts.maintenance.backfill_outcome import Outcome
+from masterflow.scripts.maintenance.backfill_search import Survey
 from masterflow.scripts.terminal.whole import print_whole
+from masterflow.tasks.backfill.catch_up import BackfillSummary
 
 LETTER, FLOW = "01932b0e-0000-7000-8000-00000000000a", "01932b0e-0000-7000-8000-00000000000b"
 REASON = "flow_not_found"
@@ -51,3 +54,34 @@ def test_marks_names_and_json_are_written_in_every_encoding(encoding: str) -> No
     document, line = done.stdout.decode(encoding).splitlines()
     assert json.loads(document) == "✔ 流 \U0001f600 \ud83d"
     assert line == ("✔ 流" if encoding == "utf-8" else "+ \\u6d41")
+
+
+def test_a_record_has_no_line_for_a_value_that_is_only_blank() -> None:
+    console = Console(file=io.StringIO(), width=20, force_terminal=True, color_system=None)
+    table = Table(box=None)
+    for name in ("letter", "progress"):
+        table.add_column(name, overflow="fold", no_wrap=True)
+    table.add_row(LETTER[:18], "\n")
+    print_whole(console, table)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().split() == ["letter", LETTER[:18]]
+
+
+def test_what_a_backfill_says_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2J\u202e\nFailed: forged"
+    summary = BackfillSummary(
+        looked_at=1,
+        added={hostile: 1},
+        skipped={"flow-1": hostile},
+        failed={"flow-2": hostile},
+        would_add={"flow-3": [hostile]},
+    )
+    outcome = Outcome(survey=Survey(left_alone={hostile: hostile}), summary=summary)
+    for as_json in (False, True):
+        outcome.show(as_json=as_json)
+        said = capsys.readouterr()
+        text = said.out + said.err
+        assert "[2J" in text
+        assert {char for char in text if not char.isprintable()} == {"\n"}
+        assert not any(line.startswith("Failed: forged") for line in text.splitlines())
+    assert json.loads(said.out)["left_alone"] == {hostile: hostile}
