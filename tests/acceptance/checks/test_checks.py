@@ -55,6 +55,8 @@ FORBIDDEN_IMPORTS = {
     ),
     "crewai by the orchestrator": ("tracker.a", "crewai", "never loads the database"),
     "crewai by a bridge when it is imported": ("bridges.a", "crewai", "never loads the database"),
+    "a framework by what people run": ("scripts.a", "crewai", "in its bridge alone"),
+    "a framework by a worker": ("masterflow.tasks.app", "langgraph", "in its bridge alone"),
     "the database by a bridge": ("bridges.a", "sqlalchemy", "never loads the database"),
     "a bridge by the tracker": ("tracker.a", "masterflow.bridges.a", "never up"),
     "the outbox by a fold": ("bridges.crewai.fold.a", "masterflow.tracker.a", "no outbox"),

@@ -24,3 +24,12 @@ def finished(row):
 def test_the_page_names_every_word_that_the_bridge_gives():
     page = (ROOT / "docs" / "crewai.md").read_text()
     assert [name for name in bridge.__all__ if f"{name}(" not in page] == []
+
+
+def test_nothing_of_ours_loads_crewai_before_it_is_asked_to(application):
+    program = (
+        "import sys, masterflow; from masterflow.bridges import crewai; "
+        "[getattr(masterflow, name) for name in masterflow.__all__ if 'router' not in name]; "
+        "print('crewai' in sys.modules, callable(crewai.install))"
+    )
+    assert application.say("-c", program).split() == ["False", "True"]
