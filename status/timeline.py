@@ -63,30 +63,19 @@ class Bar:
         self.status, self.ended_at = status, at
 
 
-def phase_states(transitions: object) -> dict[str, str]:
-    """Return each phase's newest status from the compact index `["phase:status"]`, in order of appearance."""
-    states: dict[str, str] = {}
-    for word in transitions if isinstance(transitions, list) else ():
-        phase, colon, status = str(word).rpartition(":")
-        if colon:
-            states[phase] = status
-    return states
+def phase_states(phases: object, statuses: object) -> dict[str, str]:
+    """Return each phase's newest status from those of the transitions, in order of appearance."""
+    pairs = zip(as_list(phases), as_list(statuses), strict=False)
+    return {
+        entry_text(phase)[:_PHASE_CHARS]: entry_text(status)[:_STATUS_CHARS]
+        for phase, status in pairs
+        if phase is not None and status is not None
+    }
 
 
 def is_over(status: str) -> bool:
     """Return whether a flow in this status has ended."""
     return status in _ENDED
-
-
-def words_of(transitions: object) -> list[str]:
-    """Return the compact index `["phase:status"]` of the transitions."""
-    entries = [entry for entry in as_list(transitions) if isinstance(entry, dict)]
-    pairs = [(entry.get("phase"), entry.get("status")) for entry in entries]
-    return [
-        f"{entry_text(phase)[:_PHASE_CHARS]}:{entry_text(status)[:_STATUS_CHARS]}"
-        for phase, status in pairs
-        if phase is not None and status is not None
-    ]
 
 
 def bars_of(

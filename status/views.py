@@ -23,7 +23,6 @@ from masterflow.status.timeline import (
     is_over,
     phase_states,
     timed_attempts,
-    words_of,
 )
 from masterflow.status.usage import UsageView, is_over_budget, usage_of
 
@@ -214,7 +213,7 @@ def status_of(
 ) -> FlowStatus:
     """Return the view that a row of read_status.sql stands for."""
     entries = as_list(row["entries"])
-    summary = _summary_fields({**row, "transitions": words_of(entries)}, skipped)
+    summary = _summary_fields(row, skipped)
     bars = bars_of(
         entries, is_over=is_over(summary["status"]), over_at=summary["updated_at"], times=row["times"]
     )
@@ -271,7 +270,8 @@ def phase_views(
 _UNREADABLE: Final[dict[str, Any]] = {
     "snapshot": {"message": "This row cannot be read; the log of the status API says why."},
     "current_phase": None,
-    "transitions": [],
+    "phases": [],
+    "statuses": [],
     "status_stamps": {},
     "floors": [],
     "usage": None,
@@ -294,7 +294,7 @@ def _summary_fields(row: Mapping[Any, Any], skipped: SkippedEvents | None) -> di
     status, phase = str(row["flow_status"]), row["current_phase"]
     progress, note = progress_of(row["flow_type"], status=status, phase=phase, snapshot=snapshot)
     message = snapshot.get("message") or snapshot.get("status_message")
-    states = phase_states(row["transitions"])
+    states = phase_states(row["phases"], row["statuses"])
     return {
         "flow_id": row["flow_id"],
         "flow_type": row["flow_type"],

@@ -22,13 +22,17 @@ left join lateral (
         end as phases
     ) as known
     cross join lateral (
-        -- Somebody may have written the list over ours: of as many entries the first and the last have to be those listed.
-        select lists.is_append and jsonb_array_length(known.phases) = lists.transitions_before
-            and not exists (
-                select
-                from (values (0, lists.first_transition), (-1, lists.last_transition)) as seen (place, entry)
-                where right(known.phases ->> place, 20) <> right((entry ->> 'phase') || ':' || (entry ->> 'status'), 20)
-            ) as is_append
+        -- Somebody may have written the list over ours: every entry has to be the one that is listed. Names that the
+        -- index cuts count as others, and so do entries without one: then it is made anew.
+        select lists.is_append and not exists (
+            select
+            from rows from (
+                jsonb_array_elements_text(lists.phases_before),
+                jsonb_array_elements_text(lists.statuses_before),
+                jsonb_array_elements_text(known.phases)
+            ) as seen (phase, status, word)
+            where phase || ':' || status is distinct from word
+        ) as is_append
         offset 0
     ) as trusted
     limit (lists.phase_transitions is not null)::int

@@ -6,9 +6,8 @@ left join lateral (
         (array_agg(merged.entries) filter (where list.name = 'error_history'))[1] as error_history,
         (array_agg(merged.entries) filter (where list.name = 'agent_collaboration_log'))[1] as agent_collaboration_log,
         bool_or(list.name = 'phase_transitions' and shape.is_append) as is_append,
-        (array_agg(shape.entries -> 0) filter (where list.name = 'phase_transitions'))[1] as first_transition,
-        (array_agg(shape.entries -> -1) filter (where list.name = 'phase_transitions'))[1] as last_transition,
-        (array_agg(jsonb_array_length(shape.entries)) filter (where list.name = 'phase_transitions'))[1] as transitions_before,
+        (array_agg(jsonb_path_query_array(shape.entries, '$[*].phase')) filter (where list.name = 'phase_transitions'))[1] as phases_before,
+        (array_agg(jsonb_path_query_array(shape.entries, '$[*].status')) filter (where list.name = 'phase_transitions'))[1] as statuses_before,
         jsonb_agg(list.name) filter (where not coalesce(stored.kept -> 'sorted' ? list.name, false)) as newly_sorted,
         jsonb_object_agg(list.name, list.was) filter (where jsonb_typeof(list.was) not in ('array', 'null')) as displaced
     from (

@@ -1,4 +1,4 @@
--- Read what is known of one flow; returns what a summary is made of, its transitions whole as entries, times, usage of agents, and the length of its two other lists.
+-- Read what is known of one flow; returns what a summary is made of, its transitions as entries, times, usage of agents, and the length of its two other lists.
 select
     -- include: summary_columns
     ,

@@ -5,6 +5,6 @@
     raw.metadata -> 'last_progress_update' as snapshot,
     raw.metadata -> 'usage' as usage,
     raw.metadata -> 'usage_budget' as budget,
-    listing.phases as transitions,
+    listing.phases, listing.statuses,
     raw.metadata #> '{_enrichment,status}' as status_stamps,
     jsonb_path_query_array(raw.metadata, '$._enrichment.counts.keyvalue() ? (@.value.at_least == true).key', '{}', true) as floors

@@ -13,7 +13,9 @@ from masterflow.domain.events import AnyEvent, PhaseTransitioned, new_event
 from masterflow.repository.backfill.reads import Scope
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.merge.merges import apply_events
+from masterflow.repository.status.changes import read_summaries
 from masterflow.status.manager import FlowStatusManager
+from masterflow.status.views import summary_of
 from masterflow.tasks.backfill.catch_up import BackfillOptions, catch_up
 from tests.support.events.child_rows import SHAPES, new_child
 from tests.support.events.flows import new_flow, row_of
@@ -117,3 +119,51 @@ async def test_a_list_written_over_ours_gets_back_what_is_repeated_and_leaves_no
             "data_validation:completed",
         ]
         assert row["flow_metadata"]["phase_transitions"] == words
+
+
+@pytest.mark.parametrize("place", range(1, 19))
+async def test_an_entry_that_others_replaced_anywhere_is_in_every_reader_at_once_and_in_the_index_later(
+    session: AsyncSession, context: FlowContext, place: int
+) -> None:
+    flow_id = await new_flow(session, context)
+    events: list[AnyEvent] = [
+        new_event(PhaseTransitioned, context, flow_id, phase=f"phase {number}", status="completed")
+        for number in range(20)
+    ]
+    await apply_events(session, events)
+    ours = (await row_of(session, flow_id))["phase_transitions"]
+    theirs = [
+        {**entry, "phase": "theirs", "status": "failed"} if number == place else entry
+        for number, entry in enumerate(ours)
+    ]
+    await overwrite(session, flow_id, theirs)
+    phases = {entry["phase"]: entry["status"] for entry in theirs}
+    manager = FlowStatusManager(session, context)
+    [listed] = (await manager.list_flows()).flows
+    [row] = await read_summaries(session, [context.client_account_id], flow_ids=[flow_id])
+    status = await manager.get_flow_status(flow_id)
+    assert listed.phases == summary_of(row).phases == status.phases == phases
+    newer: AnyEvent = new_event(PhaseTransitioned, context, flow_id, phase="newer", status="completed")
+    await apply_events(session, [newer])
+    after = await row_of(session, flow_id)
+    words = [f"{entry['phase']}:{entry['status']}" for entry in after["phase_transitions"]]
+    assert after["flow_metadata"]["phase_transitions"] == words
+    assert words[place] == "theirs:failed"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [{"phase": "a"}, {"status": "failed"}, {"phase": "b", "status": "completed"}, 7, None, "text"],
+        [[{"phase": "b", "status": "completed"}], {"phase": "c"}, {"phase": "b", "status": "completed"}],
+        [{"phase": None, "status": 1}, {"phase": "b", "status": None}, {"phase": "b", "status": "completed"}],
+        [{"phase": "b", "status": "completed"}, {"phase": "a" * 30_000}, {"phase": "a", "status": None}],
+    ],
+)  # fmt: skip
+async def test_entries_without_a_phase_or_a_status_take_no_other_ones_away(
+    session: AsyncSession, context: FlowContext, entries: list[Any]
+) -> None:
+    flow_id = await new_flow(session, context)
+    await overwrite(session, flow_id, entries)
+    [listed] = (await FlowStatusManager(session, context).list_flows()).flows
+    assert listed.phases == {"b": "completed"}

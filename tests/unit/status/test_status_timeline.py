@@ -81,9 +81,12 @@ def test_an_end_without_a_start_begins_as_long_before_as_it_took() -> None:
     assert shape([told(10, "a", "completed", execution_time_ms=4000)]) == [("a", 1, "completed", 6, 10)]
 
 
-def test_the_newest_status_of_each_phase_is_read_from_the_compact_index() -> None:
-    index = ["a:processing", "with: colon:failed", "a:completed", 7, "no colon"]
-    assert phase_states(index) == {"a": "completed", "with: colon": "failed"}
+def test_the_newest_status_of_each_phase_is_the_one_that_comes_last() -> None:
+    phases = ["a", "with: colon", "a", None, 7, "b" * 200]
+    statuses = ["processing", "failed", "completed", "failed", True, "s" * 80]
+    states = {"a": "completed", "with: colon": "failed", "7": "true", "b" * 100: "s" * 40}
+    assert phase_states(phases, statuses) == states
+    assert phase_states(None, "x") == {}
 
 
 def test_times_of_older_writers_are_understood() -> None:
@@ -119,7 +122,7 @@ _odd_entry = st.fixed_dictionaries(
 def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot: Any) -> None:
     views = bar_views(bars_of(entries, is_over=True, over_at=_BEGIN))
     errors = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    chart = gantt_of(views, errors, phase_views(times, phase_states(entries)))
+    chart = gantt_of(views, errors, phase_views(times, phase_states(entries, entries)))
     for row in chart.rows:
         for span in (*row.bars, *row.waits, *row.errors):
             assert 0 <= span.x <= 100
@@ -131,7 +134,8 @@ def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot
         **{"flow_status": "failed", "flow_type": "discovery", "user_id": "ann", "current_phase": None},
         **{
             "snapshot": snapshot,
-            "transitions": entries,
+            "phases": entries,
+            "statuses": times,
             "entries": entries,
             "floors": times,
             "times": times,
