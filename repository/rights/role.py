@@ -55,11 +55,15 @@ class MissingRight:
     privilege: str
     columns: Sequence[str]
 
-    def __str__(self) -> str:
+    @property
+    def privileges(self) -> str:
         """Return it as GRANT takes it."""
-        columns = f" ({', '.join(self.columns)})" if self.columns else ""
-        place = f"{SCHEMA}.{self.name}" if self.name else f"SCHEMA {SCHEMA}"
-        return f"{self.privilege}{columns} ON {place}"
+        return f"{self.privilege} ({', '.join(self.columns)})" if self.columns else self.privilege
+
+    @property
+    def place(self) -> str:
+        """Return what it is on, as GRANT takes that."""
+        return f"{SCHEMA}.{self.name}" if self.name else f"SCHEMA {SCHEMA}"
 
 
 async def limit_waits(db: AsyncSession) -> None:

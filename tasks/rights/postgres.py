@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -114,7 +114,8 @@ async def _update(db: AsyncSession) -> list[CheckResult]:
 
 
 async def _backfill(db: AsyncSession) -> list[CheckResult]:
-    await find_behind(db, Scope(), page_size=1)
+    # Before all time, where no row is read, and all rights are needed.
+    await find_behind(db, Scope(), after=("-infinity", UUID(int=0)))
     await read_pairs(db, [uuid4()], Scope())
     return []
 
@@ -143,8 +144,12 @@ def _read_only(role: Role) -> CheckResult:
 
 
 def _missing(role: Role, missing: Sequence[MissingRight]) -> CheckResult:
-    grants = "; ".join(f"GRANT {right} TO {role.role}" for right in missing)
-    return _problem(f"The role {role.role} lacks {', '.join(map(str, missing))}", f"run `{grants}`")
+    places: dict[str, list[str]] = {}
+    for right in missing:
+        places.setdefault(right.place, []).append(right.privileges)
+    lacked = [f"{', '.join(privileges)} ON {place}" for place, privileges in places.items()]
+    grants = "; ".join(f"GRANT {rights} TO {role.role}" for rights in lacked)
+    return _problem(f"The role {role.role} lacks {' and '.join(lacked)}", f"run `{grants}`")
 
 
 def _problem(found: str, advice: str) -> CheckResult:

@@ -240,7 +240,7 @@ def role(database_url, monkeypatch):
 
 def test_what_a_role_lacks_is_named_with_the_grants(examined, role):
     role.run("grant usage on schema migration to {role}", f"grant select on {MASTER} to {{role}}")
-    said = ("lacks INSERT ON", "UPDATE ON", "SELECT ON migration.discovery_flows", "run `GRANT INSERT ON")
+    said = ("lacks INSERT, UPDATE ON", "SELECT ON migration.discovery_flows", "run `GRANT INSERT, UPDATE ON")
     check(examined, "problem", "postgres rights", *said)
     role.run("grant select, insert, update on all tables in schema migration to {role}")
     assert "postgres rights" not in {result["name"] for result in examined()[1]}

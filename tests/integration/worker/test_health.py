@@ -90,7 +90,7 @@ def test_a_worker_whose_role_may_not_do_its_work_is_told_so(
         with place.worker(name="one"), Probe(place) as probe:
             found = probe.problems("worker one@test")
             assert found.keys() == {"postgres rights"}
-            assert "GRANT UPDATE" in found["postgres rights"]
+            assert "GRANT INSERT, UPDATE ON" in found["postgres rights"]
             role.run("grant select, insert, update on all tables in schema migration to {role}")
             assert probe.problems("worker one@test") == {}
             role.run(f"alter table {master} drop column error_history")
