@@ -1,17 +1,24 @@
 """What may be told of results and errors: counts, keys and places, never a payload."""
 
+import reprlib
 import sys
-import traceback
 from collections.abc import Mapping, Sized
 from pathlib import PurePath
 from typing import Any, Final
 
 from masterflow.domain.interruptions import pass_interruption
+from masterflow.domain.payload.sizes import weight
 
 _MAX_CAUSES: Final = 20
 _MAX_FIGURES: Final = 20
 _MAX_KEYS: Final = 5
 _MAX_STATUS_CHARS: Final = 40
+
+#: What an error carries is written whole up to here; of more than that, so many characters and items.
+_MOST_WHOLE_ARGS: Final = 20
+_MOST_WHOLE_BYTES: Final = 20_000
+_MAX_CHARS: Final = 4_000
+_MAX_ITEMS: Final = 100
 
 
 def figures(results: object) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def shape(result: object) -> dict[str, Any]:
 def text_of(error: object) -> str:
     """Return an error's text, or its type's name when it has none."""
     try:
-        text = str(error).strip()
+        text = _written(error).strip()
     except Exception as problem:  # noqa: BLE001  an exception class of somebody else
         pass_interruption(problem)
         text = ""
@@ -78,9 +85,54 @@ def describe_error(error: object) -> dict[str, Any]:
     if not isinstance(error, BaseException):
         return {}
     described = {"error_type": type(error).__name__}
-    if frames := traceback.extract_tb(error.__traceback__):
-        described["raised_at"] = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}"
+    if (trace := error.__traceback__) is not None:
+        # Walked, and not extracted: the lines of a thousand frames need not be read.
+        while trace.tb_next is not None:
+            trace = trace.tb_next
+        described["raised_at"] = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
     return described
+
+
+def _written(error: object) -> str:
+    """Return an error as Python writes it; what it carries is cut before it is made text of, if it is much.
+
+    Whoever writes a class with a text of its own decides what that costs.
+    """
+    is_plain = type(error).__str__ in (BaseException.__str__, KeyError.__str__)
+    if not isinstance(error, BaseException) or not is_plain:
+        return str(error)
+    if len(error.args) <= _MOST_WHOLE_ARGS and sum(map(_size, error.args)) <= _MOST_WHOLE_BYTES:
+        return str(error)
+    if len(error.args) == 1:
+        [carried] = error.args
+        return str(carried) if type(carried) is str else _beginning.repr(carried)
+    return _beginning.repr(error.args)
+
+
+def _size(value: object) -> int:
+    is_looked_into = type(value) in (str, bytes, list, dict, tuple)
+    return weight(value) if is_looked_into or not isinstance(value, Sized) else len(value)
+
+
+class _Beginning(reprlib.Repr):
+    """Writes the beginning of what is large, without making text of the rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = _MAX_CHARS
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = (
+            _MAX_ITEMS
+        )
+        self.maxarray = _MAX_ITEMS
+
+    def repr_bytes(self, value: bytes, _: int) -> str:
+        return repr(value[:_MAX_CHARS])
+
+    def repr_bytearray(self, value: bytearray, _: int) -> str:
+        return repr(value[:_MAX_CHARS])
+
+
+_beginning: Final = _Beginning()
 
 
 def _count(value: object) -> int | None:

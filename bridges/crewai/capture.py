@@ -15,6 +15,7 @@ from masterflow.bridges.crewai.consumer import Consumer
 from masterflow.bridges.crewai.facts import EXTRACTS, extract, flow_id_of
 from masterflow.bridges.crewai.fold.recent import Recent
 from masterflow.bridges.crewai.tenants import Tenants
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.tracker import FlowProgressTracker, create_progress_tracker, current_flow
 
@@ -119,6 +120,7 @@ class Capture:
             self._enter_flow(kickoff, flow)
             reason = self._stops.pop(flow_id_of(flow), None) if self._stops else None
         except Exception as error:  # noqa: BLE001  a step goes on without its watch
+            pass_interruption(error)
             process_delivery.losses.note("bridge", error)
             return
         if reason is not None:

@@ -11,6 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from masterflow.bridges.crewai.tenants import tenant_of_kickoff
 from masterflow.domain import FlowContext, InputInvalid
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.outbox.process import process_delivery
 
 #: Where the document of a flow holds what crewAI saves: `{"crewai": {"state": {...}, "pending": {...}}}`.
@@ -87,6 +88,7 @@ class _Saving:
                 self._tenant(), flow_uuid, phase, lambda found: {_KEY: {**_kept_in(found), **changes}}
             )
         except Exception as error:
+            pass_interruption(error)
             if self.strict:
                 raise
             process_delivery.losses.note("state", error)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from masterflow.bridges.crewai.fold.recent import Recent
 from masterflow.domain import FlowContext
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.domain.tenant import flow_context
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.tenants import TenantIds
@@ -70,6 +71,7 @@ class Tenants:
             found = self._tenant(flow)
             return None if found is None else _checked(found)
         except Exception as error:  # noqa: BLE001  the flow must not fail because of what its row needs
+            pass_interruption(error)
             process_delivery.losses.note("tenant", error)
             return None
 
