@@ -46,12 +46,9 @@ class _Processing:
     def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002  as the SDK calls it
         """A span starts."""
         parent_id = span.parent.span_id if span.parent is not None else None
+        ids = span.context.span_id, parent_id
         trace_id = f"{span.context.trace_id:032x}"
-        _safely(
-            lambda: self._spans.begin(
-                span.context.span_id, parent_id, span.attributes or {}, trace_id=trace_id
-            )
-        )
+        _safely(lambda: self._spans.begin(*ids, span.attributes or {}, trace_id=trace_id))
 
     def on_end(self, span: Any) -> None:
         """A span has ended."""
