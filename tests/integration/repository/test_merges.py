@@ -23,6 +23,7 @@ from masterflow.domain.events import (
     StatusChanged,
     new_event,
 )
+from masterflow.repository.merge import merges
 from masterflow.repository.merge.merges import MergeOutcome, apply_events
 from tests.support.events.flows import bytes_of, merged, new_context, new_flow, row_of, without_bookkeeping
 
@@ -532,6 +533,24 @@ async def test_a_cut_keeps_the_type_of_a_value_and_says_so(session: AsyncSession
     for key in big:
         assert "…[truncated" in json.dumps(metrics[key], ensure_ascii=False)
         assert len(json.dumps(metrics[key], ensure_ascii=False).encode()) <= 2_060
+
+
+async def test_a_row_that_is_committed_while_a_batch_is_merged_is_missing_and_not_foreign(
+    session: AsyncSession,
+    session_factory: async_sessionmaker[AsyncSession],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flow_id, look = uuid4(), vars(merges)["_rows"]
+
+    async def look_late(session: AsyncSession, name: str, flow_ids: Any) -> Any:
+        if name == "existing_flows":
+            async with session_factory.begin() as other:
+                await new_flow(other, _CONTEXT, flow_id)
+        return await look(session, name, flow_ids)
+
+    monkeypatch.setattr(merges, "_rows", look_late)
+    outcome = await apply_events(session, [at(1, flow_id, FlowRetried)])
+    assert outcome == MergeOutcome(missing=frozenset({flow_id}))
 
 
 @pytest.mark.parametrize("of", ["", " of flow_status", " of flow_metadata, retry_count"])
