@@ -75,6 +75,9 @@ def main() -> None:
 def _run() -> int | None:
     try:
         code: int | None = app(standalone_mode=False)
-    except typer.Abort:
+    except typer.Abort as abort:
+        # Of Ctrl-C too, with a Click before 8.2.
+        if isinstance(abort.__cause__, KeyboardInterrupt):
+            raise
         fail("Nothing was done.")
     return code

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Final, NoReturn, Protocol, runtime_checkable
 
+from masterflow.domain.shown.harmless import harmless
 from masterflow.scripts.terminal.encodings import open_what_is_closed, write_in_any_encoding
 from masterflow.scripts.terminal.failures import fail
 from masterflow.scripts.terminal.text import complain
@@ -33,6 +34,8 @@ def told_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
         if isinstance(error, Misuse):
             _show(error)
         # What knows all errors loads more than all that a misuse needs.
@@ -70,6 +73,9 @@ def _finish_output() -> None:
 
 
 def _show(misuse: Misuse) -> NoReturn:
+    # It may quote what was typed, and that may hold line breaks.
+    if isinstance(message := getattr(misuse, "message", None), str):
+        vars(misuse)["message"] = harmless(message)
     said = io.StringIO()
     misuse.show(said)
     for line in said.getvalue().rstrip("\n").split("\n"):
