@@ -25,7 +25,7 @@ def pass_interruption(error: BaseException) -> None:
     them from what a disk or a caller's value may raise.
     """
     for one in _chain(error):
-        if _is_interruption(one):
+        if is_interruption(one):
             raise one
 
 
@@ -41,7 +41,7 @@ class Suppressed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        return isinstance(error, self._kinds) and not any(map(_is_interruption, _chain(error)))
+        return isinstance(error, self._kinds) and not any(map(is_interruption, _chain(error)))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -54,7 +54,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__
 
 
-def _is_interruption(error: BaseException) -> bool:
+def is_interruption(error: BaseException) -> bool:
     """Return whether a signal handler raised it, or the interpreter, rather than the code that ran."""
     if not isinstance(error, Exception):
         return True

@@ -18,7 +18,7 @@ from masterflow.domain.events import (
     StatusChanged,
 )
 from masterflow.domain.ids import flow_uuid
-from masterflow.domain.interruptions import pass_interruption
+from masterflow.domain.interruptions import is_interruption, pass_interruption
 from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
 from masterflow.tracker.attempts import Attempt, Ending, ErrorMark, attempts_here
 from masterflow.tracker.phase_progress import PhaseProgress
@@ -97,8 +97,14 @@ class FlowRecord:
             phase, flow=self, ending=ending, parent=here[-1] if here else None, moment=next(self._moments)
         )
         self._open.add(attempt)
-        self.progress.start(phase)
-        self.transition(phase, "processing", {"message": message} if message else {})
+        try:
+            self.progress.start(phase)
+            self.transition(phase, "processing", {"message": message} if message else {})
+        except BaseException as error:
+            # A time limit, say: whoever opens the attempt will never come to end it.
+            if is_interruption(error):
+                attempt.end(error=error)
+            raise
         return attempt
 
     def end(self, attempt: Attempt, status: str, facts: Mapping[str, object]) -> str | None:

@@ -1,10 +1,12 @@
 import asyncio
 import traceback
+from typing import Any
 
 import pytest
 
 from masterflow.domain import InputInvalid
 from masterflow.domain.events import ErrorOccurred, FlowRetried, PhaseTimed
+from masterflow.tracker.flow_record import FlowRecord
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.outbox.process import process_delivery
 
@@ -13,6 +15,10 @@ pytestmark = pytest.mark.usefixtures("quiet_losses")
 
 class Boom(Exception):
     pass
+
+
+class SoftTimeLimitExceeded(Exception):
+    """Named as Celery's."""
 
 
 def test_a_block_tells_start_end_and_time(tracker, told):
@@ -214,3 +220,24 @@ def test_a_nonsense_name_or_flow_lets_the_body_run(tracker, monkeypatch, nonsens
     with phase("data_import", flow=nonsense):
         done.append(2)
     assert done == [1, 2]
+
+
+@pytest.mark.parametrize("step", ["transition", "persist"])
+@pytest.mark.parametrize(
+    ("kind", "end"), [(KeyboardInterrupt, "cancelled"), (SoftTimeLimitExceeded, "failed")]
+)
+def test_a_phase_whose_entrance_is_interrupted_has_ended(tracker, told, monkeypatch, step, kind, end):
+    real = getattr(FlowRecord, step)
+
+    def interrupted(record: FlowRecord, *args: Any, **facts: Any) -> None:
+        monkeypatch.setattr(FlowRecord, step, real)
+        real(record, *args, **facts)
+        raise kind("time is over")
+
+    monkeypatch.setattr(FlowRecord, step, interrupted)
+    with pytest.raises(kind), tracker, phase("data_import"):
+        pytest.fail("the block is entered")
+    assert told.phases == {"data_import": end}
+    with tracker, phase("data_import"):
+        pass
+    assert told.phases == {"data_import": "completed"}

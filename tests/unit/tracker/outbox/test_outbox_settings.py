@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from masterflow.domain import SettingsInvalid
+from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.outbox.settings import OutboxSettings
 
 
@@ -57,3 +58,21 @@ def test_a_temporary_folder_that_somebody_else_has_made_is_refused(monkeypatch, 
 def test_a_tilde_without_a_home_is_told_in_one_sentence(monkeypatch, homeless):
     with pytest.raises(SettingsInvalid, match="Set ENRICHMENT_SPOOL_DIR to a folder"):
         spool_dir(monkeypatch, "~/spool")
+
+
+def test_settings_that_cannot_be_read_are_not_read_again_with_each_event(monkeypatch):
+    reads = []
+
+    def refuse() -> OutboxSettings:
+        reads.append(1)
+        raise SettingsInvalid("Set it right.")
+
+    process_delivery.shutdown(0)
+    monkeypatch.setattr("masterflow.tracker.outbox.process.OutboxSettings", refuse)
+    monkeypatch.setattr("masterflow.tracker.outbox.process._REOPEN_INTERVAL_S", 60.0)
+    monkeypatch.setattr(process_delivery, "_redirect", None)
+    for _ in range(5):
+        with pytest.raises(SettingsInvalid, match="Set it right"):
+            process_delivery.append("vital", b"{}")
+    assert len(reads) == 1
+    process_delivery.shutdown(0)
