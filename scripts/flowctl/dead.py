@@ -36,6 +36,7 @@ def list_(
 ) -> None:
     """List dead letters, the latest first."""
     from masterflow.scripts.broker import dead_letters
+    from masterflow.scripts.terminal.text import local
 
     with dead_letters() as letters:
         found = letters.read(_selection(reason, flow, client), limit=limit)
@@ -50,7 +51,7 @@ def list_(
                 letter.reason,
                 str(letter.event.get("kind", "")),
                 letter.flow_id or "",
-                f"{letter.last_seen.astimezone():%Y-%m-%d %H:%M:%S}",
+                f"{local(letter.last_seen):%Y-%m-%d %H:%M:%S}",
                 str(letter.attempts),
             )
             for letter in found
@@ -159,7 +160,7 @@ def _saved(path: Path) -> "list[DeadLetter]":
     try:
         # JSON is UTF-8, whatever the terminal's encoding is.
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        letters = TypeAdapter(list[DeadLetter]).validate_json(content.decode())
+        letters = TypeAdapter(list[DeadLetter]).validate_json(content.decode("utf-8-sig"))
     except OSError as error:
         raise InputInvalid(
             f"{path} cannot be read ({error.strerror}); check its path and its rights."

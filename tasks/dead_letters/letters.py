@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid5
 
 from kombu import Connection
 from kombu.exceptions import KombuError
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from redis import Redis, RedisError
 
 from masterflow.domain.clock import uuid7
@@ -32,6 +32,14 @@ _MAX_ERROR_CHARS: Final = 1_000
 _logger = logging.getLogger(__name__)
 
 
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+#: A time in UTC unless it says otherwise: one without an offset could not be sorted among the others.
+Moment = Annotated[datetime, AfterValidator(_aware)]
+
+
 class DeadLetter(BaseModel):
     """One refused event; its copies, one per time it was refused for the same reason, share an id."""
 
@@ -43,9 +51,9 @@ class DeadLetter(BaseModel):
     error: str
     #: The event as JSON, secrets masked; `{"excerpt": text}` of what is no event.
     event: dict[str, JsonValue]
-    first_seen: datetime
-    last_seen: datetime
-    attempts: int
+    first_seen: Moment
+    last_seen: Moment
+    attempts: Annotated[int, Field(ge=0)]
     batch_id: str
     sender_id: str
     client_account_id: str

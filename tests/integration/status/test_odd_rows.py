@@ -83,6 +83,9 @@ def _check_site(site: StatusSite, context: FlowContext, flow_id: UUID) -> None:
         assert str(flow_id) in answer.text
         json.loads(answer.text, parse_constant=_no_constant)
         assert PLACE[:10] not in json.dumps(_times(answer.json()))
+    told = site.get("/metrics", headers={"Authorization": f"Bearer {PROBE_TOKEN}"})
+    assert told.status_code == 200
+    assert str(flow_id) not in told.text
     for path in ("/flows", f"/flows/{flow_id}", f"/flows/{flow_id}/report"):
         answer = site.get(path, headers=site.bearer(context))
         assert answer.status_code == 200, (path, answer.text)
@@ -90,12 +93,13 @@ def _check_site(site: StatusSite, context: FlowContext, flow_id: UUID) -> None:
 
 
 def _times(answer: Any) -> list[Any]:
-    """Return what an answer gives as times."""
+    """Return what an answer gives as times; a list or an object under such a name is shown for what it is."""
     if isinstance(answer, list):
         return [time for item in answer for time in _times(item)]
     if not isinstance(answer, dict):
         return []
-    found = [value for name, value in answer.items() if name == "timestamp" or name.endswith("_at")]
+    texts = {name: value for name, value in answer.items() if isinstance(value, str)}
+    found = [value for name, value in texts.items() if name == "timestamp" or name.endswith("_at")]
     return found + [
         time for name in ("flows", "bars", "transitions", "errors") for time in _times(answer.get(name))
     ]
