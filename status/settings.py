@@ -12,6 +12,9 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 _LEAST_SECRET_BYTES: Final = 32
 
 
+_TRACE_URL: Final = r"^https?://[^\s{}]+\{trace_id\}[^\s{}]*$"
+
+
 class StatusSettings(Settings):
     """Who may look, and how much; its repr shows no secret."""
 
@@ -81,6 +84,12 @@ class StatusSettings(Settings):
         gt=0,
         validation_alias="ENRICHMENT_STATUS_SEND_TIMEOUT_S",
         description="seconds above 0",
+    )
+    #: Where a trace is looked at.
+    trace_url: Annotated[str, StringConstraints(pattern=_TRACE_URL)] | None = Field(
+        None,
+        validation_alias="ENRICHMENT_TRACE_URL",
+        description="the address of a trace in your tracing, with {trace_id} in it",
     )
     pool_size: int = Field(
         8,

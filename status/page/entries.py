@@ -1,13 +1,16 @@
 """Errors and agents' doings as lines to read, whatever shape their entries have."""
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from masterflow.domain.json_shapes import as_map
 from masterflow.status.entry_texts import entry_text, what_was_done, who_acted
 from masterflow.status.page.words import pretty
 
 _LINE_CHARS: Final = 160
+_TRACE_ID: Final = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +22,26 @@ class Entry:
     who: str
     line: str
     texts: tuple[str, ...]
+    #: The address of the trace that it was reported in, or nothing.
+    trace: str = ""
 
 
-def error_entries(errors: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """Return errors, with the phase as who it was."""
-    return [_error(number, entry) for number, entry in enumerate(errors)]
+def error_entries(errors: Iterable[Mapping[str, Any]], trace_url: str | None = None) -> list[Entry]:
+    """Return errors, with the phase as who it was; `trace_url` has `{trace_id}` in it."""
+    return [
+        replace(_error(number, entry), trace=_trace(as_map(entry.get("details")), trace_url))
+        for number, entry in enumerate(errors)
+    ]
 
 
-def activity_entries(collaborations: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """Return what agents did."""
-    return [_activity(number, entry) for number, entry in enumerate(collaborations)]
+def activity_entries(
+    collaborations: Iterable[Mapping[str, Any]], trace_url: str | None = None
+) -> list[Entry]:
+    """Return what agents did; `trace_url` has `{trace_id}` in it."""
+    return [
+        replace(_activity(number, entry), trace=_trace(entry, trace_url))
+        for number, entry in enumerate(collaborations)
+    ]
 
 
 def _error(number: int, entry: Mapping[str, Any]) -> Entry:
@@ -41,6 +54,13 @@ def _error(number: int, entry: Mapping[str, Any]) -> Entry:
 def _activity(number: int, entry: Mapping[str, Any]) -> Entry:
     who, what = who_acted(entry), what_was_done(entry)
     return Entry(_anchor("activity", number, entry), _time(entry), who, _line(what), (pretty(entry),))
+
+
+def _trace(entry: Mapping[str, Any], trace_url: str | None) -> str:
+    trace_id = entry.get("trace_id")
+    if not trace_url or not isinstance(trace_id, str) or not _TRACE_ID.fullmatch(trace_id):
+        return ""
+    return trace_url.replace("{trace_id}", trace_id)
 
 
 def _anchor(kind: str, number: int, entry: Mapping[str, Any]) -> str:

@@ -92,7 +92,7 @@ async def flows(
 @router.get("/flows/{flow_id}")
 async def flow(request: Request, manager: Manager, flow_id: UUID) -> Response:
     """Show one flow."""
-    details = await _details(manager, flow_id)
+    details = await _details(manager, flow_id, service_of(request).settings.trace_url)
     return render(request, "flow.html", events=events_address(request, flow_id), **details)
 
 
@@ -151,7 +151,7 @@ async def static(name: str) -> Response:
     )
 
 
-async def _details(manager: FlowStatusManager, flow_id: UUID) -> dict[str, Any]:
+async def _details(manager: FlowStatusManager, flow_id: UUID, trace_url: str | None = None) -> dict[str, Any]:
     status = await manager.get_flow_status(flow_id, include_details=True)
     timeline = await manager.get_timeline(flow_id)
     errors = await manager.get_errors(flow_id)
@@ -159,9 +159,9 @@ async def _details(manager: FlowStatusManager, flow_id: UUID) -> dict[str, Any]:
     return {
         "flow": status,
         "gantt": gantt_of(timeline.bars, errors.errors, status.phase_details),
-        "errors": error_entries(errors.errors),
+        "errors": error_entries(errors.errors, trace_url),
         "activity": activity,
-        "activities": activity_entries(activity.collaborations),
+        "activities": activity_entries(activity.collaborations, trace_url),
     }
 
 
