@@ -2,6 +2,7 @@
 # Makes .venv as requirements.txt and pyproject.toml say, or brings it up to date; says nothing if it is.
 # With the word `lowest` it makes .local/lowest instead, of the oldest versions that are supported; with
 # `crewai` .local/crewai, which has crewai and all that it brings: a gigabyte, so it is made where it is asked for.
+# `crewai-older` makes .local/crewai-older, with a version that lacks what the bridge has to do without there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,8 +11,8 @@ if [ "${1:-}" = lowest ]; then
   # Versions of 2024 have wheels for these Pythons, and for none that came later.
   environment=.local/lowest lock=requirements-lowest.txt pythons=(python3.11 python3.12 python3)
   newest="(3, 12)" what="The oldest supported versions need Python 3.11 or 3.12"
-elif [ "${1:-}" = crewai ]; then
-  environment=.local/crewai lock=requirements-crewai.txt pythons=(python3.13 python3.12 python3.11 python3)
+elif [ "${1:-}" = crewai ] || [ "${1:-}" = crewai-older ]; then
+  environment=".local/$1" lock="requirements-$1.txt" pythons=(python3.13 python3.12 python3.11 python3)
   newest="(3, 13)" what="crewai needs Python 3.11, 3.12 or 3.13"
 fi
 

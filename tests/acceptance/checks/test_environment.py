@@ -27,7 +27,7 @@ def clone(tmp_path):
     """What environment.sh reads, in a folder with a space in its name, and the recording uv beside it."""
     clone = tmp_path / "a clone"
     (clone / "scripts").mkdir(parents=True)
-    locks = [f"requirements{which}.txt" for which in ("", "-crewai", "-lowest")]
+    locks = [f"requirements{which}.txt" for which in ("", "-crewai", "-crewai-older", "-lowest")]
     for name in ("pyproject.toml", *locks, "scripts/environment.sh"):
         shutil.copy(ROOT / name, clone / name)
     uv = tmp_path / "bin" / "uv"
@@ -135,6 +135,13 @@ def test_crewai_has_an_environment_of_its_own(make, asked, clone):
     assert asked() == ["venv --quiet", "pip install", "pip install"]
     assert (clone / ".local" / "crewai" / "made-from").read_text().count("\ncrewai==") == 1
     assert finish(make("crewai")) == (0, "")
+
+
+def test_an_older_crewai_has_one_beside_it(make, asked, clone):
+    code, said = finish(make("crewai-older"))
+    assert code == 0
+    assert ".local/crewai-older" in said
+    assert "\ncrewai==1.14.7" in (clone / ".local" / "crewai-older" / "made-from").read_text()
 
 
 def test_a_machine_without_python_hears_what_to_do(make):

@@ -1,7 +1,6 @@
 """A crewAI from before it told of failing flows, internal flows, executions and steps, if it is there.
 
-Its environment is made by hand: a virtual environment `.local/crewai-1.14.7` with `crewai==1.14.7` and this
-project in it. It takes a gigabyte, so nobody has to.
+`bash scripts/environment.sh crewai-older` makes its environment; as that takes a gigabyte, nobody has to.
 """
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from tests.bridges.crewai.conftest import ROOT, Application
 from tests.bridges.crewai.flows_seen import attempts, errors, progress, transitions
 
-ENVIRONMENT = "crewai-1.14.7"
+ENVIRONMENT = "crewai-older"
 
 pytestmark = [
     pytest.mark.timeout(240),

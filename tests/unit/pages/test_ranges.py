@@ -46,6 +46,7 @@ def test_the_newest_crewai_is_tested_and_none_is_refused():
     lock = locked("requirements-crewai.txt")
     for needed in ranges("crewai", "database"):
         assert needed.specifier.contains(lock[canonicalize_name(needed.name)]), needed
+    assert locked("requirements-crewai-older.txt")["crewai"] < lock["crewai"]
     [crewai] = [needed for needed in ranges("crewai") if needed.name == "crewai"]
     assert [part.operator for part in crewai.specifier] == [">="]
 
@@ -57,7 +58,7 @@ def test_an_orchestrator_may_have_the_packages_of_applications_of_2024():
 
 
 def test_no_lock_names_an_index_or_a_place_on_a_machine():
-    for name in ("requirements.txt", "requirements-lowest.txt", "requirements-crewai.txt"):
-        text = (ROOT / name).read_text()
+    for name in ("", "-lowest", "-crewai", "-crewai-older"):
+        text = (ROOT / f"requirements{name}.txt").read_text()
         assert "://" not in text
         assert not re.search(r"^--", text, re.MULTILINE)
