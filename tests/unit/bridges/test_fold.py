@@ -58,6 +58,29 @@ def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
     return mixed
 
 
+ENDS = {
+    "asked": ("completed", "ask:completed"),
+    "crewed": ("completed", "map_it:completed"),
+    "cycle": ("completed", "check:completed"),
+    "failing": ("failed", "b:failed"),
+    "failing-twice": ("failed", "b:failed"),
+    "model-down": ("failed", "map_it:failed"),
+    "nested": ("completed", "after:completed"),
+    "parallel": ("completed", "join:completed"),
+    "parallel-failing": ("failed", "y:cancelled"),
+    "paused": ("waiting_for_approval", "propose:paused"),
+    "resumed": ("completed", "apply:completed"),
+    "sequence": ("completed", "b:completed"),
+    "stopped": ("cancelled", "b:cancelled"),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_stream_ends_as_its_flow_did(stream):
+    row = row_of(recorded(stream))
+    assert (row["flow_status"], transitions(row)[-1]) == ENDS[stream]
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_stream_that_is_shuffled_and_doubled_makes_the_identical_row(stream):
     records = recorded(stream)
