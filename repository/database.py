@@ -126,7 +126,7 @@ async def translated_errors() -> AsyncIterator[None]:
             raise kind(sentence.format(cause=cause)) from error
         if not _is_transient(error):
             raise
-        raise DatabaseUnavailable(_advice(type(error.orig).__name__)) from error
+        raise DatabaseUnavailable(_advice(_cause(error.orig))) from error
 
 
 def _read_every_value(connection: Any, _record: ConnectionPoolEntry) -> None:
@@ -135,6 +135,13 @@ def _read_every_value(connection: Any, _record: ConnectionPoolEntry) -> None:
 
 def _advice(cause: str) -> str:
     return f"Postgres is not available for now ({cause}); try again later."
+
+
+def _cause(error: BaseException | None) -> str:
+    """Return why a connection is refused, as the server says it at the end of the driver's text."""
+    *_, last = str(error).splitlines() or [""]
+    _, refused, reason = last.rpartition(" failed: ")
+    return f"{reason.removeprefix('FATAL:').strip():.160}" if refused else type(error).__name__
 
 
 def _is_transient(error: DBAPIError) -> bool:

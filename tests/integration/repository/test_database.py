@@ -1,9 +1,10 @@
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -29,6 +30,23 @@ async def limited(database_url: str):
     )
     engine = make_engine(settings, pool_size=2)
     yield engine
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"username": "nobody"}, 'role "nobody" does not exist'),
+        ({"database": "nowhere"}, 'database "nowhere" does not exist'),
+    ],
+    ids=["role", "database"],
+)
+async def test_a_connection_that_is_refused_says_why(database_url: str, change: Any, reason: str) -> None:
+    url = make_url(database_url).set(**change).render_as_string(hide_password=False)
+    engine = make_engine(DatabaseSettings(database_url=url))
+    with pytest.raises(DatabaseUnavailable, match=reason):
+        async with translated_errors(), engine.connect():
+            pass
     await engine.dispose()
 
 
