@@ -143,14 +143,16 @@ def _phases(view: FlowView) -> Table:
             _attempts(
                 floors.figure(phase.attempts, floors.attempts_name(phase.phase), view.status.at_least),
                 errors[phase.phase],
+                view.status,
             ),
         )
     return table
 
 
-def _attempts(attempts: str, errors: int) -> Text:
+def _attempts(attempts: str, errors: int, flow: FlowSummary) -> Text:
     text = Text(attempts, "yellow" if errors else "")
-    return text.append(f" ({_count(errors, 'error')})", "red") if errors else text
+    count = _count(errors, "error", known_by=(floors.ERRORS, flow))
+    return text.append(f" ({count})", "red") if errors else text
 
 
 def _errors(view: FlowView) -> Table:

@@ -24,7 +24,9 @@ class FlowView:
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object: the keys of the four, `bars` and `errors` among them."""
         parts = (self.status, self.timeline, self.errors, self.activity)
-        return {key: value for part in parts for key, value in part.model_dump(mode="json").items()}
+        told = {key: value for part in parts for key, value in part.model_dump(mode="json").items()}
+        # Each part says it of its own numbers.
+        return told | {"at_least": list(dict.fromkeys(name for part in parts for name in part.at_least))}
 
 
 async def read_flow(

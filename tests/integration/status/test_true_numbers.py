@@ -81,6 +81,8 @@ async def test_a_full_list_is_the_newest_of_at_least_so_many_for_every_reader(
     assert "newest 100 of at least 100" in page
     assert "at least 100 errors" in terminal
     assert "99 agent entries" in terminal
+    view = await read_flow(session, FlowScope.of(context), flow_id)
+    assert view.as_json()["at_least"] == ["error_count"]
     assert "at least 99" not in page + terminal
     found = await FlowStatusManager(session, context).get_errors(flow_id)
     assert (found.error_count, found.at_least) == (100, ["error_count"])
