@@ -23,7 +23,14 @@ left join lateral (
         from (
             select name, row_number() over (order by name collate "C") as place
             from (
-                select jsonb_object_keys(coalesce(stored.kept -> 'usage', '{}') || old.usage) as name
+                select jsonb_object_keys(stored.kept -> 'usage') as name
+                union
+                -- What is known already is neither shown nor in the way of others.
+                select name
+                from jsonb_each(old.usage) as told (name, items)
+                where exists (
+                    select from jsonb_array_elements(items) as each (item) where item ->> 3 > coalesce(stored.since, '') collate "C"
+                )
             ) as known
             where name <> ''
         ) as placed
@@ -50,7 +57,7 @@ left join lateral (
                     'unpriced_calls', total.sums -> 4
                 )
                 || case when total.is_full then '{"at_least": true}'::jsonb else '{}' end
-            ) as figures
+            ) filter (where total.counters > 0) as figures
         from (
             select
                 named.name,

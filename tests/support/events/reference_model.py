@@ -145,10 +145,11 @@ class _Merge:
             return
         column = self._stored("agent_performance_metrics", dict)
         usages = Usages(column.get("usage"), self._metadata.get("usage"), self._book.usage)
-        before = dict(usages.agents)
+        before, flow_before = dict(usages.agents), dict(usages.flow)
         usages.take(used, since=self._book.since)
         self._book.usage = usages.kept
-        self._metadata["usage"] = usages.flow
+        if usages.flow != flow_before:
+            self._metadata["usage"] = usages.flow
         if usages.agents != before:
             self._row["agent_performance_metrics"] = column | {"usage": usages.agents}
 

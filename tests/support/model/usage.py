@@ -36,11 +36,12 @@ class Usages:
                     counts[each] = _Count(each, self._amounts(each), self._base(each), self.kept.get(each))
                 lower = [upper - used for upper, used in zip(total, event.used, strict=True)]
                 counts[each].add(counted.by, list(total), lower, event.stamp[:16], since=since)
+        # What is known already is neither shown nor in the way of others.
+        counts = {name: count for name, count in counts.items() if count.highest}
         evicted = sorted({*self.kept, *counts} - {_FLOW}, key=str.encode)[_MOST_NAMES:]
         for each, count in counts.items():
             figures = count.figures()
-            if count.highest:
-                self.kept[each] = count.kept()
+            self.kept[each] = count.kept()
             if each == _FLOW:
                 self.flow |= figures
             else:
