@@ -20,8 +20,9 @@ from masterflow.tasks.inbox.admission import DataRefused
 
 Sessions = async_sessionmaker[AsyncSession]
 
-# SQLSTATE classes that blame a value: data exception, broken constraint, program limit exceeded.
-_BLAMES_DATA: Final = ("22", "23", "54")
+# SQLSTATE classes that blame a value: data exception, broken constraint, program limit exceeded, and what a
+# trigger of the application raises.
+_BLAMES_DATA: Final = ("22", "23", "54", "P0")
 
 _MOST_CONFLICTS: Final = 3
 

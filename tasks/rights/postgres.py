@@ -1,5 +1,6 @@
 """Whether our role of Postgres may do what a worker does, which is tried, and what it lacks."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID, uuid4
@@ -7,7 +8,12 @@ from uuid import UUID, uuid4
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from masterflow.domain.errors import DatabaseMisconfigured, TablesUnsuitable
+from masterflow.domain.errors import (
+    DatabaseMisconfigured,
+    DatabaseReadOnly,
+    RightsMissing,
+    TablesUnsuitable,
+)
 from masterflow.repository.backfill.reads import Scope, find_behind, read_pairs
 from masterflow.repository.database import session_factory
 from masterflow.repository.merge.trial import Trial, try_merge, try_update
@@ -29,6 +35,9 @@ _NAME: Final = "postgres rights"
 TABLES: Final = "postgres tables"
 
 _FOREIGN_KEY: Final = "23503"
+
+# Where an error happened, in the words of Postgres.
+_CALLED: Final = re.compile(r"^(?:PL/\w+|SQL) function (\S+)", re.MULTILINE)
 
 # What makes transactions read-only, in the words of pg_settings, and what ends it.
 _WRITABLE: Final = {
@@ -77,15 +86,23 @@ async def _tried(
             results = await attempt(db)
             await savepoint.rollback()
             return results
-    except TablesUnsuitable as error:
-        found = f"The tables do not fit what a worker does ({_cause(error.__cause__)})"
+    except (DatabaseMisconfigured, DBAPIError) as error:
+        return _explained(error, known)
+
+
+def _explained(error: DatabaseMisconfigured | DBAPIError, known: set[str]) -> list[CheckResult]:
+    cause = _cause(error)
+    if isinstance(error, RightsMissing | DatabaseReadOnly):
+        found = f"Our role may not do what a worker does ({cause})"
+        return [] if _NAME in known else [_problem(found, "grant what that names")]
+    if function := _function(error):
+        found = f"The function {function}, which a trigger or policy calls, stops what a worker does ({cause})"
+        return [_problem(found, "let it raise nothing for a merge")]
+    if isinstance(error, TablesUnsuitable):
+        found = f"The tables do not fit what a worker does ({cause})"
         advice = "run `flowctl init-db`, which says what to change"
         return [] if TABLES in known else [CheckResult(TABLES, "problem", found, advice)]
-    except DatabaseMisconfigured as error:
-        found = f"Our role may not do what a worker does ({_cause(error.__cause__)})"
-        return [] if _NAME in known else [_problem(found, "grant what that names")]
-    except DBAPIError as error:
-        return [_problem(f"Postgres refuses what a worker does ({_cause(error)})", "change what that names")]
+    return [_problem(f"Postgres refuses what a worker does ({cause})", "change what that names")]
 
 
 async def _look_at_policies(db: AsyncSession) -> list[CheckResult]:
@@ -99,6 +116,8 @@ async def _merge(db: AsyncSession) -> list[CheckResult]:
         async with db.begin_nested():
             trial = await try_merge(db)
     except DBAPIError as error:
+        if _function(error):
+            raise
         await try_update(db)
         if getattr(error.orig, "sqlstate", None) == _FOREIGN_KEY:
             # No row is there to take a tenant from, and ours is none that the application has.
@@ -161,7 +180,19 @@ def _halves(sentence: str) -> tuple[str, str]:
     return found, advice
 
 
-def _cause(error: BaseException | None) -> str:
+def _cause(error: DatabaseMisconfigured | DBAPIError) -> str:
     """Return what Postgres says."""
-    refusal = getattr(error, "orig", error)
+    refusal = _refusal(error)
     return f"{getattr(getattr(refusal, 'diag', None), 'message_primary', None) or refusal!s:.200}"
+
+
+def _function(error: DatabaseMisconfigured | DBAPIError) -> str:
+    """Return the function of the database in which it happened, if it was in one."""
+    context = getattr(getattr(_refusal(error), "diag", None), "context", None) or ""
+    found = _CALLED.search(context)
+    return found[1] if found else ""
+
+
+def _refusal(error: DatabaseMisconfigured | DBAPIError) -> object:
+    cause = error if isinstance(error, DBAPIError) else error.__cause__
+    return getattr(cause, "orig", cause)

@@ -230,6 +230,14 @@ def test_a_flow_id_that_is_not_unique_is_named(examined, change):
     check(examined, "problem", "discovery_flows", "flow_id is not unique")
 
 
+@pytest.mark.parametrize("kind", ["view", "materialized view"])
+def test_a_view_in_the_place_of_a_table_is_a_note(examined, flowctl, change, kind):
+    change("alter table migration.discovery_flows rename to discovery_flows_v2")
+    change(f"create {kind} migration.discovery_flows as select * from migration.discovery_flows_v2")
+    check(examined, "note", "discovery_flows", "migration.discovery_flows is a view", "flow_id is unique")
+    assert flowctl("init-db")[0] == 0
+
+
 @pytest.fixture
 def role(database_url, monkeypatch):
     """A role that may do nothing yet, as which the doctor looks."""

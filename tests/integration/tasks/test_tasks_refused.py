@@ -239,3 +239,27 @@ def test_what_cannot_be_unpacked_is_kept(watched: Workplace, compression: str) -
 def test_a_stray_value_in_the_list_does_not_end_the_worker(watched: Workplace, value: str) -> None:
     watched.redis.lpush(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}", value)
     eventually(lambda: watched.redis.llen(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}") == 0)
+
+
+def test_a_trigger_that_raises_for_one_flow_costs_no_other_flow(
+    watched: Workplace, context: FlowContext
+) -> None:
+    locked, free = watched.new_flow(context), watched.new_flow(context)
+    with watched.database() as database:
+        database.execute(
+            "create function migration.guard() returns trigger language plpgsql as $$ begin"
+            f" if new.flow_id = '{locked}' then raise exception 'locked by an audit'; end if; return new;"
+            " end $$".encode()
+        )
+        database.execute(
+            "create trigger guard before update on migration.crewai_flow_state_extensions"
+            " for each row execute function migration.guard()"
+        )
+    events = [
+        new_event(PhaseTransitioned, context, flow_id, phase="data_import", status="processing")
+        for flow_id in (locked, free)
+    ]
+    kept = letter(watched, watched.publish(events, context))
+    assert (kept.reason, kept.flow_id) == ("data_refused", str(locked))
+    assert "locked by an audit" in kept.error
+    assert len(watched.row(free)["phase_transitions"]) == 1

@@ -136,6 +136,25 @@ CAUSES = {
         [TRIGGER[0].replace("{{}}", "create table migration.log (); return new;"), TRIGGER[1]],
         "Our role may not do what a worker does (permission denied for schema migration); grant what",
     ),
+    "a trigger that raises": (
+        [TRIGGER[0].replace("{{}}", "raise exception 'locked, ask Bob';"), TRIGGER[1]],
+        "The function migration.meddle(), which a trigger or policy calls, stops what a worker does"
+        " (locked, ask Bob); let it raise nothing",
+    ),
+    "a trigger that raises at updates": (
+        [
+            TRIGGER[0].replace("{{}}", "raise exception 'locked' using errcode = '23514';"),
+            TRIGGER[1].replace("insert or ", ""),
+        ],
+        "The function migration.meddle(), which a trigger or policy calls, stops what a worker does (locked)",
+    ),
+    "a trigger that misses its table": (
+        [
+            TRIGGER[0].replace("{{}}", "insert into migration.audit values (1); return new;"),
+            TRIGGER[1].replace("before", "after"),
+        ],
+        'stops what a worker does (relation "migration.audit" does not exist); let it raise nothing',
+    ),
     "no row can be seen": (
         [POLICIES],
         "hides every row of migration.crewai_flow_state_extensions from the role {role}; give it BYPASSRLS",
