@@ -96,8 +96,8 @@ def _explained(error: DatabaseMisconfigured | DBAPIError, known: set[str]) -> li
         found = f"Our role may not do what a worker does ({cause})"
         return [] if _NAME in known else [_problem(found, "grant what that names")]
     if function := _function(error):
-        found = f"The function {function}, which a trigger or policy calls, stops what a worker does ({cause})"
-        return [_problem(found, "let it raise nothing for a merge")]
+        found = f"The function {function}, which a trigger or policy calls, stops what a worker does"
+        return [_problem(f"{found} ({cause})", "let it raise nothing for a merge")]
     if isinstance(error, TablesUnsuitable):
         found = f"The tables do not fit what a worker does ({cause})"
         advice = "run `flowctl init-db`, which says what to change"

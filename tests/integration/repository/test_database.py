@@ -1,4 +1,5 @@
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -63,6 +64,24 @@ async def test_every_transaction_has_time_limits_and_utc(database_url: str, pgbo
             found = (await connection.execute(SETTINGS_QUERY)).one()
             assert found == ("1500ms", "30s", "1min", "UTC")
             assert await connection.scalar(text("select current_setting('application_name')")) == "checked"
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_values_come_as_they_are_whatever_a_database_sets(database_url: str, pgbouncer: bool) -> None:
+    engine = make_engine(DatabaseSettings(database_url=database_url))
+    async with engine.begin() as connection:
+        name = await connection.scalar(text("select current_database()"))
+        for setting in ("datestyle = 'SQL, DMY'", "extra_float_digits = -15"):
+            await connection.execute(text(f'alter database "{name}" set {setting}'))
+        await connection.execute(text(f'alter database "{name}" set standard_conforming_strings = off'))
+    await engine.dispose()
+    engine = make_engine(DatabaseSettings(database_url=database_url, pgbouncer=pgbouncer))
+    async with engine.begin() as connection:
+        query = text("select timestamptz '2026-11-02 09:00:00.5+00', 33.3333::float8, length('\\\\d')")
+        moment, number, length = (await connection.execute(query)).one()
+        assert moment == datetime(2026, 11, 2, 9, 0, 0, 500_000, UTC)
+        assert (number, length) == (33.3333, 3)
     await engine.dispose()
 
 
