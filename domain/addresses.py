@@ -64,7 +64,8 @@ class RedisAddress:
         Raises:
             SettingRefused: it is no address of a Redis, or not one that every client can follow.
         """
-        parts = [_split(part) for part in url.split(";")] if url.startswith("sentinel:") else [_split(url)]
+        is_many = url.strip().startswith("sentinel:")
+        parts = [_split(part) for part in url.split(";")] if is_many else [_split(url)]
         first = parts[0]
         options = _options(first, allowed={*_DATABASE, *_TLS_FILES, "ssl_cert_reqs", "ssl_check_hostname"})
         is_socket = first.scheme in _SOCKETS
@@ -133,7 +134,7 @@ class BrokerAddress:
         Raises:
             SettingRefused: it is no address of a broker, or not one that every client can follow.
         """
-        if url.startswith("sentinel:"):
+        if url.strip().startswith("sentinel:"):
             found = RedisAddress.parse(url)
             return cls(found.kombu_url, found)
         parts = url.split(";")
@@ -147,7 +148,7 @@ class BrokerAddress:
 
 def _split(url: str) -> SplitResult:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.strip())
         _ = parts.port
         # Which a client does when it looks it up, and ends there.
         (parts.hostname or "").encode("idna")

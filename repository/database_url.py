@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from psycopg.pq import Conninfo
 from sqlalchemy import URL, make_url
@@ -13,7 +13,14 @@ from masterflow.domain.settings import SettingRefused
 
 DRIVER: Final = "postgresql+psycopg"
 
-_SCHEMES: Final = ("postgresql", "postgres", DRIVER, "postgresql+asyncpg", "postgresql+psycopg2")
+_SCHEMES: Final = (
+    "postgresql",
+    "postgres",
+    DRIVER,
+    "postgresql+psycopg_async",
+    "postgresql+asyncpg",
+    "postgresql+psycopg2",
+)
 
 #: What Prisma and others say of a pgbouncer in transaction mode.
 _PGBOUNCER: Final = "pgbouncer"
@@ -44,26 +51,29 @@ def postgres_url(value: object) -> URL:
         SettingRefused: it is no URL of a Postgres, or asks for what we cannot do.
     """
     try:
-        url = value if isinstance(value, URL) else make_url(_with_hosts_as_options(str(value)))
+        url = value if isinstance(value, URL) else make_url(_with_hosts_as_options(str(value).strip()))
     except (ArgumentError, ValueError) as error:
         raise SettingRefused("it is no URL") from error
-    if url.drivername not in _SCHEMES:
+    if url.drivername.lower() not in _SCHEMES:
         raise SettingRefused("its scheme is another one")
+    if "@" in (url.host or ""):
+        raise SettingRefused("an @ in the password is written as %40")
     options = {name: given for name, given in url.query.items() if name not in _WITHOUT_EFFECT}
     if "ssl" in options:
         options["sslmode"] = _ssl_mode(options.pop("ssl"))
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     if unknown := sorted(options.keys() - known):
         raise SettingRefused(f"the option {unknown[0][:40]!r} is not one of Postgres")
-    for name in (url.host or "", *str(options.get("host", "")).split(",")):
+    for name in (unquote(url.host or ""), *str(options.get("host", "")).split(",")):
         _require_lookup(name)
-    return url.set(drivername=DRIVER, query=options)
+    # libpq has the folder of a socket as a host, too, with each slash as %2F.
+    return url.set(drivername=DRIVER, host=url.host and unquote(url.host), query=options)
 
 
 def names_pgbouncer(value: object) -> bool:
     """Return whether a URL says that it leads to pgbouncer in transaction mode."""
     try:
-        options = parse_qs(urlsplit(str(value)).query)
+        options = parse_qs(urlsplit(str(value).strip()).query)
     except ValueError:
         return False
     return options.get(_PGBOUNCER, [""])[-1].lower() in {"true", "1"}

@@ -1,7 +1,9 @@
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import URL, make_url, text
 
@@ -17,6 +19,9 @@ FORMS = [
     "postgresql://{enter}@{host}:{port}/{database}",
     "postgresql+asyncpg://{enter}@{host}:{port}/{database}?ssl=prefer&prepared_statement_cache_size=0",
     "postgresql+psycopg2://{enter}@{host}:{port}/{database}",
+    " postgresql+psycopg_async://{enter}@{host}:{port}/{database} ",
+    "POSTGRESQL://{enter}@{host}:{port}/{database}",
+    "postgresql://{enter}@{socket}:{port}/{database}",
     "postgresql://{enter}@127.0.0.1:{away},{host}:{port}/{database}",
     "postgresql+asyncpg://{enter}@127.0.0.1:{away},{host}:{port}/{database}?target_session_attrs=read-write",
     "postgresql+psycopg://{enter}@/{database}?host=127.0.0.1:{away}&host={host}:{port}",
@@ -37,9 +42,19 @@ def server(server_folder: Path) -> Iterator[URL]:
     postgres.remove()
 
 
+@pytest.fixture(scope="module")
+def socket_folder(server: URL) -> str:
+    """The folder of its socket."""
+    address = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address) as connection:
+        found = connection.execute("show unix_socket_directories").fetchone()
+    assert found is not None
+    return str(found[0])
+
+
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_form_of_the_address_leads_to_the_database(
-    monkeypatch: pytest.MonkeyPatch, server: URL, tmp_path: Path, form: str
+    monkeypatch: pytest.MonkeyPatch, server: URL, socket_folder: str, tmp_path: Path, form: str
 ) -> None:
     service = tmp_path / "pg_service.conf"
     service.write_text(
@@ -49,7 +64,14 @@ async def test_a_form_of_the_address_leads_to_the_database(
     monkeypatch.setenv("PGSERVICEFILE", str(service))
     enter = f"{server.username}:{server.password}"
     away = free_port()
-    given = form.format(enter=enter, host=server.host, port=server.port, database=server.database, away=away)
+    given = form.format(
+        enter=enter,
+        host=server.host,
+        port=server.port,
+        database=server.database,
+        away=away,
+        socket=quote(socket_folder, safe=""),
+    )
     monkeypatch.setenv("DATABASE_URL", given)
     engine = make_engine(DatabaseSettings(), application_name="checked")
     async with engine.begin() as connection:

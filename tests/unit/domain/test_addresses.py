@@ -13,6 +13,7 @@ UNVERIFIED: dict[str, str | bool] = {"ssl_cert_reqs": "none", "ssl_check_hostnam
 
 FORMS = {
     "redis://cache": RedisAddress((("cache", 6379),)),
+    " redis://cache:6379/0 ": RedisAddress((("cache", 6379),)),
     "redis://cache:1/3": RedisAddress((("cache", 1),), database=3),
     "redis://cache/3?db=2": RedisAddress((("cache", 6379),), database=2),
     "redis://cache?virtual_host=2": RedisAddress((("cache", 6379),), database=2),

@@ -73,6 +73,7 @@ def test_the_url_may_say_that_it_leads_to_pgbouncer(
         "mysql://db/flows": " (its scheme is another one)",
         '"postgresql://db/flows"': " (it is no URL)",
         "postgresql://db:x/f": " (it is no URL)",
+        "postgresql://ana:p@ss@db/f": " (an @ in the password is written as %40)",
         "postgresql://db..example/f": " (its host is malformed)",
         "postgresql://a,b..example/f": " (its host is malformed)",
         "postgresql://db/f?foo=1": " (the option 'foo' is not one of Postgres)",
