@@ -15,6 +15,7 @@ from masterflow.bridges.crewai.consumer import Consumer
 from masterflow.bridges.crewai.facts import EXTRACTS, extract, flow_id_of
 from masterflow.bridges.crewai.fold.recent import Recent
 from masterflow.bridges.crewai.tenants import Tenants
+from masterflow.domain.ids import flow_uuid
 from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.tracker import FlowProgressTracker, create_progress_tracker, current_flow
@@ -157,7 +158,8 @@ class Capture:
             return
         tracker = self._trackers.get(kickoff)
         if tracker is None:
-            tracker = create_progress_tracker(flow_id_of(flow), context, ends_flow=False)
+            # By the row's id: one of another form would be told here, before there is a row.
+            tracker = create_progress_tracker(flow_uuid(flow_id_of(flow)), context, ends_flow=False)
             self._trackers.put(kickoff, tracker)
         if current_flow() is not tracker:
             tracker.__enter__()

@@ -1,9 +1,9 @@
 """What is copied of each kind of event, in the thread of crewAI's bus: scalars alone, and never the event."""
 
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any, Final
+
+from masterflow.tracker.summaries import describe_error, text_of
 
 Facts = dict[str, Any]
 
@@ -36,14 +36,9 @@ def methods_of(flow: Any) -> list[str]:
 
 def error_facts(error: object) -> Facts:
     """Return what an error says of itself: its text, its type, and where it was raised."""
-    facts: Facts = {"error": _text(error).strip()}
-    if isinstance(error, BaseException):
-        facts["error"] = facts["error"] or type(error).__name__
-        facts["error_type"] = type(error).__name__
-        if type(error).__name__ == "HookAborted":
-            facts["is_stopped"] = True
-        if frames := traceback.extract_tb(error.__traceback__, limit=-1):
-            facts["raised_at"] = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}"
+    facts: Facts = {"error": text_of(error)[:_TEXT_CHARS], **describe_error(error)}
+    if type(error).__name__ == "HookAborted":
+        facts["is_stopped"] = True
     return facts
 
 

@@ -53,7 +53,8 @@ class Causes:
         if known is not None:
             known.is_fatal |= is_fatal
             known.is_reported |= bool(record.facts.get("is_reported"))
-            if known.levels[0] == scope.level:
+            # A flow in a flow fails at the same level further out, which is no other try.
+            if known.levels[0] == scope.level and scope.id not in known.inside:
                 known.tries += 1
             elif scope.level not in known.levels:
                 known.levels.append(scope.level)

@@ -173,10 +173,13 @@ def test_a_flow_that_is_stopped_is_cancelled_without_an_error(row_of, seen):
     assert row["retry_count"] == 0
 
 
-def test_a_text_id_has_its_row(application):
-    row = application.row("ext-42")
+def test_a_text_id_has_its_row(application, seen):
+    row = application.row(seen["text id"]["flow_id"])
     assert row["flow_id"] == flow_uuid("ext-42")
     assert row["flow_metadata"][EXTERNAL_ID_KEY] == "ext-42"
+    # Told with the rest, and by no tracker before that: a worker would ask its user to make the row.
+    clocks = row["flow_metadata"]["_enrichment"]["clocks"]["flow_metadata"]
+    assert clocks[EXTERNAL_ID_KEY] == clocks["crewai"]
     assert transitions(row) == done("a", "b")
 
 

@@ -185,5 +185,24 @@ def test_an_older_crewai_whose_failing_flows_say_nothing_makes_the_same_row():
     ]
 
 
+def test_an_error_that_leaves_a_flow_in_a_flow_was_tried_once():
+    failed = {"error": "it broke"}
+    flow = Record("flow_started", "f", 1, sequence=1, facts={"flow_id": "outer", "context": CONTEXT})
+    method = Record("method_execution_started", "m", 2, "f", sequence=2, facts={"method": "call"})
+    inner = Record("flow_started", "i", 3, "m", sequence=3, facts={"flow_id": "inner"})
+    work = Record("method_execution_started", "w", 4, "i", sequence=4, facts={"method": "work"})
+    ends = [
+        Record(f"{kind}_failed", f"end of {start}", at, None, start, at, failed)
+        for at, (kind, start) in enumerate(
+            [("method_execution", "w"), ("flow", "i"), ("method_execution", "m"), ("flow", "f")], 5
+        )
+    ]
+    row = row_of([flow, method, inner, work, *ends])
+    assert transitions(row)[-2:] == ["call/work:failed", "call:failed"]
+    [entry] = row["error_history"]
+    assert entry["phase"] == "call/work"
+    assert entry["details"] == {"levels": ["method", "flow"], "outcome": "fatal"}
+
+
 def _fields(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Record.__slots__}
