@@ -21,6 +21,8 @@ _TIMED: Final = frozenset({"completed", "failed"})
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _STARTS: Final = frozenset({"processing", "active"})
 _PAUSES: Final = frozenset({"paused"})
+#: What an attempt is called whose own end has not been read yet.
+_OPEN: Final = frozenset({"processing", "paused", "waiting_for_approval", "unfinished"})
 
 
 @dataclass(slots=True)
@@ -167,24 +169,33 @@ def _take(bars: list[Bar], open_bars: dict[str, Bar], at: datetime, entry: Mappi
     status = entry_text(entry.get("status"))[:_STATUS_CHARS]
     raw = entry.get("metadata")
     facts: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
-    bar = open_bars.get(phase)
+    began = _started_at(at, status, facts)
+    is_end = status not in _STARTS and status not in _PAUSES
+    bar = _ending(bars, phase, began) if is_end else open_bars.get(phase)
     if status in _STARTS and bar is not None and (bar.waits or facts.get("is_resumed")):
         bar.go_on(at)
         return
     if status in _STARTS or bar is None:
         if bar is not None:
             bar.end(at, "unfinished")
-        bar = Bar(phase, _attempts(bars, phase) + 1, "processing", _started_at(at, status, facts))
+        bar = Bar(phase, _attempts(bars, phase) + 1, "processing", began)
         bars.append(bar)
         open_bars[phase] = bar
     if message := facts.get("message"):
         bar.message = entry_text(message)
     if status in _PAUSES:
         bar.wait(at, for_approval=bool(facts.get("awaiting_approval")))
-    elif status not in _STARTS:
+    elif is_end:
         bar.end(at, status)
         bar.execution_time_ms = _milliseconds(facts)
-        del open_bars[phase]
+        if open_bars.get(phase) is bar:
+            del open_bars[phase]
+
+
+def _ending(bars: Iterable[Bar], phase: str, began: datetime) -> Bar | None:
+    """Return the attempt that an end is of: where several ran at once, the one that began when it says."""
+    still_open = (bar for bar in bars if bar.phase == phase and bar.status in _OPEN)
+    return min(still_open, key=lambda bar: abs(bar.started_at - began), default=None)
 
 
 def _attempts(bars: Iterable[Bar], phase: str) -> int:

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from masterflow.bridges.crewai.fold.recent import Recent
-from masterflow.domain import FlowContext
+from masterflow.domain import FlowContext, InputInvalid
 from masterflow.domain.interruptions import pass_interruption
 from masterflow.domain.tenant import flow_context
 from masterflow.tracker.outbox.process import process_delivery
@@ -79,4 +79,7 @@ class Tenants:
 def _checked(context: TenantIds) -> FlowContext:
     if isinstance(context, FlowContext):
         return context
-    return flow_context(context.client_account_id, context.engagement_id, context.user_id)
+    try:
+        return flow_context(context.client_account_id, context.engagement_id, context.user_id)
+    except AttributeError as error:
+        raise InputInvalid("The context names no tenant; pass a FlowContext.") from error

@@ -58,6 +58,20 @@ def test_a_second_start_is_a_second_attempt() -> None:
     assert shape(transitions) == [("a", 1, "failed", 1, 2), ("a", 2, "completed", 3, 4)]
 
 
+def test_attempts_at_once_end_as_those_that_began_when_they_say() -> None:
+    starts = [told(second, "a", "processing") for second in (1, 2, 3)]
+    ends = [
+        told(5, "a", "completed", execution_time_ms=4_000),
+        told(6, "a", "failed", execution_time_ms=3_000),
+        told(9, "a", "completed", execution_time_ms=7_000),
+    ]
+    assert shape([*starts, *ends]) == [
+        ("a", 1, "completed", 1, 5),
+        ("a", 2, "completed", 2, 9),
+        ("a", 3, "failed", 3, 6),
+    ]
+
+
 def test_a_pause_is_a_wait_inside_one_bar() -> None:
     transitions = [
         told(1, "a", "processing"),
