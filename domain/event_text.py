@@ -90,7 +90,12 @@ def _own_fields(kind: type[Event]) -> TypeAdapter[Any]:
 
     It is made in a thread, where no signal handler runs: an error that one raised while pydantic makes it
     would come out as another one.
+
+    Raises:
+        InputInvalid: it is no kind of event.
     """
+    if not (isinstance(kind, type) and issubclass(kind, Event)):
+        raise InputInvalid("What is reported is no kind of event; `masterflow.domain.events` has them.")
     made: list[TypeAdapter[Any]] = []
     if threading.current_thread() is threading.main_thread() and not sys.is_finalizing():
         with Suppressed(RuntimeError):  # No thread can be had now.

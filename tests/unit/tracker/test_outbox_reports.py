@@ -26,9 +26,11 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
+    UsageReported,
     new_event,
     parse_event,
 )
+from masterflow.domain.usage.amounts import Usage
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.outbox.segments import Segment
@@ -97,9 +99,11 @@ def test_status_transitions_and_errors_are_in_the_lane_that_is_dropped_last(spoo
 def test_the_text_of_a_report_is_the_json_of_its_event(data):
     kind = data.draw(st.sampled_from(list(FIELDS)))
     fields = {name: data.draw(strategy) for name, strategy in FIELDS[kind].items()}
+    if kind is UsageReported:
+        fields["used"] = data.draw(st.builds(Usage, *[st.integers(1, 10**6)] * 5))
     text = event_text(kind, CONTEXT, FLOW_ID, **fields)
     read = parse_event(json.loads(text))
-    if isinstance(read, CountedEvent):
+    if isinstance(read, CountedEvent | UsageReported):
         fields["counted"] = read.counted
     event = new_event(kind, CONTEXT, FLOW_ID, event_id=read.event_id, occurred_at=read.occurred_at, **fields)
     assert read == event
