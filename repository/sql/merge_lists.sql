@@ -30,7 +30,7 @@ left join lateral (
                 jsonb_array_length(before.entries) = 0
                 or coalesce(
                     stored.kept -> 'sorted' ? list.name
-                    and length(before.entries -> -1 ->> 'timestamp') = 32
+                    and length(before.entries -> -1 ->> 'timestamp') = 32 and right(before.entries -> -1 ->> 'timestamp', 6) = '+00:00'
                     and (before.entries -> -1 ->> 'timestamp') || (before.entries -> -1 ->> 'id')
                     < ((list.fresh -> 0 ->> 'timestamp') || (list.fresh -> 0 ->> 'id')) collate "C",
                     false

@@ -149,6 +149,22 @@ async def test_a_list_that_others_rewrote_is_put_in_order_whatever_comes_first(s
     assert one == other
 
 
+async def test_an_event_that_comes_again_stands_once_among_entries_of_another_time_zone(session):
+    theirs = [
+        {
+            "id": f"{n}",
+            "phase": f"{n}",
+            "status": "completed",
+            "timestamp": f"2026-10-31T16:00:0{n}.000000-08:00",
+        }
+        for n in (0, 3, 5, 9)
+    ]
+    flow_id = await flow_of(session, phase_transitions=theirs)
+    event = at(1, PhaseTransitioned, phase="ours", status="processing")
+    row = await deliver(session, flow_id, [event], [event])
+    assert [entry["phase"] for entry in row.phase_transitions] == ["0", "ours", "3", "5", "9"]
+
+
 async def test_what_is_set_aside_twice_is_not_lost(session):
     flow_id = await flow_of(session, memory_usage_metrics="first")
     await deliver(session, flow_id, [at(1, MemoryMeasured, metrics={"a": 1})])
