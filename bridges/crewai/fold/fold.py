@@ -7,7 +7,7 @@ from masterflow.bridges.crewai.fold import details
 from masterflow.bridges.crewai.fold.ordering import Ordering
 from masterflow.bridges.crewai.fold.recent import Recent
 from masterflow.bridges.crewai.fold.reports import Report, Usage
-from masterflow.bridges.crewai.fold.rules import Rules
+from masterflow.bridges.crewai.fold.rules import Rules, distinct
 from masterflow.bridges.crewai.fold.runs import FlowHistory, Run, new_history
 from masterflow.bridges.crewai.fold.scopes import Scope
 from masterflow.bridges.crewai.records import Record
@@ -88,7 +88,7 @@ class Fold:
         method = str(scope.record.facts.get("method", ""))
         outer = scope.parent.phase_scope if scope.parent else None
         name = self._rules.phase_of(method)
-        scope.phase = f"{outer.phase}/{name}" if outer else name
+        scope.phase = distinct(f"{outer.phase}/{name}") if outer else name
         flow = scope.parent.record.facts if scope.parent else {}
         scope.is_resumed = flow.get("resumes") == method and outer is None
 

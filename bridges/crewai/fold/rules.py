@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from masterflow.domain import InputInvalid
@@ -9,6 +10,9 @@ from masterflow.domain.phases import FLOW_TYPES
 
 #: crewAI has no types of flows; this is the one that the table was made for.
 DEFAULT_FLOW_TYPE: Final = "discovery"
+
+_MOST_CHARS: Final = 100
+_DIGEST_CHARS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +28,19 @@ class Rules:
 
     def phase_of(self, method: str) -> str:
         """Return the phase that a method is."""
-        return (self.names or {}).get(method, method)
+        return distinct((self.names or {}).get(method, method))
 
     def counted_of(self, methods: Sequence[str]) -> tuple[str, ...]:
         """Return the phases that the progress of a flow with these methods is made of."""
         return self.counted or tuple(dict.fromkeys(map(self.phase_of, methods)))
+
+
+def distinct(phase: str) -> str:
+    """Return a phase's name as rows have room for it: the ends of long ones stay told apart."""
+    if len(phase) <= _MOST_CHARS:
+        return phase
+    digest = sha256(phase.encode(errors="replace")).hexdigest()[:_DIGEST_CHARS]
+    return f"{phase[: _MOST_CHARS - _DIGEST_CHARS - 1]}~{digest}"
 
 
 def make_rules(

@@ -204,5 +204,17 @@ def test_an_error_that_leaves_a_flow_in_a_flow_was_tried_once():
     assert entry["details"] == {"levels": ["method", "flow"], "outcome": "fatal"}
 
 
+def test_methods_whose_long_names_differ_at_the_end_are_phases_of_their_own():
+    long = "m" * 198
+    flow = Record("flow_started", "f", 1, sequence=1, facts={"flow_id": "outer", "context": CONTEXT})
+    records = [flow]
+    for at, method in enumerate((f"{long}_1", f"{long}_2"), 1):
+        start = Record("method_execution_started", method, 3 * at, "f", None, 3 * at, {"method": method})
+        end = Record("method_execution_finished", f"end of {method}", 3 * at + 1, None, method, 3 * at + 1)
+        records += [start, end]
+    times = row_of(records)["phase_execution_times"]
+    assert [time["attempts"] for time in times.values()] == [1, 1]
+
+
 def _fields(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Record.__slots__}
