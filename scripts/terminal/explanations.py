@@ -43,9 +43,12 @@ def explanation(error: Exception) -> tuple[str, int] | None:
 
 def cause_of(error: BaseException) -> str:
     """Return the first line of what the server or its driver said."""
-    while error.__cause__ is not None:
+    # A time limit is made of a cancellation, which tells nothing.
+    while error.__cause__ is not None and not isinstance(error, TimeoutError):
         error = error.__cause__
     found = getattr(error, "orig", None) or error
+    if isinstance(found, TimeoutError) and not str(found):
+        return "no answer in time"
     return (str(found).strip() or type(found).__name__).splitlines()[0].rstrip(".")
 
 
