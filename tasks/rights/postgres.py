@@ -35,6 +35,8 @@ _NAME: Final = "postgres rights"
 TABLES: Final = "postgres tables"
 
 _FOREIGN_KEY: Final = "23503"
+# As which Postgres tells that current_setting() knows no such setting.
+_UNDEFINED_OBJECT: Final = "42704"
 
 # Where an error happened, in the words of Postgres.
 _CALLED: Final = re.compile(r"^(?:PL/\w+|SQL) function (\S+)", re.MULTILINE)
@@ -102,6 +104,9 @@ def _explained(error: DatabaseMisconfigured | DBAPIError, known: set[str]) -> li
         found = f"The tables do not fit what a worker does ({cause})"
         advice = "run `flowctl init-db`, which says what to change"
         return [] if TABLES in known else [CheckResult(TABLES, "problem", found, advice)]
+    if getattr(_refusal(error), "sqlstate", None) == _UNDEFINED_OBJECT:
+        found = f"A policy of row-level security needs what our sessions do not set ({cause})"
+        return [_problem(found, "give the role BYPASSRLS or a policy for it with `using (true)`")]
     return [_problem(f"Postgres refuses what a worker does ({cause})", "change what that names")]
 
 

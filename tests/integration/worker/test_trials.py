@@ -163,6 +163,10 @@ CAUSES = {
         [POLICIES, f"create policy p on {MASTER} using (client_account_id is not null or random() < 2)"],
         "may hide rows of migration.crewai_flow_state_extensions from the role {role}",
     ),
+    "a policy that reads a setting": (
+        [POLICIES, f"create policy p on {MASTER} using (user_id = current_setting('app.tenant'))"],
+        'needs what our sessions do not set (unrecognized configuration parameter "app.tenant"); give the',
+    ),
     "no row may be updated": (
         [POLICIES, f"create policy p on {MASTER} for select using (true)"],
         "lets the role {role} update no row of",
