@@ -19,7 +19,8 @@ pytestmark = pytest.mark.anyio
 
 SETTINGS_QUERY = text(
     "select current_setting('lock_timeout'), current_setting('statement_timeout'),"
-    " current_setting('idle_in_transaction_session_timeout'), current_setting('timezone')"
+    " current_setting('idle_in_transaction_session_timeout'), current_setting('timezone'),"
+    " current_setting('jit')"
 )
 
 
@@ -62,7 +63,7 @@ async def test_every_transaction_has_time_limits_and_utc(database_url: str, pgbo
             await connection.execute(text("set local timezone = 'Asia/Tokyo'"))
         async with engine.begin() as connection:
             found = (await connection.execute(SETTINGS_QUERY)).one()
-            assert found == ("1500ms", "30s", "1min", "UTC")
+            assert found == ("1500ms", "30s", "1min", "UTC", "off")
             assert await connection.scalar(text("select current_setting('application_name')")) == "checked"
     await engine.dispose()
 
