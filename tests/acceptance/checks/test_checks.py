@@ -85,6 +85,9 @@ def house(tmp_path):
         (tmp_path / "bridges" / folder).mkdir()
         (tmp_path / "bridges" / folder / "__init__.py").write_text('"""A bridge."""\n')
     (tmp_path / "bridges" / "crewai" / "fold" / "a.py").write_text('"""A thing in it."""\n')
+    (tmp_path / "scripts" / "sample_crew").mkdir()
+    (tmp_path / "scripts" / "sample_crew" / "__init__.py").write_text('"""A user\'s flow."""\n')
+    (tmp_path / "scripts" / "sample_crew" / "a.py").write_text('"""It."""\n\nimport crewai  # noqa: F401\n')
     (tmp_path / "masterflow" / "celeryconfig.py").write_text('"""How Celery runs."""\n')
     (tmp_path / "tasks" / "enqueue.py").write_text('"""What others may import."""\n')
     (tmp_path / "tasks" / "app.py").write_text(
