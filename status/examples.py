@@ -126,6 +126,7 @@ ERRORS: Final[dict[str, Any]] = {
             "timestamp": "2026-11-02T09:30:41.007100+00:00",
         }
     ],
+    "trace_url": "https://traces.example/trace/{trace_id}",
 }
 
 ACTIVITY: Final[dict[str, Any]] = {
@@ -142,4 +143,5 @@ ACTIVITY: Final[dict[str, Any]] = {
     ],
     "agent_performance_metrics": {"Schema Expert": {"items": 17, "duration_ms": 812.4}},
     "memory_usage_metrics": {"peak_memory_mb": 212.5},
+    "trace_url": "https://traces.example/trace/{trace_id}",
 }

@@ -180,6 +180,8 @@ class Errors(BaseModel):
     #: Which of the two may be too low; a full list may have lost older errors.
     at_least: list[str] = []
     errors: list[dict[str, JsonValue]]
+    #: Where the trace of an entry is looked at, with {trace_id} in it; null if nobody said it.
+    trace_url: str | None = None
 
 
 class Activity(BaseModel):
@@ -194,6 +196,8 @@ class Activity(BaseModel):
     collaborations: list[dict[str, JsonValue]]
     agent_performance_metrics: dict[str, JsonValue]
     memory_usage_metrics: dict[str, JsonValue]
+    #: As for errors.
+    trace_url: str | None = None
 
 
 def summary_of(row: Mapping[Any, Any], skipped: SkippedEvents | None = None) -> FlowSummary:

@@ -131,9 +131,11 @@ def weigh(child: ChildFlow) -> Evidence:
 def _is_finished(child: ChildFlow, status: str | None) -> bool:
     """Return whether the flow reached its end: a status with its time says so, or the columns of all phases.
 
-    Where another version goes on after these, the status or the progress has to agree.
+    Where another version goes on after these, the status or the progress has to agree. Where a type has no
+    columns of phases, a status with all of the progress says so, too.
     """
-    if status == "completed" and child.completed_at is not None:
+    is_agreed = not child.table.completed and percent(child) >= _ALL
+    if status == "completed" and (child.completed_at is not None or is_agreed):
         return True
     is_told = status == "completed" or percent(child) >= _ALL
     courses = [course for course in child.spec.child_courses if _is_complete(child, course)]

@@ -22,7 +22,7 @@ from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.sql import statement
 
 #: Comes before the version of a child in its master's note: with new rules, every flow is looked at again.
-RULES: Final = "3."
+RULES: Final = "4."
 
 # Rules that no row was ever given by: whatever its note says, it is looked at.
 _ANY_RULES: Final = "again."

@@ -117,15 +117,15 @@ async def read_timeline(manager: Manager, flow_id: UUID) -> Response:
 
 
 @router.get("/flows/{flow_id}/errors", response_model=Errors, responses=_OF_ONE_FLOW)
-async def read_errors(manager: Manager, flow_id: UUID) -> Response:
+async def read_errors(request: Request, manager: Manager, flow_id: UUID) -> Response:
     """Tell what failed, newest first."""
-    return _json(await manager.get_errors(flow_id))
+    return _json(_traceable(await manager.get_errors(flow_id), request))
 
 
 @router.get("/flows/{flow_id}/activity", response_model=Activity, responses=_OF_ONE_FLOW)
-async def read_activity(manager: Manager, flow_id: UUID) -> Response:
+async def read_activity(request: Request, manager: Manager, flow_id: UUID) -> Response:
     """Tell what the agents did, newest first, and what was measured."""
-    return _json(await manager.get_activity(flow_id))
+    return _json(_traceable(await manager.get_activity(flow_id), request))
 
 
 @router.get(
@@ -165,6 +165,10 @@ async def describe(request: Request, _viewer: SignedIn) -> dict[str, Any]:
     """Give the OpenAPI document of the application."""
     document: dict[str, Any] = request.app.openapi()
     return document
+
+
+def _traceable(view: Errors | Activity, request: Request) -> Errors | Activity:
+    return view.model_copy(update={"trace_url": service_of(request).settings.trace_url})
 
 
 def _json(model: BaseModel) -> Response:

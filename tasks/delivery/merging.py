@@ -122,5 +122,5 @@ def _blamed_value(error: DBAPIError | ValueError) -> str:
     message = refusal.diag.message_primary if isinstance(refusal, psycopg.Error) else str(refusal)
     cause = f"{type(refusal).__name__}: {message!s:.200}"
     if not (getattr(refusal, "sqlstate", None) or "").startswith(_BLAMES_DATA):
-        raise DatabaseUnavailable(f"Postgres cannot merge ({cause}); is the database set up?") from error
+        raise DatabaseUnavailable(f"Postgres cannot merge ({cause}); `flowctl doctor` says why.") from error
     return cause

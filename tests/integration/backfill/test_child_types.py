@@ -113,6 +113,16 @@ async def test_a_collection_that_is_completed_in_time_is_finished_and_its_phases
     assert [entry["error"] for entry in row["error_history"]] == ["a source was away"]
 
 
+@pytest.mark.parametrize(("progress", "status"), [(100, "completed"), (57, "initialized")])
+async def test_an_assessment_is_finished_if_its_status_and_all_of_its_progress_agree(
+    sessions: Sessions, context: FlowContext, progress: int, status: str
+) -> None:
+    columns = {"status": "completed", "progress": progress, "current_phase": "risk_assessment"}
+    flow_id = await add_flow(sessions, context, "assessment", columns)
+    row = await caught_up(sessions, flow_id, repair_status=True)
+    assert row["flow_status"] == status
+
+
 async def test_a_decommission_is_told_by_the_words_in_its_columns(
     sessions: Sessions, context: FlowContext
 ) -> None:

@@ -11,7 +11,11 @@ from masterflow.repository.database import session_factory as make_session_facto
 from tests.support.processes.status_site import StatusSite
 from tests.support.servers.databases import engine_for, temporary_database
 
-_RATES = {"ENRICHMENT_STATUS_RATE_PER_S": "500", "ENRICHMENT_STATUS_WRONG_TOKENS_PER_S": "500"}
+_SETTINGS = {
+    "ENRICHMENT_STATUS_RATE_PER_S": "500",
+    "ENRICHMENT_STATUS_WRONG_TOKENS_PER_S": "500",
+    "ENRICHMENT_TRACE_URL": "https://traces.example/{trace_id}",
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,7 @@ def site_and_database(
     folder = server_folder / f"site-{uuid.uuid4().hex}"
     with (
         temporary_database(postgres_server, template=database_template) as database_url,
-        StatusSite(folder, database_url=database_url, redis_url=redis_server, **_RATES) as site,
+        StatusSite(folder, database_url=database_url, redis_url=redis_server, **_SETTINGS) as site,
     ):
         yield site, database_url
 

@@ -108,6 +108,19 @@ async def test_bookkeeping_and_heavy_data_are_never_shown(
         assert "heavy-data" not in shown
 
 
+@pytest.mark.parametrize("what", ["errors", "activity"])
+async def test_entries_say_in_which_trace_they_were_reported_and_where_it_is_looked_at(
+    site: StatusSite, sessions: Sessions, context: FlowContext, what: str
+) -> None:
+    flow_id, trace = await flow_of(sessions, context), {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    error = (ErrorOccurred, {"phase": "p", "error": "no", "details": trace})
+    await report(sessions, context, flow_id, error, (AgentCollaborated, {"entry": {"agent": "a"} | trace}))
+    told = site.get(f"/api/v1/flows/{flow_id}/{what}", headers=site.bearer(context)).json()
+    [entry] = told.get("errors") or told["collaborations"]
+    assert (entry.get("details") or entry)["trace_id"] == trace["trace_id"]
+    assert told["trace_url"] == "https://traces.example/{trace_id}"
+
+
 async def test_a_timeline_has_bars_and_their_transitions(
     site: StatusSite, sessions: Sessions, context: FlowContext
 ) -> None:
