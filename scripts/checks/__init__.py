@@ -48,6 +48,7 @@ LOWEST: Mapping[str, Sequence[str]] = {
         *(f"tests/unit/{room}" for room in _ROOMS if room != "scripts"),
         "--ignore=tests/unit/domain/test_event_kinds.py",  # of the type checker
         "--ignore=tests/unit/tasks/test_celeryconfig.py",  # of a worker's Celery
+        "--ignore=tests/unit/tracker/usage/test_observability.py",  # of OpenTelemetry
         *(f"tests/integration/repository/test_{name}.py" for name in _OF_THE_REPOSITORY),
         *(f"tests/integration/status/test_status_{name}.py" for name in ("access", "api")),
     ],
