@@ -184,10 +184,14 @@ def test_flows_of_crewai_run_in_their_own_environment(monkeypatch):
         return True
 
     monkeypatch.setattr(checks, "run", run)
+    older = "tests/bridges/crewai/test_older.py"
     assert checks.main(["--crewai", "-k", "pause"]) == 0
+    assert checks.main(["--crewai-older"]) == 0
     assert started == [
         ["bash", "scripts/environment.sh", "crewai"],
-        ["pytest", "tests/bridges", "-k", "pause"],
+        ["pytest", "tests/bridges", f"--ignore={older}", "-k", "pause"],
+        ["bash", "scripts/environment.sh", "crewai-older"],
+        ["pytest", older],
     ]
 
 

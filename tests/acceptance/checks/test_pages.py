@@ -90,6 +90,7 @@ ELSEWHERE = {
     "./scripts/make-env": ("test_make_env", "test_it_makes_every_secret_that_compose_asks_for"),
     "./scripts/test": ("test_checks", "test_a_house_in_order_passes"),
     "./scripts/test --crewai": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
+    "./scripts/test --crewai-older": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
     "./scripts/test --soak 30m": ("test_checks", "test_a_soak_is_of_the_faults_alone_and_on_both_brokers"),
     "./scripts/test tests/unit -k outbox": (
         "test_pages",

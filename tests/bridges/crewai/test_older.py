@@ -1,19 +1,16 @@
-"""A crewAI from before it told of failing flows, internal flows, executions and steps, if it is there.
+"""A crewAI from before it told of failing flows, internal flows, executions and steps.
 
-`bash scripts/environment.sh crewai-older` makes its environment; as that takes a gigabyte, nobody has to.
+`./scripts/test --crewai-older` installs it, and runs these.
 """
 
 import pytest
 
-from tests.bridges.crewai.conftest import ROOT, Application
+from tests.bridges.crewai.conftest import Application
 from tests.bridges.crewai.flows_seen import attempts, errors, progress, transitions
 
 ENVIRONMENT = "crewai-older"
 
-pytestmark = [
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not (ROOT / ".local" / ENVIRONMENT).exists(), reason=f"without .local/{ENVIRONMENT}"),
-]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
