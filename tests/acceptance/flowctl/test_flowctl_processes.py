@@ -76,7 +76,7 @@ def test_worker_and_beat_start_and_are_well(place):
         for name in (WORKER, "beat"):
             eventually(partial(client.exists, f"{KEY_PREFIX}heartbeat:{name}"), timeout_s=60)
     code, said, _ = flowctl(settings, "health", "worker", "--name", WORKER, "--json")
-    looked_at = ("broker", "database", "redis rights", "heartbeat", "answer")
+    looked_at = ("broker", "database", "postgres rights", "redis rights", "heartbeat", "answer")
     assert json.loads(said) == dict.fromkeys(looked_at, "ok")
     assert code == 0
     code, said, _ = flowctl(settings, "health", "beat", folder=folder)

@@ -536,7 +536,8 @@ async def _end(
         else:
             await report_live(sessions, *(event.model_copy(update={"flow_id": flow_id}) for event in part))
     found = await row(sessions, flow_id)
-    assert all(len(json.dumps(value)) < _COLUMN_BYTES for value in found.values())
+    texts = [json.dumps(value, ensure_ascii=False) for value in found.values()]
+    assert all(len(text.encode()) < _COLUMN_BYTES for text in texts)
     return live_part(found)
 
 
