@@ -81,7 +81,7 @@ ELSEWHERE = {
         ("test_extras", "test_an_extra_brings_what_it_promises_and_nothing_of_the_others"),
     ),
     "flowctl dead import letters.json": (
-        "test_flowctl",
+        "test_flowctl_dead_import",
         "test_letters_that_were_saved_as_json_are_loaded_each_once",
     ),
     "./scripts/demo": ("test_demo", "test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing"),

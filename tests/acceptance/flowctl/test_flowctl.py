@@ -26,7 +26,6 @@ from masterflow.repository import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.merge.merges import apply_events
 from masterflow.scripts.database import with_session
 from masterflow.scripts.flowctl.app import app
-from masterflow.tasks.dead_letters.letters import DeadLetter
 from masterflow.tasks.delivery.skipped import note_skipped
 from tests.support.events.flows import new_context
 from tests.support.servers.databases import temporary_database
@@ -238,31 +237,6 @@ def test_a_new_cache_key_comes_first_and_the_old_ones_stay(flowctl, monkeypatch)
 
 
 # -- dead letters
-
-
-def test_letters_that_were_saved_as_json_are_loaded_each_once(flowctl, redis_setting, tmp_path):
-    now = datetime.now(UTC)
-    saved = DeadLetter(
-        letter_id=uuid4(),
-        reason="flow_not_found",
-        error="No flow has this id.",
-        event=new_event(FlowRetried, new_context(), uuid4()).model_dump(mode="json"),
-        first_seen=now,
-        last_seen=now,
-        attempts=3,
-        batch_id=str(uuid4()),
-        sender_id="sender",
-        client_account_id=str(uuid4()),
-    )
-    file = tmp_path / "letters.json"
-    file.write_text(json.dumps([saved.model_dump(mode="json")] * 2))
-    assert json.loads(flowctl("dead", "import", file, "--json")[1])["loaded"] == 1
-    said = flowctl("dead", "list", "--json")[1]
-    assert json.loads(said) == [saved.model_dump(mode="json")]
-    file.write_text(said)
-    again = json.loads(flowctl("dead", "import", file, "--json")[1])
-    assert (again["loaded"], again["were_there"]) == (0, 1)
-    assert json.loads(flowctl("dead", "list", "--json")[1]) == json.loads(said)
 
 
 def test_letters_from_standard_input_are_utf_8_whatever_the_terminal_is(redis_setting, monkeypatch):

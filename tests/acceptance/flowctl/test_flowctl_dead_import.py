@@ -28,6 +28,19 @@ def saved_letter(**fields):
     return letter.model_dump(mode="json") | fields
 
 
+def test_letters_that_were_saved_as_json_are_loaded_each_once(flowctl, redis_setting, tmp_path):
+    saved = saved_letter()
+    file = tmp_path / "letters.json"
+    file.write_text(json.dumps([saved] * 2))
+    assert json.loads(flowctl("dead", "import", file, "--json")[1])["loaded"] == 1
+    said = flowctl("dead", "list", "--json")[1]
+    assert json.loads(said) == [saved]
+    file.write_text(said)
+    again = json.loads(flowctl("dead", "import", file, "--json")[1])
+    assert (again["loaded"], again["were_there"]) == (0, 1)
+    assert json.loads(flowctl("dead", "list", "--json")[1]) == json.loads(said)
+
+
 @pytest.mark.parametrize("at", ["2026-01-01T00:00:00", "0001-01-01T00:00:00", "9999-12-31T23:59:59Z"])
 def test_a_letter_of_any_time_takes_no_other_one_away(flowctl, redis_setting, tmp_path, monkeypatch, at):
     monkeypatch.setenv("TZ", "America/Los_Angeles")
