@@ -10,6 +10,7 @@ from sqlalchemy import URL
 
 from masterflow.domain.addresses import RedisAddressSettings
 from masterflow.domain.settings import Settings
+from masterflow.domain.signing.settings import WorkerKeySettings
 from masterflow.repository.database_url import DRIVER, names_pgbouncer, postgres_url
 
 #: What AES-256 takes.
@@ -89,8 +90,8 @@ class FlagSettings(Settings):
     )
 
 
-class RedisSettings(FlagSettings, RedisAddressSettings):
-    """Where Redis is, what encrypts the cache in it, and the default of the flag in it."""
+class RedisSettings(FlagSettings, WorkerKeySettings, RedisAddressSettings):
+    """Where Redis is, what encrypts the cache in it, and the default of the flag in it and its signer."""
 
     #: The first one encrypts, all of them decrypt; without a key nothing is ever cached.
     cache_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_cache_keys)] = Field(

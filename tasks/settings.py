@@ -1,17 +1,14 @@
 """What senders, workers and beat must know: broker, Redis, signing keys, and how long workers wait."""
 
-import json
 from typing import Annotated, Any
-from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, Field, model_validator
 
 from masterflow.domain.addresses import BrokerAddress, RedisAddressSettings
 from masterflow.domain.settings import SettingRefused, Settings
+from masterflow.domain.signing.settings import SigningKeys, SigningSettings
 
-#: Per client account, its keys by id: the first one signs, all of them verify.
-SigningKeys = dict[UUID, dict[str, Annotated[SecretStr, Field(min_length=16)]]]
+__all__ = ["BackfillSettings", "QueueSettings", "SigningKeys", "WorkerSettings"]
 
 
 def _broker_url(url: str) -> str:
@@ -19,23 +16,13 @@ def _broker_url(url: str) -> str:
     return url
 
 
-def _from_json(value: object) -> object:
-    return json.loads(value) if isinstance(value, str) else value
-
-
-class QueueSettings(RedisAddressSettings):
+class QueueSettings(SigningSettings, RedisAddressSettings):
     """Where messages and confirmations travel; its repr shows no password."""
 
     broker_url: Annotated[str, AfterValidator(_broker_url)] = Field(
         repr=False,
         validation_alias="CELERY_BROKER_URL",
         description="redis://, rediss://, unix://, sentinel://, amqp:// or amqps://user:password@host:port/...",
-    )
-    signing_keys: Annotated[SigningKeys, NoDecode, BeforeValidator(_from_json)] = Field(
-        default_factory=dict,
-        repr=False,
-        validation_alias="ENRICHMENT_SIGNING_KEYS",
-        description='JSON {"<client account id>": {"<key id>": "<16 characters or more>"}}, newest key first',
     )
 
     @model_validator(mode="before")

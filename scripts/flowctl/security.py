@@ -19,21 +19,30 @@ def keygen(client: Client, *, as_json: AsJson = False) -> None:
     Keys that the environment holds are kept, so a key can be replaced without a gap: give the new setting
     to the workers first, then to the orchestrators, and drop the old key once nothing signed with it waits.
     """
-    import secrets
-
     from masterflow.tasks.settings import QueueSettings
 
     known = {
         str(account): {key_id: secret.get_secret_value() for key_id, secret in keys.items()}
         for account, keys in QueueSettings().signing_keys.items()
     }
-    key_id = f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}"
-    newest = {key_id: secrets.token_urlsafe(32)}
     _print_setting(
         "ENRICHMENT_SIGNING_KEYS",
-        json.dumps(known | {str(client): newest | known.get(str(client), {})}),
+        json.dumps(known | {str(client): _new_key() | known.get(str(client), {})}),
         as_json=as_json,
     )
+
+
+@group.command("worker-key")
+def worker_key(*, as_json: AsJson = False) -> None:
+    """Make a key of the operators; print ENRICHMENT_WORKER_KEYS with it as the newest and the others kept.
+
+    Workers, beat, API and whoever uses flowctl hold it, and no orchestrator.
+    """
+    from masterflow.domain.signing.settings import WorkerKeySettings
+
+    known = WorkerKeySettings().worker_keys
+    keys = _new_key() | {key_id: secret.get_secret_value() for key_id, secret in known.items()}
+    _print_setting("ENRICHMENT_WORKER_KEYS", json.dumps(keys), as_json=as_json)
 
 
 @group.command("cache-key")
@@ -46,6 +55,12 @@ def cache_key(*, as_json: AsJson = False) -> None:
     keys = (secrets.token_bytes(CACHE_KEY_BYTES), *RedisSettings().cache_keys)
     text = ",".join(base64.urlsafe_b64encode(key).decode() for key in keys)
     _print_setting("ENRICHMENT_CACHE_KEYS", text, as_json=as_json)
+
+
+def _new_key() -> dict[str, str]:
+    import secrets
+
+    return {f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}": secrets.token_urlsafe(32)}
 
 
 def _print_setting(name: str, value: str, *, as_json: bool) -> None:

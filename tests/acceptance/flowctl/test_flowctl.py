@@ -229,6 +229,16 @@ def test_a_new_signing_key_comes_first_and_the_old_ones_stay(flowctl, monkeypatc
     assert json.loads(flowctl("security", "keygen", "--client", account, "--json")[1]).keys() == {name}
 
 
+def test_a_new_key_of_the_operators_comes_first_and_the_old_ones_stay(flowctl, monkeypatch):
+    monkeypatch.setenv("ENRICHMENT_WORKER_KEYS", json.dumps({"old": "o" * 16}))
+    [setting] = shlex.split(flowctl("security", "worker-key")[1])
+    name, _, value = setting.partition("=")
+    new, old = json.loads(value)
+    assert (name, old) == ("ENRICHMENT_WORKER_KEYS", "old")
+    assert new != old
+    assert json.loads(flowctl("security", "worker-key", "--json")[1]).keys() == {name}
+
+
 def test_a_new_cache_key_comes_first_and_the_old_ones_stay(flowctl, monkeypatch):
     first = flowctl("security", "cache-key")[1].strip().removeprefix("ENRICHMENT_CACHE_KEYS=")
     monkeypatch.setenv("ENRICHMENT_CACHE_KEYS", first)
