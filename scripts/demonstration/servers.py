@@ -81,6 +81,7 @@ class Crew:
             engagement_ids=[viewer.engagement_id],
             user_id=viewer.user_id,
             lifetime_s=_TOKEN_LIFETIME_S,
+            may_control=True,
         )
         settings = {
             "ENRICHMENT_JWT_KEY": key,

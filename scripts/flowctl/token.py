@@ -28,11 +28,15 @@ def token(
     lifetime_s: Annotated[
         int, typer.Option("--lifetime", min=_SHORTEST_S, max=_LONGEST_S, help="Seconds for which it holds.")
     ] = 3600,
+    control: Annotated[
+        bool, typer.Option("--control", help="They may also tell flows to stop, and answer them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Issue a development token for the status API, signed with ENRICHMENT_JWT_KEY; only with HS256.
 
-    Whoever holds it sees the flows of these engagements: treat it as a password.
+    Whoever holds it sees the flows of these engagements, and with --control tells them what to do: treat it
+    as a password.
     """  # noqa: DOC501  this is the command's help
     from masterflow.domain import SettingsInvalid
     from masterflow.domain.tenant import flow_context
@@ -45,7 +49,14 @@ def token(
 
     settings = StatusSettings()
     user = flow_context(client, engagement[0], user).user_id
-    issued = issue_token(settings, client, engagement_ids=engagement, user_id=user, lifetime_s=lifetime_s)
+    issued = issue_token(
+        settings,
+        client,
+        engagement_ids=engagement,
+        user_id=user,
+        lifetime_s=lifetime_s,
+        may_control=control,
+    )
     viewer = read_token(issued, settings)
     if as_json:
         expires_at = datetime.fromtimestamp(viewer.expires_at, UTC)

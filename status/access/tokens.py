@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import jwt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from masterflow.domain import PermanentError, SettingsInvalid
 from masterflow.domain.tenant import UserId
@@ -15,6 +15,14 @@ from masterflow.status.settings import StatusSettings
 
 _MOST_TOKEN_CHARS: Final = 8_192
 _REQUIRED: Final = ("exp", "iss", "aud", "sub", "client_account_id", "engagement_ids")
+
+#: The word in the `scope` claim that lets somebody tell flows what to do; who looks needs none.
+CONTROL: Final = "control"
+
+
+def _words(claim: object) -> object:
+    """Return the words of a `scope` claim: OAuth has them in one text, some issuers in a list."""
+    return claim.split() if isinstance(claim, str) else claim
 
 
 class TokenInvalid(PermanentError):
@@ -31,6 +39,10 @@ class Viewer(BaseModel):
     client_account_id: UUID
     engagement_ids: Annotated[frozenset[UUID], Field(min_length=1, max_length=1_000)]
     user_id: Annotated[UserId, Field(validation_alias="sub")]
+    #: What they may do besides looking.
+    rights: Annotated[frozenset[str], BeforeValidator(_words)] = Field(
+        default_factory=frozenset, validation_alias="scope"
+    )
     #: Seconds since 1970.
     expires_at: Annotated[int, Field(validation_alias="exp")]
 
@@ -38,6 +50,11 @@ class Viewer(BaseModel):
     def scope(self) -> FlowScope:
         """Return whose flows they may see."""
         return FlowScope(self.client_account_id, self.engagement_ids)
+
+    @property
+    def may_control(self) -> bool:
+        """Return whether they may tell flows what to do, and answer what flows ask."""
+        return CONTROL in self.rights
 
     @property
     def expires_in_s(self) -> float:
@@ -76,6 +93,7 @@ def issue_token(
     engagement_ids: Iterable[UUID],
     user_id: str,
     lifetime_s: float = 3600,
+    may_control: bool = False,
 ) -> str:
     """Return a token for the API, signed with the HS256 key of the settings; not for production.
 
@@ -88,7 +106,7 @@ def issue_token(
             " which signs nothing; ask whoever holds the private key for a token, or use HS256."
         )
     now = time.time()
-    claims = {
+    claims: dict[str, Any] = {
         "iss": settings.jwt_issuer,
         "aud": settings.jwt_audience,
         "iat": int(now),
@@ -97,4 +115,6 @@ def issue_token(
         "client_account_id": str(client_account_id),
         "engagement_ids": [str(engagement_id) for engagement_id in engagement_ids],
     }
+    if may_control:
+        claims["scope"] = CONTROL
     return jwt.encode(claims, settings.jwt_key.get_secret_value(), algorithm=settings.jwt_algorithm)

@@ -19,14 +19,31 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 async def viewer_of(request: Request) -> Viewer:
-    """Return who asks.
+    """Return who asks; raises TokenInvalid where nobody does, as far as we can tell.
 
     What raises TooManyRequests came too soon; a wrong token counts as a guess, none at all does not.
+    """
+    return _viewer(request, _token_of(request))
+
+
+async def controller_of(request: Request) -> Viewer:
+    """Return who tells a flow what to do; a cookie counts if one of our own pages sent it.
 
     Raises:
-        TokenInvalid: nobody asks, as far as we can tell.
+        Forbidden: their token is for looking only, or another site lets their browser send this.
     """
-    service, token = service_of(request), _token_of(request)
+    if "authorization" not in request.headers and request.cookies.get(COOKIE):
+        await require_same_origin(request)
+        viewer = _viewer(request, request.cookies[COOKIE])
+    else:
+        viewer = _viewer(request, _token_of(request))
+    if not viewer.may_control:
+        raise Forbidden("This token is for looking only; telling flows what to do needs the scope `control`.")
+    return viewer
+
+
+def _viewer(request: Request, token: str) -> Viewer:
+    service = service_of(request)
     try:
         viewer = read_token(token, service.settings)
     except TokenInvalid:
@@ -71,7 +88,7 @@ def _token_of(request: Request) -> str:
         if scheme.lower() == "bearer" and token.strip():
             return token.strip()
         raise TokenInvalid("Send `Authorization: Bearer <token>`.")
-    # A browser sends a cookie by itself, so it only lets people look.
+    # A browser sends a cookie by itself, so alone it only lets people look.
     cookie = request.cookies.get(COOKIE) if request.method in _SAFE_METHODS else None
     if not cookie:
         raise TokenInvalid("Send `Authorization: Bearer <token>`, or sign in.")
@@ -83,3 +100,4 @@ def _host_of(request: Request) -> str:
 
 
 SignedIn = Annotated[Viewer, Depends(viewer_of)]
+Controller = Annotated[Viewer, Depends(controller_of)]

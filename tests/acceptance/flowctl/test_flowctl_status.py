@@ -143,6 +143,9 @@ def test_a_token_lets_in_whom_it_names(flowctl, jwt_key):
     found = json.loads(flowctl("token", *options, "--json")[1])
     assert found.keys() == {"token", "expires_at"}
     assert read_token(found["token"], StatusSettings()).expires_in_s > 3000
+    assert not viewer.may_control
+    controller = flowctl("token", *options, "--control")[1].strip()
+    assert read_token(controller, StatusSettings()).may_control
 
 
 @pytest.mark.parametrize(

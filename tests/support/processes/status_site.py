@@ -65,6 +65,7 @@ class StatusSite:
         engagements: Iterable[UUID] = (),
         user_id: str = "",
         lifetime_s: float = 600,
+        may_control: bool = False,
     ) -> str:
         return issue_token(
             self.settings,
@@ -72,6 +73,7 @@ class StatusSite:
             engagement_ids=[context.engagement_id, *engagements],
             user_id=user_id or context.user_id,
             lifetime_s=lifetime_s,
+            may_control=may_control,
         )
 
     def bearer(self, context: FlowContext, **options: Any) -> dict[str, str]:
@@ -85,6 +87,11 @@ class StatusSite:
 
     def get(self, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> httpx.Response:
         answer = self._client.get(f"{self.url}{path}", headers=headers, **options)
+        self._client.cookies.clear()
+        return answer
+
+    def post(self, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> httpx.Response:
+        answer = self._client.post(f"{self.url}{path}", headers=headers, **options)
         self._client.cookies.clear()
         return answer
 

@@ -46,6 +46,23 @@ def test_a_token_names_account_engagements_and_user() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scope", "may_control"),
+    [
+        (..., False),
+        ("", False),
+        ("controls", False),
+        ("control", True),
+        ("openid control email", True),
+        (["openid", "control"], True),
+    ],
+    ids=str,
+)
+def test_a_token_lets_nobody_control_flows_unless_its_scope_says_so(scope: Any, may_control: bool) -> None:
+    token = jwt.encode(claims(scope=scope), _KEY, algorithm="HS256")
+    assert read_token(token, settings()).may_control is may_control
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"exp": 1_000_000_000},  # in 2001; the same in every process of xdist
@@ -62,6 +79,8 @@ def test_a_token_names_account_engagements_and_user() -> None:
         {"engagement_ids": []},
         {"engagement_ids": "*"},
         {"engagement_ids": ...},
+        {"scope": {"control": True}},
+        {"scope": 1},
     ],
     ids=str,
 )
