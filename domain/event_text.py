@@ -17,6 +17,8 @@ from masterflow.domain.errors import InputInvalid
 from masterflow.domain.events import SCHEMA_VERSION, CountedEvent, Event, UsageReported, describe, new_event
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.interruptions import Suppressed
+from masterflow.domain.records.phase_text import phase_text
+from masterflow.domain.records.phases import PhaseRecord
 from masterflow.domain.tenant import FlowContext
 from masterflow.domain.usage.amounts import Usage, UsageCounted
 
@@ -35,6 +37,10 @@ def event_text(kind: type[Event], context: FlowContext, flow_id: UUID | str, **f
     if _says_when(fields):
         return _placed_text(kind, context, flow_id, fields)
     flow = flow_uuid(flow_id)
+    if isinstance(kind, type) and issubclass(kind, PhaseRecord):
+        body = phase_text(flow, **fields).encode()
+        now = clock.tick_microseconds(flow)
+        return _written(uuid7_text(now), now, _checked(context), flow, body)
     validated = _validated(kind, context, fields)
     if issubclass(kind, CountedEvent) and validated.counted is None:
         validated.counted = counters.number(flow, kind.count_of(validated))
@@ -61,9 +67,14 @@ def _placed_text(
     return _written(str(event_id), to_microseconds(fields["occurred_at"]), context, flow_uuid(flow_id), body)
 
 
-def _validated(kind: type[Event], context: FlowContext, fields: Mapping[str, Any]) -> Any:
+def _checked(context: FlowContext) -> FlowContext:
     if not isinstance(context, FlowContext):
         raise InputInvalid("A report needs the context of its flow; make it with `flow_context`.")
+    return context
+
+
+def _validated(kind: type[Event], context: FlowContext, fields: Mapping[str, Any]) -> Any:
+    _checked(context)
     try:
         return _own_fields(kind).validator.validate_python(fields)
     except ValidationError as error:

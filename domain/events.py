@@ -42,7 +42,7 @@ from masterflow.domain.tenant import FlowContext, UserId
 from masterflow.domain.usage.amounts import Usage, UsageCounted
 
 #: The newest version of the event format that this code writes and reads.
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 #: Keys of `flow_metadata` that only the merge writes.
 RESERVED_METADATA_KEYS: Final = frozenset({"_enrichment", "phase_transitions"})
@@ -103,7 +103,7 @@ class Event(BaseModel):
     engagement_id: UUID
     user_id: UserId
     occurred_at: UtcTime
-    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3, 4] = SCHEMA_VERSION
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:

@@ -19,11 +19,13 @@ from masterflow.domain.events import (
 )
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.interruptions import is_interruption, pass_interruption
+from masterflow.domain.records.phase_text import Moment
+from masterflow.domain.records.phases import PhaseBegan, PhaseEnded, PhaseRecord
 from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
 from masterflow.tracker.attempts import Attempt, Ending, ErrorMark, attempts_here
 from masterflow.tracker.phase_progress import PhaseProgress
 from masterflow.tracker.report import note_repeated_end, refuse, report
-from masterflow.tracker.summaries import causes_of, describe_error, is_task_control, text_of
+from masterflow.tracker.summaries import causes_of, describe_error, is_task_control, outcome_of, text_of
 from masterflow.tracker.traces import trace_here
 
 _WAITING: Final = frozenset({"paused", "waiting_for_approval"})
@@ -77,8 +79,12 @@ class FlowRecord:
         if self.status not in FINAL_STATUSES:
             self.status, self.message = status, message
 
-    def begin(self, phase: str, *, message: str = "", ending: Ending = "name") -> Attempt:
+    def begin(
+        self, phase: str, *, message: str = "", ending: Ending = "name", has_snapshot: bool = True
+    ) -> Attempt:
         """Open an attempt of a phase; after an error in that phase it is a retry of the flow.
+
+        Without a snapshot, its caller reports one of its own.
 
         Raises:
             InputInvalid: the phase has no name.
@@ -99,7 +105,10 @@ class FlowRecord:
         self._open.add(attempt)
         try:
             self.progress.start(phase)
-            self.transition(phase, "processing", {"message": message} if message else {})
+            if has_snapshot:
+                self._tell_moment(PhaseBegan, phase, {})
+            else:
+                self.transition(phase, "processing", {"message": message} if message else {})
         except BaseException as error:
             # A time limit, say: whoever opens the attempt will never come to end it.
             if is_interruption(error):
@@ -107,34 +116,46 @@ class FlowRecord:
             raise
         return attempt
 
-    def end(self, attempt: Attempt, status: str, facts: Mapping[str, object]) -> str | None:
-        """Close an attempt, never the flow, and return the status reported; None if it was closed before.
+    def end(
+        self, attempt: Attempt, status: str, facts: Mapping[str, object], *, has_snapshot: bool = False
+    ) -> None:
+        """Close an attempt, never the flow; one that was closed before changes nothing.
 
         What was not cancelled is timed. A hook's block that is left while it waits for a human stays
-        paused until the answer comes.
+        paused until the answer comes. Without a snapshot, its caller reports one of its own.
         """
         if status == "completed" and attempt.is_scoped and attempt in self._waiting:
             attempt.is_left = True
-            return "paused"
+            if has_snapshot:
+                self.persist(self.progress_event("paused", phase=attempt.phase))
+            return
         try:
             self._open.remove(attempt)
         except KeyError:
             note_repeated_end(attempt.phase)
-            return None
+            return
         attempt.stop()
         elapsed_ms = attempt.elapsed_ms
         self.progress.end(attempt.phase, status)
-        self.transition(attempt.phase, status, {"execution_time_ms": elapsed_ms, **attempt.facts, **facts})
+        facts = {**attempt.facts, **facts}
+        if has_snapshot:
+            self._tell_moment(PhaseEnded, attempt.phase, facts, status=status, execution_time_ms=elapsed_ms)
+            return
+        self.transition(attempt.phase, status, {"execution_time_ms": elapsed_ms, **facts})
         if status != "cancelled":
             self.tell(PhaseTimed, phase=attempt.phase, execution_time_ms=elapsed_ms)
-        return status
 
-    def end_named(self, phase: str, status: str, facts: Mapping[str, object]) -> None:
+    def end_named(
+        self, phase: str, status: str, facts: Mapping[str, object], *, has_snapshot: bool = False
+    ) -> None:
         """Close the attempt that `begin` opened for this phase; without one its time is not known."""
         if attempt := self.find(phase):
-            self.end(attempt, status, facts)
+            self.end(attempt, status, facts, has_snapshot=has_snapshot)
+            return
+        self.progress.end(phase, status)
+        if has_snapshot:
+            self._tell_moment(PhaseEnded, phase, facts, status=status)
         else:
-            self.progress.end(phase, status)
             self.transition(phase, status, facts)
 
     def end_attempt(
@@ -145,12 +166,11 @@ class FlowRecord:
         facts: Mapping[str, object],
     ) -> None:
         """Close an attempt for whoever holds it: its error, its transition and a snapshot are reported."""
-        outcome, about_error = _outcome(error)
+        outcome, about_error = outcome_of(error)
         try:
             if outcome == "failed" and attempt in self._open:
                 self.note_raised(error, attempt=attempt)
-            if told := self.end(attempt, status or outcome, {**about_error, **facts}):
-                self.persist(self.progress_event(told, phase=attempt.phase))
+            self.end(attempt, status or outcome, {**about_error, **facts}, has_snapshot=True)
         except Exception as problem:  # noqa: BLE001  nor may it hide what the body raised
             pass_interruption(problem)
             refuse(problem, may_raise=error is None)
@@ -287,6 +307,18 @@ class FlowRecord:
             self.tell(StatusChanged, status=status, metadata=_flags(progress))
         self.tell(ProgressReported, snapshot=progress)
 
+    def _tell_moment(
+        self, kind: type[PhaseRecord], phase: str, facts: Mapping[str, object], **how: object
+    ) -> None:
+        """Report in one record what a phase did, the flow's status if that has changed, and a snapshot."""
+        status = None if self.status == "initialized" else self.status
+        is_new = status is not None and status != self._reported_status
+        if is_new:
+            self._reported_status = self.status
+        percent = self.progress.percent([attempt.phase for attempt in tuple(self._open)])
+        moment = Moment(status, is_new, self.phase, percent, self.message)
+        self.tell(kind, phase=phase, metadata={**facts, **trace_here()}, moment=moment, **how)
+
     def transition(self, phase: str, status: str, facts: Mapping[str, object]) -> None:
         """Report that a phase entered a status."""
         self.tell(PhaseTransitioned, phase=phase, status=status, metadata={**facts, **trace_here()})
@@ -343,16 +375,6 @@ def _row_id(flow_id: UUID | str | int) -> UUID | str:
 
 def _mark(error: object) -> ErrorMark:
     return id(error), text_of(error)
-
-
-def _outcome(error: BaseException | str | None) -> tuple[str, dict[str, object]]:
-    """Return the status of an attempt that ends by this, and what its transition says of it."""
-    if error is None:
-        return "completed", {}
-    if not isinstance(error, BaseException):
-        return "failed", {}
-    failed = isinstance(error, Exception) and not is_task_control(error)
-    return "failed" if failed else "cancelled", {"error_type": type(error).__name__}
 
 
 def _flags(progress: Mapping[str, object]) -> dict[str, bool]:

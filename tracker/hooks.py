@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from masterflow.domain import InputInvalid
-from masterflow.domain.interruptions import is_interruption, pass_interruption
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.attempts import Attempt, attempts_here, without_last
 from masterflow.tracker.flow_record import FlowRecord
 from masterflow.tracker.report import refuse
@@ -91,19 +91,11 @@ class PhaseHook:
 
 def _begin(name: str, tracker: FlowProgressTracker | None) -> Attempt:
     try:
-        flow = _record_of(tracker, name)
-        attempt = flow.begin(name, ending="hook")
-        try:
-            flow.persist(flow.progress_event("processing", phase=name))
-        except BaseException as problem:
-            if is_interruption(problem):
-                attempt.end(error=problem)  # Its block will not be entered.
-            raise
+        return _record_of(tracker, name).begin(name, ending="hook")
     except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
         pass_interruption(problem)
         refuse(problem)
         return Attempt(name)
-    return attempt
 
 
 def _record_of(tracker: FlowProgressTracker | None, name: str) -> FlowRecord:

@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from masterflow.domain import InputInvalid
 from masterflow.domain.flow_types.catalog import phases_of, specification
 from masterflow.domain.flow_types.progress import percent_done, progress_at_start
+from masterflow.domain.interruptions import pass_interruption
 from masterflow.domain.phases import name_in, types_with
+from masterflow.tracker.report import refuse
 
 
 class PhaseProgress:
@@ -73,3 +75,18 @@ class PhaseProgress:
         still_open = {name_in(self._flow_type, name) for name in open_phases}
         percents = [percent_done(phases, states, still_open) for phases in phases_of(self._flow_type, states)]
         return min(percents, default=None)
+
+
+def declared_progress(phases: Sequence[str], flow_type: str | None) -> PhaseProgress:
+    """Return the progress of such a flow; what makes no sense is refused, and costs no more than itself."""
+    if isinstance(phases, str):
+        refuse(
+            InputInvalid(f"{phases!r:.80} is one text; pass the names of the phases, in order, as a list.")
+        )
+        phases = ()
+    try:
+        return PhaseProgress(phases, flow_type)
+    except Exception as problem:  # noqa: BLE001  nor because of what it declares
+        pass_interruption(problem)
+        refuse(InputInvalid(f"{phases!r:.80} are no phases; pass their names in order: {problem!r:.80}"))
+        return PhaseProgress()

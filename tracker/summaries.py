@@ -80,6 +80,16 @@ def is_task_control(error: BaseException | None) -> bool:
     return celery is not None and isinstance(error, celery.Retry | celery.Ignore | celery.Reject)
 
 
+def outcome_of(error: BaseException | str | None) -> tuple[str, dict[str, object]]:
+    """Return the status of an attempt that ends by this, and what its transition says of it."""
+    if error is None:
+        return "completed", {}
+    if not isinstance(error, BaseException):
+        return "failed", {}
+    failed = isinstance(error, Exception) and not is_task_control(error)
+    return "failed" if failed else "cancelled", {"error_type": type(error).__name__}
+
+
 def describe_error(error: object) -> dict[str, Any]:
     """Return an exception's type and origin: `{"error_type": "ValueError", "raised_at": "x.py:7"}`."""
     if not isinstance(error, BaseException):

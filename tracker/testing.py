@@ -13,9 +13,9 @@ from masterflow.domain.events import (
     PhaseTransitioned,
     ProgressReported,
     StatusChanged,
-    parse_event,
 )
 from masterflow.domain.ids import flow_uuid
+from masterflow.domain.records.reading import read_events
 from masterflow.tracker.outbox.memory import MemoryOutbox
 from masterflow.tracker.outbox.process import process_delivery
 
@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Event)
 
 
 class FlowReports(Sequence[AnyEvent]):
-    """The events that were reported so far, in order, each as the worker would read it."""
+    """The events that were reported so far, in order, as the worker would read them."""
 
     def __init__(self, memory: MemoryOutbox | None = None) -> None:
         self._memory = memory or MemoryOutbox()
@@ -36,7 +36,7 @@ class FlowReports(Sequence[AnyEvent]):
         return self.events[index]
 
     def __len__(self) -> int:
-        return len(self._memory.events)
+        return len(self.events)
 
     def __repr__(self) -> str:
         return repr(self.events)
@@ -44,7 +44,7 @@ class FlowReports(Sequence[AnyEvent]):
     @property
     def events(self) -> list[AnyEvent]:
         """Return the events."""
-        return [parse_event(json.loads(text)) for text in tuple(self._memory.events)]
+        return [event for text in tuple(self._memory.events) for event in read_events(json.loads(text))]
 
     def of(self, kind: type[E]) -> list[E]:
         """Return the events of one kind, of `masterflow.domain.events`."""

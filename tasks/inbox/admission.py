@@ -17,8 +17,9 @@ from masterflow.domain.errors import (
     SignatureInvalid,
     TenantMismatch,
 )
-from masterflow.domain.events import AnyEvent, describe, parse_event
+from masterflow.domain.events import AnyEvent, describe
 from masterflow.domain.payload.safe import safe_object, safe_text
+from masterflow.domain.records.reading import read_events
 from masterflow.tasks.batch import Batch, verify
 from masterflow.tasks.settings import SigningKeys
 
@@ -107,14 +108,18 @@ class Admission:
 
     def admit(self, event: AnyEvent, *, now: datetime) -> None:
         """Take one event in, unless its tenant or its time rules it out."""
-        if str(event.client_account_id) != self.client_account_id:
-            error: PermanentError = TenantMismatch("The event is of another client account than its batch.")
-        elif event.occurred_at > now + MAX_AHEAD:
-            error = ClockAhead(f"The event is {event.occurred_at - now} ahead of the worker's clock.")
+        if error := self.objection(event, now=now):
+            self.refuse(event, error)
         else:
             self.events.append(event)
-            return
-        self.refuse(event, error)
+
+    def objection(self, event: AnyEvent, *, now: datetime) -> PermanentError | None:
+        """Return what rules an event out of this message, and all that its record says with it."""
+        if str(event.client_account_id) != self.client_account_id:
+            return TenantMismatch("The event is of another client account than its batch.")
+        if event.occurred_at > now + MAX_AHEAD:
+            return ClockAhead(f"The event is {event.occurred_at - now} ahead of the worker's clock.")
+        return None
 
     def refuse(self, event: AnyEvent, error: PermanentError) -> None:
         """Set aside an event that was read."""
@@ -152,15 +157,19 @@ def refused_message(message_id: str, content: str, error: PermanentError) -> Adm
 
 
 def _admit_item(admission: Admission, item: object, *, now: datetime) -> None:
+    """Take in what a record says, or set it aside as a whole."""
     try:
-        event = parse_event(item)
+        events = read_events(item)
     except InputInvalid as error:
         admission.refusals.append(Refusal.of(item, error))
-    except Exception as error:  # noqa: BLE001  # a mistake in one validator must not take the batch along
+    except Exception as error:  # noqa: BLE001  a mistake in one validator must not take the batch along
         cause = InputInvalid(f"The event cannot be read: {error!r:.200}.")
         admission.refusals.append(Refusal.of(item, cause))
     else:
-        admission.admit(event, now=now)
+        if objection := admission.objection(events[0], now=now):
+            admission.refusals.append(Refusal.of(item, objection))
+        else:
+            admission.events += events
 
 
 def _items(text: str) -> list[object]:

@@ -35,6 +35,9 @@ _REPLACED_BY: Final = {
     "final": (),
 }
 
+#: What a newer one of the same phase replaces.
+_TRANSITIONS: Final = ("phase_transitioned", "phase_began", "phase_ended")
+
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 Key = tuple[Any, ...]
@@ -44,7 +47,7 @@ Newest = dict[Key, tuple[Any, ...]]
 
 
 class _Fact(NamedTuple):
-    """What of an event tells whether it may go: at which level, and which newer events replace it."""
+    """One thing that a record says: at which level it may go, and which newer ones replace it."""
 
     level: int
     key: Key | None = None
@@ -172,38 +175,51 @@ def _leave_out(segment: Segment, level: int, newest: Newest | None = None) -> tu
     return len(lines) - len(kept), size - segment.size
 
 
-def _newest(facts: Sequence[_Fact], known: Newest) -> Newest:
+def _newest(records: Sequence[Sequence[_Fact]], known: Newest) -> Newest:
     """Return the newest place of each key, of these facts and those known before."""
     newest = known.copy()
-    for fact in facts:
-        if fact.key:
-            newest[fact.key] = max(fact.place, newest.get(fact.key, fact.place))
+    for facts in records:
+        for fact in facts:
+            if fact.key:
+                newest[fact.key] = max(fact.place, newest.get(fact.key, fact.place))
     return newest
 
 
-def _level(fact: _Fact, newest: Newest) -> int:
-    """Return the level at which a record goes."""
-    is_replaced = any(newest.get(key, fact.place) > fact.place for key in fact.replaced_by)
-    return _REPLACED if is_replaced else fact.level
+def _level(facts: Sequence[_Fact], newest: Newest) -> int:
+    """Return the level at which a record goes: that of what is worth most in it."""
+    return max(
+        _REPLACED if any(newest.get(key, fact.place) > fact.place for key in fact.replaced_by) else fact.level
+        for fact in facts
+    )
 
 
-def _facts(lines: Sequence[bytes]) -> list[_Fact]:
-    return [_fact(record[1]) if (record := decode_record(line)) else _Fact(_STAYS) for line in lines]
+def _facts(lines: Sequence[bytes]) -> list[list[_Fact]]:
+    return [
+        _facts_of(json.loads(record[1])) if (record := decode_record(line)) else [_Fact(_STAYS)]
+        for line in lines
+    ]
 
 
-def _fact(text: bytes) -> _Fact:
-    event = json.loads(text)
+def _facts_of(event: Mapping[str, Any]) -> list[_Fact]:
+    """Return what a record says; that of a phase's begin or end may also say the flow's status."""
     kind, flow = event.get("kind"), event.get("flow_id")
     if kind == "error_occurred":
-        return _Fact(_ERROR)
+        return [_Fact(_ERROR)]
     place = (parse_time(event.get("occurred_at")) or _FIRST, str(event.get("event_id")))
     if kind == "status_changed":
-        sort = _sort_of(event)
-        return _Fact(_STAYS, (flow, sort), [(flow, other) for other in _REPLACED_BY[sort]], place)
-    if kind and event.get("phase"):
-        key = (flow, kind, event["phase"])
-        return _Fact(_TRANSITION, key, [key], place)
-    return _Fact(_STAYS)
+        return [_status_fact(flow, event, place)]
+    if not (kind and event.get("phase")):
+        return [_Fact(_STAYS)]
+    key = (flow, "transition" if kind in _TRANSITIONS else kind, event["phase"])
+    facts = [_Fact(_TRANSITION, key, [key], place)]
+    if event.get("is_status_new"):
+        facts.append(_status_fact(flow, {"status": event.get("flow_status")}, place))
+    return facts
+
+
+def _status_fact(flow: object, event: Mapping[str, Any], place: tuple[Any, ...]) -> _Fact:
+    sort = _sort_of(event)
+    return _Fact(_STAYS, (flow, sort), [(flow, other) for other in _REPLACED_BY[sort]], place)
 
 
 def _sort_of(event: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ from uuid import UUID
 from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
-    AnyEvent,
     ErrorOccurred,
     FlowDeclared,
     FlowRetried,
@@ -20,6 +19,8 @@ from masterflow.domain.events import (
     UsageReported,
     new_event,
 )
+from masterflow.domain.records.phases import PhaseBegan, PhaseEnded
+from masterflow.domain.records.reading import AnyRecord
 from masterflow.domain.tenant import flow_context
 from masterflow.domain.usage.amounts import Usage
 
@@ -66,6 +67,18 @@ _EXAMPLES: Final[list[tuple[type[Any], dict[str, Any]]]] = [
             },
         },
     ),
+    (PhaseBegan, {"phase": "field_mapping", "is_status_new": True, "progress": 60, "message": "mapping"}),
+    (
+        PhaseEnded,
+        {
+            "phase": "field_mapping",
+            "status": "failed",
+            "execution_time_ms": 41.25,
+            "counted": {"by": "Zm9yIGFs", "number": 3},
+            "metadata": {"error_type": "ValueError"},
+            "progress": 60,
+        },
+    ),
 ]
 
 
@@ -73,7 +86,7 @@ def example_id(number: int) -> UUID:
     return UUID(f"01935d2c-9c00-7000-8000-{number:012x}")
 
 
-def example_events() -> list[AnyEvent]:
+def example_events() -> list[AnyRecord]:
     """Return them in the order in which they happened."""
     return [
         new_event(

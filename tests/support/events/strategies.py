@@ -193,7 +193,7 @@ def _scattered(
     """Yield the events at times and with ids of chance."""
     for event in events:
         at = random.choice(ages) + timedelta(microseconds=random.randrange(moments))
-        version = 3 if getattr(event, "counted", None) else random.choice((1, 2, 3))
+        version = 4 if getattr(event, "counted", None) else random.choice((1, 2, 3, 4))
         yield event.model_copy(
             update={"event_id": new_id(random), "occurred_at": at, "schema_version": version}
         )
@@ -205,7 +205,7 @@ def _event(context: FlowContext, kind: type[Any], fields: dict[str, Any]) -> Any
         event_id=UUID(int=0),
         flow_id=UUID(int=0),
         occurred_at=BEGIN,
-        schema_version=3,
+        schema_version=4,
         **context.__dict__,
         **fields,
     )

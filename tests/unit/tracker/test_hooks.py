@@ -222,7 +222,7 @@ def test_a_nonsense_name_or_flow_lets_the_body_run(tracker, monkeypatch, nonsens
     assert done == [1, 2]
 
 
-@pytest.mark.parametrize("step", ["transition", "persist"])
+@pytest.mark.parametrize("step", ["_tell_moment", "tell"])
 @pytest.mark.parametrize(
     ("kind", "end"), [(KeyboardInterrupt, "cancelled"), (SoftTimeLimitExceeded, "failed")]
 )

@@ -28,6 +28,8 @@ from masterflow.domain.events import (
     new_event,
     parse_event,
 )
+from masterflow.domain.records.phase_text import Moment
+from masterflow.domain.records.phases import PhaseBegan, PhaseEnded
 from masterflow.tracker.outbox.segments import segments_in
 from tests.support.events.outboxes import Process
 from tests.support.events.reported import CONTEXT, FLOW_ID
@@ -125,6 +127,23 @@ def test_what_is_superseded_goes_next_and_every_flow_keeps_its_newest_status_and
     assert counts["status_changed"] < 90
     assert counts["phase_transitioned"] < 60 * 4
     process.check_numbers(60 * 7 + 6)
+
+
+def test_a_phase_goes_when_a_newer_one_replaces_it_unless_it_says_the_newest_status(process):
+    moment = Moment("processing", False, None, None, "")
+    for flow in range(30):
+        report(
+            process, PhaseBegan, flow, phase="import", metadata={}, moment=moment._replace(is_status_new=True)
+        )
+    for number in range(200):
+        fields = {"phase": "mapping", "metadata": {}, "moment": moment}
+        report(process, PhaseBegan, 100 + number % 3, **fields)
+        report(process, PhaseEnded, 100 + number % 3, status="completed", execution_time_ms=1.0, **fields)
+    assert process.losses.counts().keys() == {"overflow_vital"}
+    assert flows_with(process, "phase_began", phase="import") == set(range(30))
+    assert flows_with(process, "phase_ended", phase="mapping") == {100, 101, 102}
+    assert kinds(process).total() < 200
+    process.check_numbers(430)
 
 
 def test_errors_go_last_and_never_the_newest_status_of_a_flow(process):
