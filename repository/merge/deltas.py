@@ -11,23 +11,32 @@ from pydantic import JsonValue
 
 from masterflow.domain.clock import to_microseconds
 from masterflow.domain.events import (
+    LOST_KEY,
     PROGRESS_KEY,
     AgentCollaborated,
     AgentPerformanceMeasured,
     AnyEvent,
+    ControlRequested,
     CountedEvent,
+    DeadlinePassed,
     ErrorOccurred,
     FlowDeclared,
+    FlowLost,
     FlowRetried,
+    FlowSeen,
     MemoryMeasured,
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
     ProgressReported,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
     UsageReported,
 )
 from masterflow.domain.statuses import FINAL_STATUSES
+from masterflow.repository.merge import entries
+from masterflow.repository.merge.entries import JsonObject
 
 #: Entries a list column holds.
 MAX_ENTRIES = 100
@@ -35,8 +44,6 @@ MAX_ENTRIES = 100
 # Of a stamp: its time. Of a mark: its part that tells ids apart.
 _TIME_CHARS = 16
 _MARK_DIGITS = 12
-
-JsonObject = dict[str, JsonValue]
 
 #: What names a row: the flow and its tenant.
 Key = tuple[UUID, UUID, UUID]
@@ -81,6 +88,9 @@ class Delta:
     memory: MapDelta = field(default_factory=MapDelta)
     agents: MapDelta = field(default_factory=MapDelta)
     metadata: MapDelta = field(default_factory=MapDelta)
+    control: list[JsonObject] = field(default_factory=list)
+    overdue: list[JsonObject] = field(default_factory=list)
+    newest: str | None = None
     started: tuple[str, str] | None = None
     status: StatusDelta = field(default_factory=StatusDelta)
 
@@ -91,20 +101,20 @@ class Delta:
 
     def add(self, event: AnyEvent, stamp: str) -> None:  # noqa: C901, PLR0915 - one case per kind
         """Take one more event in, with its stamp, in whose order events come."""
+        if not isinstance(event, FlowLost | DeadlinePassed | ControlRequested):
+            self.newest = stamp  # The others are not the flow's own words.
         match event:
             case PhaseTransitioned():
-                self.transitions.append(_transition(event))
+                self.transitions.append(entries.transition(event))
                 if event.status == "processing":
                     self.started = (stamp, event.phase)
             case PhaseTimed():
                 self._time(event)
                 self._count(event, stamp)
             case AgentCollaborated():
-                self.collaborations.append(event.entry | _entry(event))
+                self.collaborations.append(event.entry | entries.entry_of(event))
             case ErrorOccurred():
-                self.errors.append(
-                    _entry(event) | {"phase": event.phase, "error": event.error, "details": event.details}
-                )
+                self.errors.append(entries.error(event))
             case MemoryMeasured():
                 self.memory.put(event.metrics, stamp)
             case AgentPerformanceMeasured():
@@ -120,6 +130,14 @@ class Delta:
                 self._change_status(event, stamp)
             case UsageReported():
                 self._use(event, stamp)
+            case FlowLost():
+                self.metadata.put({LOST_KEY: entries.lost(event)}, stamp)
+            case DeadlinePassed():
+                self.overdue.append(entries.deadline(event))
+            case ControlRequested() | QuestionAsked() | QuestionSettled():
+                self.control.append(entries.control(event))
+            case FlowSeen():
+                pass  # That it came is all it says.
             case FlowDeclared():
                 pass  # Its row was made before; this finds out whether it is of the same tenant.
             case _:
@@ -170,9 +188,9 @@ class Delta:
             "engagement_id": str(self.engagement_id),
         }
         for name in ("transitions", "errors", "collaborations"):
-            if entries := getattr(self, name):
-                document[name] = entries[-MAX_ENTRIES:]
-        for name in ("times", "counted", "usage", "started"):
+            if listed := getattr(self, name):
+                document[name] = listed[-MAX_ENTRIES:]
+        for name in ("times", "counted", "usage", "control", "overdue", "newest", "started"):
             if value := getattr(self, name):
                 document[name] = value
         for name in ("memory", "agents", "metadata"):
@@ -188,21 +206,17 @@ class Delta:
 def sum_up(events: Iterable[AnyEvent]) -> list[Delta]:
     """Return one delta per flow and tenant; an event that comes twice counts once."""
     deltas: dict[Key, Delta] = {}
-    unique = {event.event_id: event for event in events}
+    # A question that a restarted process asks again has the same id, at another time.
+    unique = {
+        (event.event_id, event.occurred_at if isinstance(event, QuestionAsked) else None): event
+        for event in events
+    }
     for stamp, event in sorted(((event.stamp, event) for event in unique.values()), key=itemgetter(0)):
         key = (event.flow_id, event.client_account_id, event.engagement_id)
         if key not in deltas:
             deltas[key] = Delta(*key)
         deltas[key].add(event, stamp)
     return list(deltas.values())
-
-
-def _entry(event: AnyEvent) -> JsonObject:
-    return {"id": str(event.event_id), "timestamp": event.timestamp}
-
-
-def _transition(event: PhaseTransitioned) -> JsonObject:
-    return _entry(event) | {"phase": event.phase, "status": event.status, "metadata": event.metadata}
 
 
 def _order(time: JsonObject) -> tuple[str, float]:

@@ -18,14 +18,20 @@ from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
     AnyEvent,
+    ControlRequested,
+    DeadlinePassed,
     ErrorOccurred,
     FlowDeclared,
+    FlowLost,
     FlowRetried,
+    FlowSeen,
     MemoryMeasured,
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
     ProgressReported,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
     UsageReported,
     new_event,
@@ -51,7 +57,16 @@ OPERATIONS: Final[dict[str, type[AnyEvent]]] = {
 }
 
 #: Kinds that no method of the repository stands for; each kind is here or above.
-ONLY_IN_BATCHES: Final[tuple[type[AnyEvent], ...]] = (ProgressReported, UsageReported)
+ONLY_IN_BATCHES: Final[tuple[type[AnyEvent], ...]] = (
+    ProgressReported,
+    UsageReported,
+    FlowLost,
+    FlowSeen,
+    DeadlinePassed,
+    ControlRequested,
+    QuestionAsked,
+    QuestionSettled,
+)
 
 _RENAMED: Final = {"metadata_updates": "updates"}
 _TENANT: Final = ("client_account_id", "engagement_id", "user_id")

@@ -7,14 +7,20 @@ from uuid import UUID
 from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
+    ControlRequested,
+    DeadlinePassed,
     ErrorOccurred,
     FlowDeclared,
+    FlowLost,
     FlowRetried,
+    FlowSeen,
     MemoryMeasured,
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
     ProgressReported,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
     UsageReported,
     new_event,
@@ -79,6 +85,58 @@ _EXAMPLES: Final[list[tuple[type[Any], dict[str, Any]]]] = [
             "progress": 60,
         },
     ),
+    (
+        QuestionAsked,
+        {
+            "key": "mapping",
+            "question": "Is this mapping right?",
+            "options": ["approve", "reject"],
+            "answer_schema": {"enum": ["approve", "reject"]},
+            "expires_at": _BEGIN + timedelta(hours=1),
+            "has_default": True,
+            "default": "reject",
+            "phase": "field_mapping",
+        },
+    ),
+    (
+        ControlRequested,
+        {
+            "action": "answer",
+            "by": "bo",
+            "reason": "as agreed",
+            "question_id": UUID("01935d2c-9c00-7000-8000-000000000010"),
+            "answer": "approve",
+        },
+    ),
+    (
+        QuestionSettled,
+        {
+            "question_id": UUID("01935d2c-9c00-7000-8000-000000000010"),
+            "outcome": "answered",
+            "request_id": UUID("01935d2c-9c00-7000-8000-000000000011"),
+            "value": "approve",
+        },
+    ),
+    (ControlRequested, {"action": "cancel", "by": "bo", "reason": "the wrong file"}),
+    (
+        DeadlinePassed,
+        {
+            "phase": "field_mapping",
+            "deadline_at": _BEGIN + timedelta(seconds=20),
+            "started_at": _BEGIN + timedelta(seconds=16),
+        },
+    ),
+    (
+        FlowLost,
+        {
+            "cause": "witnessed",
+            "holder": "host-1234",
+            "host": "host",
+            "last_sign_at": _BEGIN + timedelta(seconds=21),
+            "phase": "field_mapping",
+        },
+    ),
+    (FlowSeen, {"holder": "host-1234"}),
 ]
 
 

@@ -41,9 +41,11 @@ def put_before(path: Path, line: str, text: str) -> None:
 @pytest.mark.timeout(300)
 def test_a_kind_that_the_merge_does_not_handle_fails_the_type_checker(copy: Path) -> None:
     assert mypy(copy, MERGE).returncode == 0
-    events, deltas = copy / "masterflow/domain/events.py", copy / MERGE
-    put_before(events, "AnyEvent = Annotated[\n", f"{CLASS}\n\n")
-    put_before(events, "    PhaseTransitioned\n    | ", "    PhaseSkipped\n    | ")
+    events, deltas = copy / "masterflow/domain/events", copy / MERGE
+    put_before(events / "reports.py", "class UsageReported(Event):\n", f"{CLASS}\n\n")
+    put_before(events / "__init__.py", "    PhaseTimed,\n", "    PhaseSkipped,\n")
+    put_before(events / "__init__.py", '    "PhaseTimed",\n', '    "PhaseSkipped",\n')
+    put_before(events / "__init__.py", "    PhaseTransitioned\n    | ", "    PhaseSkipped\n    | ")
     checked = mypy(copy, MERGE)
     assert checked.returncode == 1
     [message] = re.findall(r"`(Argument 1 to \"assert_never\" .*?)`", PAGE)
