@@ -65,6 +65,11 @@ def skipped_key(client_account_id: UUID, engagement_id: UUID) -> str:
     return f"{SKIPPED_KEY}:{client_account_id}:{engagement_id}"
 
 
+def told_key(client_account_id: UUID, engagement_id: UUID) -> str:
+    """Return the stream of what workers tell the processes of one tenant that their flows are to do."""
+    return f"{KEY_PREFIX}told:{client_account_id}:{engagement_id}"
+
+
 def cache_key(client_account_id: UUID, engagement_id: UUID, flow_id: UUID, *, name: str) -> str:
     """Return the key of an encrypted value of a flow."""
     return f"{KEY_PREFIX}cache:{client_account_id}:{engagement_id}:{flow_id}:{name}"

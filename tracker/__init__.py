@@ -3,6 +3,7 @@
 from typing import Any
 
 from masterflow.tracker.attempts import Attempt
+from masterflow.tracker.control.requests import FlowStopped, StopRequest
 from masterflow.tracker.execution import FlowRunner, FlowThreadPool, run_initialization
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.log_records import FlowLogFilter
@@ -25,8 +26,10 @@ __all__ = [
     "FlowLogFilter",
     "FlowProgressTracker",
     "FlowRunner",
+    "FlowStopped",
     "FlowThreadPool",
     "Reported",
+    "StopRequest",
     "adopt",
     "create_progress_tracker",
     "current_flow",

@@ -3,7 +3,11 @@
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeVar
+
+from masterflow.tracker.control.registry import FlowControl
+from masterflow.tracker.control.requests import Message
 
 T = TypeVar("T")
 
@@ -37,6 +41,8 @@ class Attempt:
         self.moment = moment
         #: Its code has ended while it waits for a human: it is completed when the answer comes.
         self.is_left = False
+        #: When it becomes overdue.
+        self.deadline_at: datetime | None = None
         self.facts: dict[str, Any] = {}
         #: The newest errors that were reported inside it.
         self.reported_errors: tuple[ErrorMark, ...] = ()
@@ -90,6 +96,16 @@ class Attempt:
 
 class AttemptedFlow(Protocol):
     """The flow of an attempt."""
+
+    @property
+    def control(self) -> FlowControl:
+        """What people want of it."""
+
+    def pause(self, request: Message) -> None:
+        """Tell that it waits because somebody asked for it."""
+
+    def go_on(self, request: Message | None) -> None:
+        """Tell that it goes on."""
 
     def end_attempt(
         self,

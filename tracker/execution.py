@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from masterflow.tracker.hooks import PhaseHook, phase
 from masterflow.tracker.summaries import shape
 from masterflow.tracker.tracker import FlowProgressTracker
+from masterflow.tracker.waits.boundaries import TaskStop
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,13 +54,21 @@ class FlowRunner:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[Any], FlowProgressTracker] = {}
+        self._stops: dict[asyncio.Task[Any], TaskStop] = {}
         self._unwanted: set[asyncio.Task[Any]] = set()
         self._is_shut_down = False
 
     def start(
-        self, flow: Coroutine[Any, Any, T], tracker: FlowProgressTracker, *, name: str = "discovery_execution"
+        self,
+        flow: Coroutine[Any, Any, T],
+        tracker: FlowProgressTracker,
+        *,
+        name: str = "discovery_execution",
+        stoppable: bool = False,
     ) -> asyncio.Task[T]:
         """Run a flow in the background, as a phase of this name with the tracker as current flow.
+
+        One that is `stoppable` is cancelled at its next await when somebody asks the flow to stop.
 
         Raises:
             RuntimeError: the runner was shut down.
@@ -78,6 +87,8 @@ class FlowRunner:
         context.run(hook.__enter__)
         task = loop.create_task(flow, name=f"{name} of flow {tracker.record.flow_id}", context=context)
         self._tasks[task] = tracker
+        if stoppable:
+            self._stops[task] = TaskStop(tracker.record.control, task)
         # A callback also sees a task that was cancelled before its first step.
         task.add_done_callback(lambda done: self._finish(done, hook), context=context)
         return task
@@ -105,11 +116,14 @@ class FlowRunner:
     def _finish(self, task: asyncio.Task[Any], hook: PhaseHook) -> None:
         record = self._tasks.pop(task).record
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if (stop := self._stops.pop(task, None)) is not None:
+            error = stop.leave(error) or error
         hook.__exit__(type(error) if error else None, error, None)
         if error is None and record.status == "processing":
             record.complete()
         elif isinstance(error, Exception):
-            _log.error("%s failed.", task.get_name(), exc_info=error)
+            if not record.is_stopped_by(error):
+                _log.error("%s failed.", task.get_name(), exc_info=error)
             record.fail(error)
         elif task in self._unwanted:
             record.enter("cancelled", "The flow was given up.")

@@ -22,13 +22,16 @@ from masterflow.domain.interruptions import is_interruption, pass_interruption
 from masterflow.domain.records.phase_text import Moment
 from masterflow.domain.records.phases import PhaseBegan, PhaseEnded, PhaseRecord
 from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
-from masterflow.tracker.attempts import Attempt, Ending, ErrorMark, attempts_here
+from masterflow.tracker.attempts import Attempt, Ending, ErrorMark
+from masterflow.tracker.control.registry import control_registry
+from masterflow.tracker.control.requests import FlowStopped
 from masterflow.tracker.phase_progress import PhaseProgress
 from masterflow.tracker.report import note_repeated_end, refuse, report
 from masterflow.tracker.summaries import causes_of, describe_error, is_task_control, outcome_of, text_of
 from masterflow.tracker.traces import trace_here
+from masterflow.tracker.waits.deadlines import deadline_after, deadline_facts
+from masterflow.tracker.waits.waiting import WaitingFlow
 
-_WAITING: Final = frozenset({"paused", "waiting_for_approval"})
 _ENDED: Final = FINAL_STATUSES | {"failed"}
 
 #: The phase of an error that happens before the flow has entered any.
@@ -38,7 +41,7 @@ _NO_PHASE: Final = "flow"
 _MOST_FAILED_PHASES: Final = 1_000
 
 
-class FlowRecord:
+class FlowRecord(WaitingFlow):
     """The state of one flow as this process knows it; threads and tasks may share it.
 
     There is no lock: each change is one operation on a set or an attribute, and what a race could
@@ -48,39 +51,44 @@ class FlowRecord:
     def __init__(
         self, flow_id: UUID | str | int, context: FlowContext, progress: PhaseProgress | None = None
     ) -> None:
+        super().__init__()
         self.flow_id = _row_id(flow_id)
         self.context = context
+        #: What people want of the flow; its other trackers in this process share it.
+        self.control = control_registry.control_of(context, self.flow_id)
         self.status: FlowStatus = "initialized"
         self.phase: str | None = None
         self.progress = progress or PhaseProgress()
         self.message = ""
+        #: When the flow becomes overdue.
+        self.deadline_at: datetime | None = None
         self._open: set[Attempt] = set()
-        self._waiting: set[Attempt] = set()
         # The newest error of each phase, and its moment; a phase that is entered again forgets its own.
         self._failed: dict[str, tuple[ErrorMark, int]] = {}
         self._moments = itertools.count(1)
-        self._paused_phase: str | None = None
+        self._why: Mapping[str, object] = {}
         # Another process may have brought the flow further: what this one does not know, it does not report.
         self._reported_status: str = "initialized"
 
-    @property
-    def is_waiting(self) -> bool:
-        """Return whether the flow waits for a human, or was stopped and waits to be resumed."""
-        return self.status in _WAITING
-
-    @property
-    def phase_here(self) -> str | None:
-        """Return the innermost phase around the caller, else the one that started last."""
-        here = self._attempts_here()
-        return here[-1].phase if here else self.phase
-
-    def enter(self, status: FlowStatus, message: str = "") -> None:
-        """Note the flow's status, for the next snapshot to report; nothing leaves a final one."""
-        if self.status not in FINAL_STATUSES:
-            self.status, self.message = status, message
+    def enter(
+        self, status: FlowStatus, message: str = "", *, why: Mapping[str, object] | None = None
+    ) -> None:
+        """Note the flow's status, for the next snapshot to report with `why`; nothing leaves a final one."""
+        if self.status in FINAL_STATUSES:
+            return
+        if status == "cancelled" and (stop := self.control.stop) is not None:
+            why, message = stop.row_metadata, message or str(stop)
+        self.status, self.message, self._why = status, message, why or {}
+        self.control.is_over = status in FINAL_STATUSES
 
     def begin(
-        self, phase: str, *, message: str = "", ending: Ending = "name", has_snapshot: bool = True
+        self,
+        phase: str,
+        *,
+        message: str = "",
+        ending: Ending = "name",
+        has_snapshot: bool = True,
+        deadline_s: float | None = None,
     ) -> Attempt:
         """Open an attempt of a phase; after an error in that phase it is a retry of the flow.
 
@@ -102,13 +110,15 @@ class FlowRecord:
         attempt = Attempt(
             phase, flow=self, ending=ending, parent=here[-1] if here else None, moment=next(self._moments)
         )
+        attempt.deadline_at = deadline_after(deadline_s)
         self._open.add(attempt)
         try:
             self.progress.start(phase)
+            facts = deadline_facts(attempt.deadline_at)
             if has_snapshot:
-                self._tell_moment(PhaseBegan, phase, {})
+                self._tell_moment(PhaseBegan, phase, facts)
             else:
-                self.transition(phase, "processing", {"message": message} if message else {})
+                self.transition(phase, "processing", {**({"message": message} if message else {}), **facts})
         except BaseException as error:
             # A time limit, say: whoever opens the attempt will never come to end it.
             if is_interruption(error):
@@ -213,43 +223,18 @@ class FlowRecord:
         """Return whether an error was reported, and no phase of it was entered again since."""
         return all(self._knows(_mark(cause), None) for cause in causes_of(error))
 
-    def wait(self, message: str, *, for_approval: bool) -> None:
-        """Let the flow wait for a human; its open phases stop counting.
-
-        A phase that a hook opened in another task goes on working, so it goes on counting.
-        """
-        here = self._attempts_here()
-        waiting = {one for one in tuple(self._open) if one in here or not (here and one.is_scoped)}
-        for attempt in waiting:
-            attempt.stop()
-        self._waiting |= waiting
-        self._paused_phase = phase = self.phase_here
-        self.enter("waiting_for_approval" if for_approval else "paused", message)
-        if phase:
-            self.transition(phase, "paused", {"message": message, "awaiting_approval": for_approval})
-
-    def resume(self, message: str) -> None:
-        """Let the flow go on, also when it has failed or when another process paused it."""
-        if self.status in FINAL_STATUSES:
-            return
-        self.reopen()
-        self.message = message
-        if phase := self._paused_phase or self.phase_here:
-            self.transition(phase, "processing", {"message": message, "is_resumed": True})
-        self._go_on()
-
-    def reopen(self) -> None:
-        """Let the flow run again, whatever its status is."""
-        self.status = self._reported_status = "processing"
-        self.tell(StatusChanged, status="processing", reopens=True, metadata=_flags({"is_processing": True}))
-
     def complete(self) -> None:
         """Let the flow be done."""
         self.progress.set(100)
         self.enter("completed")
 
     def fail(self, error: object) -> None:
-        """Let the flow be failed, and its phase with it."""
+        """Let the flow be failed, and its phase with it; cancelled, if somebody asked it to stop."""
+        if self.is_stopped_by(error):
+            if attempt := self.find(self.phase):
+                self.end(attempt, "cancelled", {})
+            self.enter("cancelled")
+            return
         self.note_raised(error)
         if attempt := self.find(self.phase):
             self.end(attempt, "failed", {})
@@ -268,6 +253,10 @@ class FlowRecord:
         else:
             self.enter("paused", f"The flow was stopped by {type(error).__name__}.")
         self.persist(self.progress_event(self.status))
+
+    def is_stopped_by(self, error: object) -> bool:
+        """Return whether this is what somebody's request to stop this flow was answered by."""
+        return all(isinstance(one, FlowStopped) and one.flow_id == self.flow_id for one in causes_of(error))
 
     def progress_event(self, phase_status: str, *, phase: str | None = None) -> dict[str, object]:
         """Return the snapshot of now.
@@ -304,7 +293,7 @@ class FlowRecord:
         status = progress.get("workflow_status", self._reported_status)
         if status != self._reported_status:
             self._reported_status = str(status)
-            self.tell(StatusChanged, status=status, metadata=_flags(progress))
+            self.tell(StatusChanged, status=status, metadata={**_flags(progress), **self._why})
         self.tell(ProgressReported, snapshot=progress)
 
     def _tell_moment(
@@ -327,9 +316,6 @@ class FlowRecord:
         """Report something that happened to this flow just now."""
         report(kind, self.context, self.flow_id, **fields)
 
-    def _attempts_here(self) -> tuple[Attempt, ...]:
-        return tuple(attempt for attempt in attempts_here.get() if attempt.flow is self)
-
     def _knows(self, mark: ErrorMark, attempt: Attempt | None) -> bool:
         """Return whether an error was reported inside an attempt, or of the flow at all.
 
@@ -349,20 +335,6 @@ class FlowRecord:
         # A phase that only goes on beside the failed one must not bring the flow back; a retry does.
         if self.status == "failed":
             self.reopen()
-
-    def _end_wait_if_over(self) -> None:
-        """Take a phase that starts for the human's answer, unless it starts beside the phase that waits."""
-        elsewhere = (self._waiting & self._open).difference(self._attempts_here())
-        if self.is_waiting and not any(one.is_scoped and not one.is_left for one in elsewhere):
-            self._go_on()
-            self.enter("processing")
-
-    def _go_on(self) -> None:
-        waiting, self._waiting, self._paused_phase = self._waiting, set(), None
-        for attempt in waiting:
-            attempt.go()
-            if attempt.is_left:
-                self.end(attempt, "completed", {})
 
 
 def _row_id(flow_id: UUID | str | int) -> UUID | str:

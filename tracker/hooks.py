@@ -12,12 +12,19 @@ from masterflow.tracker.attempts import Attempt, attempts_here, without_last
 from masterflow.tracker.flow_record import FlowRecord
 from masterflow.tracker.report import refuse
 from masterflow.tracker.tracker import FlowProgressTracker, current_flow
+from masterflow.tracker.waits.boundaries import Stoppable, TaskStop, obey, obey_async, stop_of_task
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def phase(name: str, *, flow: FlowProgressTracker | None = None) -> "PhaseHook":
+def phase(
+    name: str,
+    *,
+    flow: FlowProgressTracker | None = None,
+    stoppable: Stoppable = False,
+    deadline_s: float | None = None,
+) -> "PhaseHook":
     """Return the hook of one phase: a context manager and a decorator.
 
     It tells the phase's start, end and time, an error, and a retry when the phase is entered again after one.
@@ -25,47 +32,83 @@ def phase(name: str, *, flow: FlowProgressTracker | None = None) -> "PhaseHook":
     Whatever the body raises passes through unchanged; what is no `Exception` (a cancelled task, Ctrl-C), and
     Celery's Retry, Ignore and Reject, count as `cancelled`.
 
+    A `stoppable` phase obeys: where somebody asked the flow to stop, its beginning and its end raise
+    FlowStopped, and where somebody asked it to pause, they wait until it may go on, in async code best as
+    `async with phase(...)`. `stoppable="await"` also cancels the task around the block at its next await,
+    and the block then ends by FlowStopped. Past `deadline_s` seconds the phase is shown as overdue.
+
     Raises:
         TypeError: it is used as a bare `@phase`, or decorates a generator.
     """
     if callable(name):
         raise TypeError('Give the phase a name: @phase("data_import"), not a bare @phase.')
-    return PhaseHook(name, flow)
+    return PhaseHook(name, flow, stoppable=stoppable, deadline_s=deadline_s)
 
 
 class PhaseHook:
     """A phase to enter, any number of times, one after the other, nested or at once."""
 
-    def __init__(self, name: str, flow: FlowProgressTracker | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        flow: FlowProgressTracker | None,
+        *,
+        stoppable: Stoppable = False,
+        deadline_s: float | None = None,
+    ) -> None:
         self._name = name
         self._flow = flow
-        self._attempts: dict[Attempt, None] = {}
+        self._stoppable = stoppable
+        self._deadline_s = deadline_s
+        #: What cancels the task around an attempt, if it has one.
+        self._attempts: dict[Attempt, TaskStop | None] = {}
 
     def __enter__(self) -> Attempt:
-        attempt = _begin(self._name, self._flow or current_flow())
-        self._attempts[attempt] = None
+        if self._stoppable and (flow := self._flow or current_flow()):
+            obey(flow.record)
+        return self._begin()
+
+    def _begin(self) -> Attempt:
+        flow = self._flow or current_flow()
+        attempt = _begin(self._name, flow, self._deadline_s)
+        stops_task = self._stoppable == "await" and flow is not None
+        self._attempts[attempt] = stop_of_task(flow.record) if stops_task and flow else None
         attempts_here.set((*attempts_here.get(), attempt))
         return attempt
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        attempt = self._end(error)
+        if error is None and self._stoppable and attempt.flow is not None:
+            obey(attempt.flow)
+
+    def _end(self, error: BaseException | None) -> Attempt:
+        """End the attempt of this block; if it is left because the flow is to stop, say so instead."""
         # A block that is left in another context than it was entered in finds its attempt in the hook.
         attempt = next(
             (one for one in reversed(attempts_here.get()) if one in self._attempts),
             next(reversed(self._attempts)),
         )
-        del self._attempts[attempt]
-        attempt.end(error=error)
+        task_stop = self._attempts.pop(attempt)
+        stopped = task_stop.leave(error) if task_stop else None
+        attempt.end(error=stopped or error)
         attempts_here.set(without_last(attempts_here.get(), attempt))
+        if stopped is not None:
+            raise stopped from error
+        return attempt
 
     async def __aenter__(self) -> Attempt:
-        return self.__enter__()
+        if self._stoppable and (flow := self._flow or current_flow()):
+            await obey_async(flow.record)
+        return self._begin()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, trace)
+        attempt = self._end(error)
+        if error is None and self._stoppable and attempt.flow is not None:
+            await obey_async(attempt.flow)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return the function with each call of it as an attempt of this phase; no generator is accepted."""
@@ -75,7 +118,7 @@ class PhaseHook:
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            with PhaseHook(self._name, self._flow):
+            with self._again():
                 return function(*args, **kwargs)
 
         return call
@@ -83,15 +126,18 @@ class PhaseHook:
     def _around_async(self, function: Callable[P, Any]) -> Callable[P, Any]:
         @wraps(function)
         async def call(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with PhaseHook(self._name, self._flow):
+            async with self._again():
                 return await function(*args, **kwargs)
 
         return call
 
+    def _again(self) -> "PhaseHook":
+        return PhaseHook(self._name, self._flow, stoppable=self._stoppable, deadline_s=self._deadline_s)
 
-def _begin(name: str, tracker: FlowProgressTracker | None) -> Attempt:
+
+def _begin(name: str, tracker: FlowProgressTracker | None, deadline_s: float | None) -> Attempt:
     try:
-        return _record_of(tracker, name).begin(name, ending="hook")
+        return _record_of(tracker, name).begin(name, ending="hook", deadline_s=deadline_s)
     except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
         pass_interruption(problem)
         refuse(problem)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from masterflow.domain.interruptions import pass_interruption
 from masterflow.domain.payload.sizes import weight
+from masterflow.tracker.control.requests import FlowStopped
 
 _MAX_CAUSES: Final = 20
 _MAX_FIGURES: Final = 20
@@ -86,7 +87,8 @@ def outcome_of(error: BaseException | str | None) -> tuple[str, dict[str, object
         return "completed", {}
     if not isinstance(error, BaseException):
         return "failed", {}
-    failed = isinstance(error, Exception) and not is_task_control(error)
+    is_stopped = all(isinstance(one, FlowStopped) for one in causes_of(error))
+    failed = isinstance(error, Exception) and not is_task_control(error) and not is_stopped
     return "failed" if failed else "cancelled", {"error_type": type(error).__name__}
 
 

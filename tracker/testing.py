@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, overload
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from masterflow.domain.clock import clock
 from masterflow.domain.events import (
     AnyEvent,
     ErrorOccurred,
@@ -16,17 +17,41 @@ from masterflow.domain.events import (
 )
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.records.reading import read_events
+from masterflow.tracker.control.registry import FlowControl, control_registry
+from masterflow.tracker.control.requests import Action, Message
 from masterflow.tracker.outbox.memory import MemoryOutbox
 from masterflow.tracker.outbox.process import process_delivery
 
 E = TypeVar("E", bound=Event)
 
 
+class People:
+    """Whoever wants something of the flows under test, as a worker would tell it."""
+
+    def __init__(self) -> None:
+        self._wanted: list[tuple[UUID, Message]] = []
+
+    def want(self, flow_id: UUID, action: Action, by: str, reason: str | None) -> None:
+        """Ask something of a flow."""
+        message = Message(uuid4(), action, by, clock.tick(), reason)
+        self._wanted.append((flow_id, message))
+        for control in control_registry.flows():
+            if control.flow_id == flow_id:
+                control.take(message)
+
+    def greet(self, control: FlowControl) -> None:
+        """Ask a flow whose tracker is made for what was asked of it before."""
+        for flow_id, message in self._wanted:
+            if control.flow_id == flow_id:
+                control.take(message)
+
+
 class FlowReports(Sequence[AnyEvent]):
     """The events that were reported so far, in order, as the worker would read them."""
 
-    def __init__(self, memory: MemoryOutbox | None = None) -> None:
+    def __init__(self, memory: MemoryOutbox | None = None, people: People | None = None) -> None:
         self._memory = memory or MemoryOutbox()
+        self._people = people or People()
 
     @overload
     def __getitem__(self, index: int) -> AnyEvent: ...
@@ -56,7 +81,7 @@ class FlowReports(Sequence[AnyEvent]):
         found.events.extend(
             text for text in tuple(self._memory.events) if json.loads(text)["flow_id"] == flow
         )
-        return FlowReports(found)
+        return FlowReports(found, self._people)
 
     @property
     def transitions(self) -> list[str]:
@@ -89,6 +114,20 @@ class FlowReports(Sequence[AnyEvent]):
         found = [one for one in self.of(PhaseTransitioned) if f"{one.phase}:{one.status}" == transition]
         return found[-1].metadata if found else {}
 
+    def request_stop(self, flow_id: UUID | str | int, reason: str | None = None, *, by: str = "test") -> None:
+        """Ask a flow to stop, also one whose tracker is yet to be made."""
+        self._people.want(flow_uuid(flow_id), "cancel", by, reason)
+
+    def request_pause(
+        self, flow_id: UUID | str | int, reason: str | None = None, *, by: str = "test"
+    ) -> None:
+        """Ask a flow to pause, also one whose tracker is yet to be made."""
+        self._people.want(flow_uuid(flow_id), "pause", by, reason)
+
+    def request_resume(self, flow_id: UUID | str | int, *, by: str = "test") -> None:
+        """Let a flow go on that was asked to pause."""
+        self._people.want(flow_uuid(flow_id), "resume", by, None)
+
     def clear(self) -> None:
         """Forget what was reported so far."""
         self._memory.events.clear()
@@ -97,6 +136,6 @@ class FlowReports(Sequence[AnyEvent]):
 @contextmanager
 def flow_reports() -> Iterator[FlowReports]:
     """Keep the reports of this process in memory for a while: nothing reaches the disk or the network."""
-    memory = MemoryOutbox()
-    with process_delivery.redirected(memory):
-        yield FlowReports(memory)
+    memory, people = MemoryOutbox(), People()
+    with process_delivery.redirected(memory), control_registry.apart(people.greet):
+        yield FlowReports(memory, people)

@@ -28,6 +28,8 @@ from masterflow.tracker.summaries import figures
 from masterflow.tracker.tenants import TenantIds, tenant_of
 from masterflow.tracker.traces import trace_here
 from masterflow.tracker.usage import USD, budget_of, used, used_here
+from masterflow.tracker.waits.controlled import ControlledFlow
+from masterflow.tracker.waits.deadlines import deadline_after, deadline_facts
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +59,7 @@ def create_progress_tracker(
     ends_flow: bool = True,
     budget_usd: USD | None = None,
     budget_tokens: int | None = None,
+    deadline_s: float | None = None,
 ) -> "FlowProgressTracker": ...
 
 
@@ -73,6 +76,7 @@ def create_progress_tracker(
     ends_flow: bool = True,
     budget_usd: USD | None = None,
     budget_tokens: int | None = None,
+    deadline_s: float | None = None,
 ) -> "FlowProgressTracker": ...
 
 
@@ -88,6 +92,7 @@ def create_progress_tracker(  # noqa: PLR0913  each is an option of its own, by 
     ends_flow: bool = True,
     budget_usd: USD | None = None,
     budget_tokens: int | None = None,
+    deadline_s: float | None = None,
 ) -> "FlowProgressTracker":
     """Return a tracker of one flow; its context may be the caller's own request context.
 
@@ -98,6 +103,7 @@ def create_progress_tracker(  # noqa: PLR0913  each is an option of its own, by 
     `flow_name` and `flow_configuration`; without it, `create_master_flow` has to. With `ends_flow=False`, an
     exception that leaves `with tracker:` does not end the flow. A flow that has cost more than `budget_usd`,
     or used more than `budget_tokens`, is shown as over budget, and is `tracker.over_budget`.
+    One that has not ended after `deadline_s` seconds is shown as overdue.
     """
     tracker = FlowProgressTracker(
         flow_id,
@@ -106,6 +112,7 @@ def create_progress_tracker(  # noqa: PLR0913  each is an option of its own, by 
         flow_type=flow_type,
         ends_flow=ends_flow,
         budget=budget_of(budget_usd, budget_tokens),
+        deadline_s=deadline_s,
     )
     if create:
         tracker.declare(flow_name, flow_configuration)
@@ -130,7 +137,7 @@ def _at_once(
     return call
 
 
-class FlowProgressTracker:
+class FlowProgressTracker(ControlledFlow):
     """Tells what one flow does; its methods work when they are called, and neither wait nor raise.
 
     What they return may be awaited or dropped: `tracker.complete_flow()` in plain code and
@@ -148,11 +155,15 @@ class FlowProgressTracker:
         flow_type: str | None = None,
         ends_flow: bool = True,
         budget: Budget = NO_BUDGET,
+        deadline_s: float | None = None,
     ) -> None:
         self._flow_type = flow_type
         self._budget = budget
         self._ends_flow = ends_flow
-        self.record = FlowRecord(flow_id, tenant_of(context), declared_progress(phases, flow_type))
+        self.record: FlowRecord = FlowRecord(
+            flow_id, tenant_of(context), declared_progress(phases, flow_type)
+        )
+        self.record.deadline_at = deadline_after(deadline_s)
         self._keep_facts(flow_id)
 
     @property
@@ -265,7 +276,7 @@ class FlowProgressTracker:
     def fail_flow(self, error: BaseException | str) -> _Rest:
         """Tell that the flow failed; an error that a phase has just told is not told twice."""
         self.record.fail(error)
-        return self._tell_progress("failed")
+        return self._tell_progress(self.record.status)
 
     @_at_once
     def cancel_flow(self, message: str = "") -> _Rest:
@@ -354,7 +365,8 @@ class FlowProgressTracker:
 
     @_at_once
     def _keep_facts(self, flow_id: UUID | str | int) -> _Rest:
-        if facts := {**external_id(flow_id), **self._budget.row_metadata()}:
+        deadline = deadline_facts(self.record.deadline_at)
+        if facts := {**external_id(flow_id), **self._budget.row_metadata(), **deadline}:
             self.record.tell(MetadataUpdated, updates=facts)
         return None
 

@@ -72,14 +72,14 @@ class Delivery:
         self._syncer = Syncer(self.outbox)
         self._log = losses.log
         self._starting = threading.RLock()
-        self._is_running = False
+        self.is_running = False
 
     def append(self, lane: Lane, event: bytes) -> None:
         """Keep an event and let it be sent; fails as `Outbox.append` does."""
         self.outbox.append(lane, event)
         self.sender.notice()
         self._syncer.notice()
-        if not self._is_running:
+        if not self.is_running:
             self.start()
 
     def start(self) -> None:
@@ -97,7 +97,7 @@ class Delivery:
                 pass_interruption(error)
                 self._log.warning("threads", "The outbox keeps events but cannot send them: %s", error)
             else:
-                self._is_running = True
+                self.is_running = True
 
     def flush(self, timeout_s: float) -> bool:
         """Return whether all that was appended before this call is confirmed, within the time."""

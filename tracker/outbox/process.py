@@ -118,6 +118,19 @@ class ProcessDelivery:
                 self._note_closed(delivery.close(deadline))
         return is_confirmed
 
+    def attend(self) -> None:
+        """Let the thread that sends run, also where nothing is reported: it hears what flows are to do."""
+        if self._delivery is not None and self._delivery.is_running:
+            return
+        try:
+            delivery = self.memory or self._delivery or self._open()
+        except (OSError, SettingsInvalid) as error:
+            pass_interruption(error)
+            self.losses.log.warning("control", "Nobody can tell flows here what to do: %s", error)
+            return
+        if not isinstance(delivery, MemoryOutbox):
+            delivery.start()
+
     def look_out(self) -> None:
         """Let a thread take over, every few seconds, what others left, until this process reports itself.
 

@@ -16,6 +16,8 @@ from masterflow.tasks.enqueue import (
     QueueSettings,
     broker_address,
 )
+from masterflow.tracker.control.inbox import ControlInbox
+from masterflow.tracker.control.registry import control_registry
 from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.backlog import Backlog
 from masterflow.tracker.outbox.losses import Losses
@@ -61,6 +63,7 @@ class Sender:
         self._is_interrupted = False
         self._broker = Backoff()
         self._redis = Backoff()
+        self._control: ControlInbox | None = None
         self._sent_at = self._hurried_until = 0.0
         self._tidy_at = self._adopt_at = 0.0
         self.thread = threading.Thread(target=self._run, name="enrichment-outbox-sender", daemon=True)
@@ -156,6 +159,7 @@ class Sender:
                 f" settings have meanwhile named {broker_address(settings)}; restart the process."
             )
         publisher, inbox = Publisher(settings), ConfirmationInbox(settings, sender_id)
+        self._control = control = ControlInbox(settings, control_registry, self._log)
         try:
             while not self._is_halted and self._outbox.sender_id == sender_id:
                 # Cleared before the work, so that what is appended during it is not overlooked.
@@ -163,6 +167,7 @@ class Sender:
                 self._nudge.clear()
                 self._window.restore(self._outbox.restored())
                 self._receive(inbox)
+                control.receive()
                 self._send(publisher)
                 if not self._is_interrupted:
                     self._tidy(time.monotonic())
@@ -171,6 +176,7 @@ class Sender:
         finally:
             publisher.close()
             inbox.close()
+            control.close()
 
     def _receive(self, inbox: ConfirmationInbox) -> None:
         if not self._window or time.monotonic() < self._redis.retry_at:
@@ -241,7 +247,8 @@ class Sender:
             rest_s = min(rest_s, self._broker.retry_at - now)
         if self._window:
             rest_s = min(rest_s, max(self._pace_s(), self._redis.retry_at - now))
-        return rest_s
+        control_s = self._control.due_in_s() if self._control else None
+        return rest_s if control_s is None else min(rest_s, control_s)
 
     def _pace_s(self) -> float:
         return _HURRIED_PACE_S if time.monotonic() < self._hurried_until else _PACE_S
