@@ -47,6 +47,7 @@ imports = [
     "masterflow.tasks.backfill.task",
     "masterflow.tasks.delivery.task",
     "masterflow.tasks.delivery.named_operations",
+    "masterflow.tasks.delivery.requests",
 ]
 accept_content = ["json"]  # nothing that could run code, whatever else is installed
 task_ignore_result = True  # the row is the result

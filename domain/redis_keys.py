@@ -55,6 +55,24 @@ def attempt_key(batch_id: str) -> str:
     return f"{KEY_PREFIX}attempt:{batch_id}"
 
 
+def told_key(client_account_id: UUID, engagement_id: UUID) -> str:
+    """Return the stream of what the flows of a tenant are told.
+
+    An entry has `flow_id`, `message` and, where the account has keys, `key_id` and `signature`.
+    """
+    return f"{KEY_PREFIX}told:{client_account_id}:{engagement_id}"
+
+
+def request_key(client_account_id: UUID, request_id: UUID) -> str:
+    """Return the key of when something was asked, so that asking it again is the same."""
+    return f"{KEY_PREFIX}request:{client_account_id}:{request_id}"
+
+
+def answering_key(question_id: UUID) -> str:
+    """Return the key of whose answer to a question is on its way."""
+    return f"{KEY_PREFIX}answering:{question_id}"
+
+
 def backfill_key(report_to: str) -> str:
     """Return the hash of a backfill's summaries, one field per chunk."""
     return f"{KEY_PREFIX}backfill:{report_to}"

@@ -28,6 +28,27 @@ SUMMARY: Final[dict[str, Any]] = {
 
 PAGE: Final[dict[str, Any]] = {"flows": [SUMMARY], "next_cursor": "AAZCnp3fBIABmMSifV58OpsOP49vHyoR"}
 
+_REQUEST: Final[dict[str, Any]] = {
+    "id": "0198c4a2-8f10-7000-8000-000000000004",
+    "action": "resume",
+    "by": "bob",
+    "at": "2026-11-02T09:30:20.000000Z",
+    "reason": "The files are there now.",
+}
+
+_QUESTION: Final[dict[str, Any]] = {
+    "id": "5b2f0f0e-6a52-5c3c-9d5b-6f0f4b1c7a10",
+    "key": "mapping",
+    "question": "Approve the mapping of 12 columns?",
+    "options": ["approve", "reject"],
+    "phase": _APPROVAL,
+    "asked_at": _PAUSED_AT,
+    "expires_at": "2026-11-03T09:31:07.120394Z",
+    "has_default": True,
+    "default": "reject",
+    "state": "open",
+}
+
 STATUS: Final[dict[str, Any]] = {
     **SUMMARY,
     "progress_note": "Its child row says 33.3 %.",
@@ -72,6 +93,9 @@ STATUS: Final[dict[str, Any]] = {
         "message": "Please check 12 mappings.",
         "since": _PAUSED_AT,
     },
+    "requests": [_REQUEST],
+    "questions": [_QUESTION],
+    "possible_actions": ["cancel"],
     "child_flow_status": {
         "status": "active",
         "current_phase": _APPROVAL,
@@ -145,3 +169,34 @@ ACTIVITY: Final[dict[str, Any]] = {
     "memory_usage_metrics": {"peak_memory_mb": 212.5},
     "trace_url": "https://traces.example/trace/{trace_id}",
 }
+
+INBOX: Final[dict[str, Any]] = {
+    "waiting": [
+        {
+            "flow_id": _FLOW_ID,
+            "flow_type": "discovery",
+            "flow_name": "Discovery of servers.csv",
+            "status": "waiting_for_approval",
+            "current_phase": _APPROVAL,
+            "user_id": "ann",
+            "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
+            "since": _PAUSED_AT,
+            "message": "Please check 12 mappings.",
+            "questions": [_QUESTION],
+        }
+    ],
+    "next_cursor": "AAZCnp3fBIABmMSifV58OpsOP49vHyoR",
+}
+
+ASK: Final[dict[str, Any]] = {
+    "reason": "The wrong file.",
+    "request_id": "0198c4a2-8f10-7000-8000-000000000005",
+}
+
+ANSWER: Final[dict[str, Any]] = {
+    "question": "mapping",
+    "answer": "approve",
+    "request_id": "0198c4a2-8f10-7000-8000-000000000006",
+}
+
+SENT: Final[dict[str, Any]] = {"request_id": "0198c4a2-8f10-7000-8000-000000000006", "state": "accepted"}

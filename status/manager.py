@@ -13,9 +13,11 @@ from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
+from masterflow.repository.status.control import list_inbox
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.repository.values import known_time
 from masterflow.status import floors
+from masterflow.status.control.views import Inbox, waiting_flow
 from masterflow.status.cursors import cursor_of, place_of
 from masterflow.status.timeline import bars_of, is_over
 from masterflow.status.views import (
@@ -62,6 +64,15 @@ class FlowStatusManager:
             flows=[summary_of(row, skipped.get(row["flow_id"])) for row in page.rows],
             next_cursor=cursor_of(page.next_place) if page.next_place else None,
         )
+
+    async def get_inbox(self, *, cursor: str | None = None, limit: int = 50) -> Inbox:
+        """Return a page of the flows that wait for somebody, those that wait longest first."""
+        after = place_of(cursor) if cursor else None
+        rows, next_place = await list_inbox(self._db, self._scope, after=after, limit=limit)
+        if not rows and after is None:
+            await check_sight(self._db)
+        found = [waiting for row in rows if (waiting := waiting_flow(row))]
+        return Inbox(waiting=found, next_cursor=cursor_of(next_place) if next_place else None)
 
     async def get_flow_status(self, flow_id: UUID | str, include_details: bool = False) -> FlowStatus:  # noqa: FBT001, FBT002
         """Return what a flow is doing; with details, also what its child row says in a few words."""

@@ -14,6 +14,7 @@ from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.status.access.limits import RateLimit
 from masterflow.status.access.signin_codes import SignInCodes
+from masterflow.status.control.sender import RequestSender
 from masterflow.status.live.background import BackgroundTask
 from masterflow.status.live.changes import ChangeFeed
 from masterflow.status.metrics import RequestMetrics
@@ -43,6 +44,7 @@ class StatusService:
         _plan_each_time(self.engine)
         self.sessions = session_factory(self.engine)
         self.redis = RedisLink(redis or RedisSettings())
+        self.requests = RequestSender(self.sessions, self.redis, self.queue)
         self.changes = ChangeFeed(
             self.sessions, most=settings.most_streams, most_per_account=settings.most_streams_per_account
         )

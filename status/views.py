@@ -15,6 +15,14 @@ from masterflow.domain.phases import phase_order
 from masterflow.repository.redis.skipped import SkippedEvents
 from masterflow.repository.values import known_time
 from masterflow.status import examples, floors
+from masterflow.status.control.views import (
+    Button,
+    QuestionView,
+    RequestView,
+    possible_actions,
+    question_views,
+    request_views,
+)
 from masterflow.status.entry_texts import entry_text
 from masterflow.status.timeline import (
     Bar,
@@ -127,6 +135,12 @@ class FlowStatus(FlowSummary):
     #: What its agents used of models; null if nobody told.
     usage: UsageView | None = None
     waiting_for_approval: Approval | None
+    #: What people asked of it, the newest first.
+    requests: list[RequestView] = []
+    #: What it asked people, the oldest first.
+    questions: list[QuestionView] = []
+    #: What may be asked of it now, besides answers.
+    possible_actions: list[Button] = []
     #: Only if asked for.
     child_flow_status: ChildStatus | None = None
 
@@ -245,6 +259,9 @@ def status_of(
         last_progress_update=as_map(row["snapshot"]) or None,
         usage=usage_of(row),
         waiting_for_approval=approval,
+        requests=request_views(row),
+        questions=question_views(row),
+        possible_actions=possible_actions(row, None),
         child_flow_status=child_status,
     )
 

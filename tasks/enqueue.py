@@ -2,6 +2,7 @@
 
 import json
 import logging
+import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from masterflow.domain.addresses import RedisAddress
 from masterflow.domain.errors import TransientError
 from masterflow.domain.redis_keys import OUTBOX_NOTE, confirmations_key, missing_rows_key
 from masterflow.tasks.batch import Batch, sign
+from masterflow.tasks.control.requests import RequestMessage
 from masterflow.tasks.heartbeats import leave_note
 from masterflow.tasks.queues import (
     APPLY_EVENTS,
+    APPLY_REQUEST,
     ENRICHMENT_QUEUE,
     all_queues,
     broker_address,
@@ -29,7 +32,7 @@ from masterflow.tasks.queues import (
     waiting,
 )
 from masterflow.tasks.settings import QueueSettings
-from masterflow.tasks.shown_arguments import shown_batch
+from masterflow.tasks.shown_arguments import NOTHING, shown_batch
 
 __all__ = [
     "Batch",
@@ -37,6 +40,7 @@ __all__ = [
     "ConfirmationInbox",
     "Publisher",
     "QueueSettings",
+    "RequestMessage",
     "broker_address",
     "queue_lengths",
     "redis_client",
@@ -71,6 +75,7 @@ class Publisher:
     """
 
     def __init__(self, settings: QueueSettings) -> None:
+        self._settings = settings
         self._keys = settings.signing_keys
         self._connection = broker_connection(settings, timeout_s=_ANSWER_TIMEOUT_S)
         self._producer = Producer(self._connection)
@@ -83,31 +88,35 @@ class Publisher:
     def publish(self, batch: Batch) -> None:
         """Sign the batch if its account has a key, and hand it to the broker.
 
-        Raises:
-            BrokerUnavailable: the broker did not take it, or did not say so in time.
+        What raises BrokerUnavailable the broker did not take, or did not say so in time.
         """
+        signed = sign(batch, self._keys)
+        self._send(APPLY_EVENTS, batch.batch_id, signed.kwargs(), shown=shown_batch(batch))
+
+    def ask(self, request: RequestMessage) -> None:
+        """Sign what somebody asks of a flow, if there are keys, and hand it over; fails as `publish` does."""
+        signed = request.signed(self._settings)
+        self._send(APPLY_REQUEST, str(uuid.uuid4()), signed.kwargs(), shown=NOTHING)
+
+    def _send(self, task: str, message_id: str, kwargs: dict[str, Any], *, shown: str) -> None:
         message = self._messages.as_task_v2(
-            batch.batch_id,
-            APPLY_EVENTS,
-            kwargs=sign(batch, self._keys).kwargs(),
-            argsrepr="()",
-            kwargsrepr=shown_batch(batch),
-            ignore_result=True,
+            message_id, task, kwargs=kwargs, argsrepr="()", kwargsrepr=shown, ignore_result=True
         )
+        is_long = len(kwargs["events"]) > _COMPRESSION_CHARS
         try:
             self._messages.send_task_message(
                 self._producer,
-                APPLY_EVENTS,
+                task,
                 message,
                 queue=self._queue,
-                compression="zlib" if len(batch.events) > _COMPRESSION_CHARS else None,
+                compression="zlib" if is_long else None,
                 retry=False,
                 timeout=_ANSWER_TIMEOUT_S,
                 confirm_timeout=_ANSWER_TIMEOUT_S,
             )
         except self._errors as error:
             self._renew()
-            raise BrokerUnavailable(f"The broker took no batch ({_cause(error)}).") from error
+            raise BrokerUnavailable(f"The broker took no message ({_cause(error)}).") from error
 
     def close(self) -> None:
         """Close the connection without waiting for the broker."""

@@ -16,6 +16,9 @@ from masterflow.tasks.settings import QueueSettings
 #: The task that takes a batch of events.
 APPLY_EVENTS: Final = "enrichment.apply_events"
 
+#: The task that takes what somebody asked of a flow.
+APPLY_REQUEST: Final = "enrichment.apply_request"
+
 #: The task that catches up some flows with their children.
 APPLY_CHUNK: Final = "backfill.apply_chunk"
 

@@ -1,10 +1,11 @@
--- Read what is known of one flow; returns what a summary is made of, its transitions as entries, times, usage of agents, and the length of its two other lists.
+-- Read what is known of one flow; returns what a summary is made of, its transitions as entries, times, usage of agents, control (what was asked of it and by it), and the length of its two other lists.
 select
     -- include: summary_columns
     ,
     flow.phase_transitions as entries,
     flow.phase_execution_times as times,
     flow.agent_performance_metrics -> 'usage' as agents_usage,
+    raw.metadata -> 'control' as control,
     case when jsonb_typeof(lists.errors) = 'array' then jsonb_array_length(lists.errors) else 0 end as error_count,
     case when jsonb_typeof(lists.collaborations) = 'array' then jsonb_array_length(lists.collaborations) else 0 end as collaboration_count
 from migration.crewai_flow_state_extensions as flow

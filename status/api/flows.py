@@ -12,10 +12,12 @@ from masterflow.domain.clock import parse_time
 from masterflow.domain.statuses import FlowStatus as FlowStatusName
 from masterflow.repository.status.reads import FlowFilter
 from masterflow.status import cursors
+from masterflow.status.api import control
 from masterflow.status.api.access import SignedIn
 from masterflow.status.api.event_stream import EventStream, open_stream
 from masterflow.status.api.problems import described
 from masterflow.status.api.safe_route import SafeRoute
+from masterflow.status.control.views import Inbox
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.service import database_of, lifespan, service_of
 from masterflow.status.views import Activity, Errors, FlowList, FlowStatus, Timeline
@@ -44,6 +46,7 @@ router = APIRouter(
     responses=described(401, 422, 429, 503),
     lifespan=lifespan,
 )
+router.include_router(control.router)
 
 
 def _time_of(value: object) -> datetime:
@@ -158,6 +161,14 @@ async def follow_one(
     async with service_of(request).sessions() as db:
         await FlowStatusManager(db, viewer.scope).get_flow_status(flow_id)
     return await open_stream(request, viewer, flow_id, last_event_id=last_event_id)
+
+
+@router.get("/inbox", response_model=Inbox)
+async def read_inbox(
+    manager: Manager, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> Response:
+    """List the flows that wait for somebody, those that wait longest first, with the questions they ask."""
+    return _json(await manager.get_inbox(cursor=cursor, limit=limit))
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -12,7 +12,9 @@ from masterflow.domain.errors import DatabaseMisconfigured
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.status.access.limits import TooManyRequests
 from masterflow.status.access.tokens import TokenInvalid
+from masterflow.status.control.sender import RequestRefused
 from masterflow.status.live.changes import TooManyStreams
+from masterflow.tasks.enqueue import BrokerUnavailable
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -57,9 +59,11 @@ _KINDS: Final[dict[type[EnrichmentError], tuple[int, str]]] = {
     TokenInvalid: (401, "Not signed in"),
     Forbidden: (403, "Not allowed"),
     FlowNotFound: (404, "Not found"),
+    RequestRefused: (409, "Not possible now"),
     InputInvalid: (422, "Not understood"),
     TooManyRequests: (429, "Too many requests"),
     TooManyStreams: (503, "Too many streams"),
+    BrokerUnavailable: (503, "Broker unavailable"),
     DatabaseUnavailable: (503, "Database unavailable"),
     DatabaseMisconfigured: (503, "Database misconfigured"),
     RedisUnavailable: (503, "Redis unavailable"),
@@ -70,9 +74,11 @@ _DESCRIPTIONS: Final = {
     401: "There is no token, or one that does not hold.",
     403: "The token holds, and is for something else.",
     404: "There is no such flow among those you may see.",
-    422: "A parameter is not understood.",
+    409: "The flow cannot be asked this now; `detail` says why.",
+    413: "The body is too big, or does not say its size.",
+    422: "A parameter is not understood, or an answer is none of those that were asked for.",
     429: "Too many requests; `Retry-After` says when to go on.",
-    503: "Postgres or Redis is away, or Postgres has to be set up; `detail` says what to do.",
+    503: "Postgres, Redis or the broker is away, or Postgres has to be set up; `detail` says what to do.",
 }
 
 

@@ -14,16 +14,17 @@ FLOWS: Final = "masterflow-page-flows"
 
 def page_root(request: Request) -> str:
     """Return what stands before the paths of the pages: a proxy's prefix, and that of the router."""
-    return _path(request, FLOWS).removesuffix("/flows")
+    return address_of(request, FLOWS).removesuffix("/flows")
 
 
 def events_address(request: Request, flow_id: UUID | None = None) -> str | None:
     """Return where the changes of one flow or of all come from; None without the router of the API."""
     try:
-        return _path(request, FLOW_EVENTS, flow_id=flow_id) if flow_id else _path(request, EVENTS)
+        return address_of(request, FLOW_EVENTS, flow_id=flow_id) if flow_id else address_of(request, EVENTS)
     except NoMatchFound:
         return None
 
 
-def _path(request: Request, name: str, **parameters: object) -> str:
+def address_of(request: Request, name: str, **parameters: object) -> str:
+    """Return the path of a route as a browser asks for it; NoMatchFound where the application has none."""
     return f"{request.scope.get('root_path', '')}{request.app.url_path_for(name, **parameters)}"

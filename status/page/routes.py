@@ -14,11 +14,12 @@ from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.repository.status.reads import FlowFilter
 from masterflow.status.access.tokens import TokenInvalid, read_token
-from masterflow.status.api.access import COOKIE, require_same_origin
+from masterflow.status.api.access import COOKIE, SignedIn, require_same_origin
 from masterflow.status.api.flows import Manager, filter_of
 from masterflow.status.api.problems import problem_of
 from masterflow.status.api.safe_route import SafeRoute
 from masterflow.status.manager import FlowStatusManager
+from masterflow.status.page.control import answering_at, control_panel, forms_of, panel_to_keep
 from masterflow.status.page.entries import activity_entries, error_entries
 from masterflow.status.page.gantt import gantt_of
 from masterflow.status.page.rendering import ASSETS, asset, render, render_report
@@ -89,17 +90,37 @@ async def flows(
     )
 
 
+@router.get("/inbox")
+async def inbox(
+    request: Request,
+    manager: Manager,
+    viewer: SignedIn,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Show which flows wait for somebody, with forms to answer them."""
+    page = await manager.get_inbox(cursor=cursor or None, limit=_PAGE_ROWS)
+    waiting = [
+        (one, forms_of(one.questions), answering_at(request, viewer, one.flow_id)) for one in page.waiting
+    ]
+    older_link = f"?{urlencode({'cursor': page.next_cursor})}" if page.next_cursor else None
+    return render(
+        request, "inbox.html", events=events_address(request), waiting=waiting, older_link=older_link
+    )
+
+
 @router.get("/flows/{flow_id}")
-async def flow(request: Request, manager: Manager, flow_id: UUID) -> Response:
+async def flow(request: Request, manager: Manager, viewer: SignedIn, flow_id: UUID) -> Response:
     """Show one flow."""
     details = await _details(manager, flow_id, service_of(request).settings.trace_url)
-    return render(request, "flow.html", events=events_address(request, flow_id), **details)
+    panel = control_panel(request, viewer, details["flow"])
+    return render(request, "flow.html", events=events_address(request, flow_id), panel=panel, **details)
 
 
 @router.get("/flows/{flow_id}/report")
 async def report(manager: Manager, flow_id: UUID) -> Response:
     """Give all that the page of a flow shows as one file."""
-    text = render_report(made_at=datetime.now(UTC), **await _details(manager, flow_id))
+    details = await _details(manager, flow_id)
+    text = render_report(made_at=datetime.now(UTC), panel=panel_to_keep(details["flow"]), **details)
     return HTMLResponse(text, headers={"Content-Disposition": f'attachment; filename="flow-{flow_id}.html"'})
 
 

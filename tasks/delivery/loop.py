@@ -15,6 +15,7 @@ from masterflow.repository.database import make_engine, session_factory
 from masterflow.repository.feature_flag import FeatureFlag
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.tasks.app import app
+from masterflow.tasks.control.telling import Teller
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters
 from masterflow.tasks.delivery.retry import ATTEMPT_TIMEOUT_S
@@ -31,8 +32,9 @@ class WorkerLoop:
     """One loop, one database connection and one Redis client, of one thread of one process."""
 
     def __init__(self) -> None:
-        queue = QueueSettings()
+        self.queue = queue = QueueSettings()
         self.settings = WorkerSettings()
+        self.teller = Teller(queue)
         self.signing_keys = queue.signing_keys
         self.counters = Counters()
         self.redis = redis_client(queue)

@@ -25,13 +25,16 @@ from masterflow.domain.errors import (
 )
 from masterflow.domain.events import AnyEvent
 from masterflow.domain.redis_keys import confirmations_key, missing_rows_key
+from masterflow.repository.status.reads import FlowScope
 from masterflow.tasks.app import app
+from masterflow.tasks.control.telling import read_rows, told_about
 from masterflow.tasks.dead_letters.letters import letter_about
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
 from masterflow.tasks.delivery.merging import Merged, merge
 from masterflow.tasks.delivery.parking import park
 from masterflow.tasks.delivery.retry import Retries, rest
 from masterflow.tasks.delivery.skipped import note_skipped
+from masterflow.tasks.enqueue import BrokerUnavailable
 from masterflow.tasks.inbox.admission import Admission, WorkerLost, admit_batch, refused_message
 from masterflow.tasks.inbox.attempts import MAX_LOST, Attempt, begin_attempt, end_attempt
 from masterflow.tasks.queues import APPLY_EVENTS
@@ -143,6 +146,7 @@ class MessageMerge:
             return False
         self._sort_out(merged)
         self._retries.run(self._keep_refused)
+        self._retries.run(self._tell)
         self._count_events()
         return True
 
@@ -194,6 +198,26 @@ class MessageMerge:
         if refusals:
             letters = [letter_about(refusal, self._admission, self._attempt) for refusal in refusals]
             self._loop.counters.add("dead_dropped", self._loop.dead_letters.put(letters))
+
+    def _tell(self) -> None:
+        """Tell the processes of these flows what was asked of them and is not done yet.
+
+        Raises:
+            BrokerUnavailable: Redis is away, and something was asked just now.
+        """
+        told = told_about(self._events)
+        if not told.flow_ids:
+            return
+        scope = FlowScope(UUID(self._admission.client_account_id), told.engagement_ids)
+        rows = self._loop.run(lambda sessions: read_rows(sessions, scope, told.flow_ids))
+        pipeline = self._loop.redis.pipeline(transaction=False)
+        self._loop.teller.tell(pipeline, rows, told)
+        try:
+            pipeline.execute()
+        except RedisError as error:
+            if told.fresh:
+                raise BrokerUnavailable(f"Redis takes no word for a flow: {error!r:.300}.") from error
+            _logger.warning("A flow hears later what was asked of it: %r", error)
 
     def _count_events(self) -> None:
         counters, now = self._loop.counters, datetime.now(UTC)

@@ -59,6 +59,8 @@ _QUEUED: Final[Mapping[str, tuple[str | int, ...]]] = {
     "spop": (_KEY,),
     "srem": (_KEY, 1),
     "time": (),
+    "xadd": (_KEY, "*", "field", 1),
+    "xread": ("COUNT", 1, "STREAMS", _KEY, 0),
     "zadd": (_KEY, 1, "member"),
     "zcard": (_KEY,),
     "zcount": (_KEY, 0, 1),

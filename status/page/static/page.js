@@ -49,11 +49,16 @@ function takeOver(fresh) {
     if (same) same.open = old.open;
   }
   const focused = shown.contains(document.activeElement) ? document.activeElement : null;
+  // What somebody is writing stays, as long as it is asked.
+  for (const old of shown.querySelectorAll("form[data-touched]")) {
+    fresh.querySelector(`form[id="${CSS.escape(old.id)}"]`)?.replaceWith(old);
+  }
   const owner = focused?.id ? focused : focused?.closest("[id]");
   const isNews = fresh.dataset.status && fresh.dataset.status !== shown.dataset.status;
   shown.replaceWith(document.adoptNode(fresh));
   const again = owner && document.getElementById(owner.id);
-  (again?.matches("a, button") ? again : again?.querySelector("summary"))?.focus({ preventScroll: true });
+  const kept = focused?.isConnected ? focused : again?.matches("a, button") ? again : again?.querySelector("summary");
+  kept?.focus({ preventScroll: true });
   sayHowItIs(isNews ? fresh.dataset.status : "");
 }
 
@@ -84,6 +89,95 @@ function tellAges() {
     time.textContent = seconds < 5 ? "just now" : `${Math.floor(seconds / size)} ${unit} ago`;
   }
 }
+
+// Sends a request; returns what is wrong with it, or nothing once it stands in the row or is on its way.
+async function send(address, body) {
+  const id = crypto.randomUUID?.(); // Only where the page came safely; else the service makes one.
+  try {
+    const response = await fetch(address, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(id ? { ...body, request_id: id } : body),
+    });
+    if (response.status === 401) location.reload();
+    const said = await response.json();
+    if (response.status === 202) return "It is on its way, and no worker has taken it yet. Look again in a moment.";
+    return response.ok ? "" : said.detail;
+  } catch {
+    return "The service does not answer; try again.";
+  }
+}
+
+async function submit(form, address, body) {
+  const [alarm, button] = [form.querySelector("[role=alert]"), form.querySelector("button:not([type=button])")];
+  alarm.hidden = true;
+  button.disabled = true;
+  const problem = await send(address, body);
+  button.disabled = false;
+  alarm.textContent = problem;
+  alarm.hidden = !problem;
+  if (!problem) delete form.dataset.touched;
+  schedule();
+  return !problem;
+}
+
+// What is written becomes JSON by the kind of the question: text, json, or any of the two.
+function valueOf(form) {
+  const text = new FormData(form).get("answer");
+  if (form.dataset.kind === "text" && !form.querySelector("[type=radio]")) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    if (form.dataset.kind !== "json") return text;
+    throw new SyntaxError("This is no JSON.");
+  }
+}
+
+function answer(form) {
+  try {
+    submit(form, form.dataset.answer, { question: form.dataset.question, answer: valueOf(form) });
+  } catch (error) {
+    const alarm = form.querySelector("[role=alert]");
+    alarm.textContent = error.message;
+    alarm.hidden = false;
+  }
+}
+
+const confirmation = document.getElementById("confirm");
+let opener = null; // The button that opened the confirmation; by its id, for the page is shown anew meanwhile.
+
+function confirmFirst(button) {
+  opener = { id: button.id, address: button.dataset.tell };
+  document.getElementById("confirm-title").textContent = `${button.dataset.deed}?`;
+  document.getElementById("confirm-text").textContent = button.dataset.text;
+  document.getElementById("confirm-yes").textContent = button.dataset.deed;
+  document.getElementById("confirm-form").reset();
+  confirmation.querySelector("[role=alert]").hidden = true;
+  confirmation.showModal();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.dataset.tell) confirmFirst(button);
+  else if (button && "close" in button.dataset) confirmation.close();
+});
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-answer]");
+  if (form) form.dataset.touched = "";
+});
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.dataset.answer) {
+    event.preventDefault();
+    answer(form);
+  } else if (form.id === "confirm-form") {
+    event.preventDefault();
+    if (await submit(form, opener.address, { reason: form.elements.reason.value.trim() || null })) confirmation.close();
+  }
+});
+confirmation?.addEventListener("close", () => {
+  (document.getElementById(opener?.id) ?? document.getElementById("main")).focus({ preventScroll: true });
+});
 
 if (document.body.dataset.events) {
   follow(document.body.dataset.events);

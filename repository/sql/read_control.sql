@@ -1,0 +1,14 @@
+-- Read what was asked of these flows of one tenant and by them; returns whose they are, their status and phase, control (a list of entries), whether they are lost, and the stamp of the newest that is known of them.
+select
+    flow.flow_id, flow.client_account_id, flow.engagement_id,
+    flow.flow_status,
+    left(flow.flow_persistence_data ->> 'current_phase', 100) as current_phase,
+    raw.metadata -> 'control' as control,
+    false as is_lost,
+    raw.metadata #>> '{_enrichment,newest}' as newest
+from migration.crewai_flow_state_extensions as flow
+cross join lateral (select flow.flow_metadata #> '{}' as metadata offset 0) as raw
+where
+    flow.flow_id = any (cast(:flow_ids as uuid[]))
+    and flow.client_account_id = :client_account_id
+    and flow.engagement_id = any (cast(:engagement_ids as uuid[]))
