@@ -194,6 +194,7 @@ ASK: Final[dict[str, Any]] = {
 }
 
 ANSWER: Final[dict[str, Any]] = {
+    "reason": "I looked at all of them.",
     "question": "mapping",
     "answer": "approve",
     "request_id": "0198c4a2-8f10-7000-8000-000000000006",

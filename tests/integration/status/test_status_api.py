@@ -20,6 +20,8 @@ from masterflow.domain.events import (
 )
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.status import views
+from masterflow.status.api import control
+from masterflow.status.control import views as control_views
 from tests.support.events.flows import new_context
 from tests.support.events.reported_flows import Sessions, flow_of, report
 from tests.support.eventually import eventually
@@ -317,25 +319,34 @@ def test_every_operation_is_described_with_its_problems(site: StatusSite, contex
     document = site.get("/api/v1/openapi.json", headers=site.bearer(context)).json()
     assert document["security"] == [{"token": []}]
     for path, item in document["paths"].items():
-        operation = item["get"]
+        [(method, operation)] = item.items()
         assert operation["description"], path
         if path.startswith("/api/"):
             of_one_flow = {"404"} if "{flow_id}" in path else set()
-            assert operation["responses"].keys() == {"200", "401", "422", "429", "503"} | of_one_flow, path
+            of_sending = {"202", "403", "409", "413"} if method == "post" else set()
+            statuses = {"200", "401", "422", "429", "503"} | of_one_flow | of_sending
+            assert operation["responses"].keys() == statuses, path
         for status, answer in operation["responses"].items():
-            assert status == "200" or answer["content"].keys() == {"application/problem+json"}, path
+            assert status in {"200", "202"} or answer["content"].keys() == {"application/problem+json"}, path
 
 
 def test_every_answer_has_an_example_that_is_one(site: StatusSite, context: FlowContext) -> None:
     document = site.get("/api/v1/openapi.json", headers=site.bearer(context)).json()
-    answers = [item["get"]["responses"]["200"]["content"] for item in document["paths"].values()]
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    answers = [operation["responses"]["200"]["content"] for operation in operations]
+    answers += [body["content"] for operation in operations if (body := operation.get("requestBody"))]
     schemas = [answer["application/json"]["schema"] for answer in answers if "application/json" in answer]
-    names = {schema["$ref"].rpartition("/")[2] for schema in schemas}
-    assert names == {"FlowList", "FlowStatus", "Timeline", "Errors", "Activity"}
+    refs = [part["$ref"] for schema in schemas for part in schema.get("anyOf", [schema]) if "$ref" in part]
+    names = {ref.rpartition("/")[2] for ref in refs}
+    assert names == {
+        *("FlowList", "FlowStatus", "Timeline", "Errors", "Activity", "Inbox"),
+        *("Ask", "AnswerTo", "Sent"),
+    }
+    known = vars(views) | vars(control_views) | vars(control)
     for name in names:
         [example] = document["components"]["schemas"][name]["examples"]
-        read = getattr(views, name).model_validate(example)
-        assert read.model_fields_set == getattr(views, name).model_fields.keys() == example.keys()
+        read = known[name].model_validate(example)
+        assert read.model_fields_set == known[name].model_fields.keys() == example.keys()
 
 
 def test_without_postgres_it_says_so_and_recovers(

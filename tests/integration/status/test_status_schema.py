@@ -74,6 +74,8 @@ def test_every_answer_is_as_the_document_describes(
     session: requests.Session,
 ) -> None:
     _name_a_flow(case, flow_ids)
+    if case.method == "POST" and "wait_s" not in case.query and isinstance(case.query, dict):
+        case.query["wait_s"] = 0  # nobody works here
     is_probe = not case.path.startswith("/api/")
     headers = {"Authorization": f"Bearer {PROBE_TOKEN}"} if is_probe else site.bearer(tenant)
     case.call_and_validate(

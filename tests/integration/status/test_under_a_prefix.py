@@ -13,6 +13,7 @@ from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.status.access.tokens import issue_token
 from masterflow.status.settings import StatusSettings
 from tests.support.events.flows import new_context, new_flow
+from tests.support.rows.asked import asked, waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -20,6 +21,11 @@ SETTINGS = StatusSettings.model_validate({"ENRICHMENT_JWT_KEY": "a key of the te
 
 #: What a page refers to: links, assets, forms, and the events that it follows.
 REFERENCE = re.compile(r'(?:href|src|action|data-events)="([^"#][^"]*)"')
+
+#: Where a page sends what people ask of a flow.
+SENT_TO = re.compile(r'data-(?:tell|answer)="([^"]+)"')
+
+ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 #: Where the routers stand in the application, and what a proxy before it takes away.
 PLACES = {
@@ -64,24 +70,31 @@ def references(page: str) -> list[str]:
     return [unescape(it) for it in REFERENCE.findall(page) if not it.startswith("data:")]
 
 
-async def test_every_link_asset_form_and_event_stream_of_every_page_answers(place, session_factory):
+@pytest.fixture
+async def browsing(place, session_factory) -> tuple[httpx.AsyncClient, str, str, list[str]]:
+    """The same, signed in, with the paths of a tenant's pages: one flow of theirs asks something."""
     client, root, api = place
     context = new_context()
     async with session_factory.begin() as db:
-        flow_id = await new_flow(db, context)
+        flow_id = await new_flow(db, context, **waiting(asked()))
     token = issue_token(
         SETTINGS,
         context.client_account_id,
         engagement_ids=[context.engagement_id],
         user_id="ann",
         lifetime_s=60,
+        may_control=True,
     )
-    origin = {"Sec-Fetch-Site": "same-origin"}
-    signed_in = await client.post(f"{root}/signin", data={"token": token}, headers=origin)
+    signed_in = await client.post(f"{root}/signin", data={"token": token}, headers=ORIGIN)
     assert signed_in.status_code == 200
     client.cookies.update(signed_in.cookies)
+    return client, root, api, ["/flows", "/inbox", f"/flows/{flow_id}"]
+
+
+async def test_every_link_asset_form_and_event_stream_of_every_page_answers(browsing):
+    client, root, api, paths = browsing
     seen: set[str] = set()
-    for path in ("/", "/flows", f"/flows/{flow_id}", "/flows/00000000-0000-0000-0000-000000000000"):
+    for path in ("/", *paths, "/flows/00000000-0000-0000-0000-000000000000"):
         answer = await client.get(f"{root}{path}")
         if answer.is_redirect:
             assert answer.headers["location"] == f"{root}/flows"
@@ -101,8 +114,20 @@ async def test_every_link_asset_form_and_event_stream_of_every_page_answers(plac
         # Without a token it is our own refusal that answers, not a page that is nowhere.
         answer = await client.get(address, headers={"Authorization": "Bearer no token"})
         assert answer.status_code == 401, address
-    left = await client.post(f"{root}/signout", headers=origin)
+    left = await client.post(f"{root}/signout", headers=ORIGIN)
     assert (left.status_code, left.headers["location"]) == (303, f"{root}/signin")
+
+
+async def test_what_people_ask_is_sent_to_addresses_that_there_are(browsing):
+    client, root, api, paths = browsing
+    pages = [(await client.get(f"{root}{path}")).text for path in paths]
+    addresses = {address for page in pages for address in SENT_TO.findall(page)}
+    assert {it.rpartition("/")[2] for it in addresses} == {"answer", "cancel", "fail"}
+    for address in addresses:
+        assert address.startswith(f"{api}{paths[-1]}/")
+        # It is there, and asks for a body that is one.
+        answer = await client.post(address, headers=ORIGIN, json={"more": True})
+        assert answer.status_code == 422, address
 
 
 async def test_pages_without_the_router_of_the_api_are_shown_and_follow_nothing(database_url, redis_url):

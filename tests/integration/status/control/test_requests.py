@@ -189,14 +189,14 @@ SCHEMA = {
 @pytest.mark.parametrize(
     ("question", "answer", "detail"),
     [
-        (asked(options=["approve", "reject"]), "aprove", "none of the options: approve, reject."),
-        (asked(options=["approve", "reject"]), ["approve"], "none of the options"),
-        (asked(answer_schema=SCHEMA), {}, "'rows' is missing."),
-        (asked(answer_schema=SCHEMA), {"rows": "2"}, "'rows' must be of the type integer."),
-        (asked(answer_schema=SCHEMA), {"rows": 0}, "'rows' must be at least 1."),
-        (asked(), "x" * 2_001, "at most 2,000 bytes"),
+        ({"options": ["approve", "reject"]}, "aprove", "none of the options: approve, reject."),
+        ({"options": ["approve", "reject"]}, ["approve"], "none of the options"),
+        ({"answer_schema": SCHEMA}, {}, "'rows' is missing."),
+        ({"answer_schema": SCHEMA}, {"rows": "2"}, "'rows' must be of the type integer."),
+        ({"answer_schema": SCHEMA}, {"rows": 0}, "'rows' must be at least 1."),
+        ({}, "x" * 2_001, "at most 2,000 bytes"),
     ],
-    ids=str,
+    ids=["no option", "a list of one", "nothing", "a text", "too low", "too long"],
 )
 async def test_an_answer_of_the_wrong_form_is_refused_with_the_reason(
     ann: httpx.AsyncClient,
@@ -207,7 +207,7 @@ async def test_an_answer_of_the_wrong_form_is_refused_with_the_reason(
     answer: Any,
     detail: str,
 ) -> None:
-    flow_id = await flow_of(sessions, context, **waiting(question))
+    flow_id = await flow_of(sessions, context, **waiting(asked(**question)))
     refused = await ann.post(address(flow_id, "answer"), json={"answer": answer})
     assert refused.status_code == 422, refused.text
     assert detail in refused.json()["detail"]
