@@ -55,14 +55,6 @@ def attempt_key(batch_id: str) -> str:
     return f"{KEY_PREFIX}attempt:{batch_id}"
 
 
-def told_key(client_account_id: UUID, engagement_id: UUID) -> str:
-    """Return the stream of what the flows of a tenant are told.
-
-    An entry has `flow_id`, `message` and, where the account has keys, `key_id` and `signature`.
-    """
-    return f"{KEY_PREFIX}told:{client_account_id}:{engagement_id}"
-
-
 def request_key(client_account_id: UUID, request_id: UUID) -> str:
     """Return the key of when something was asked, so that asking it again is the same."""
     return f"{KEY_PREFIX}request:{client_account_id}:{request_id}"
