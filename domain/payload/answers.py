@@ -26,7 +26,7 @@ _MAX_QUESTION_BYTES: Final = 1_202
 _MAX_REASON_CHARS: Final = 500
 _MAX_REASON_BYTES: Final = 702
 _MAX_SHORT_CHARS: Final = 120
-_MAX_SHORT_BYTES: Final = 242
+_MAX_SHORT_BYTES: Final = 122
 
 # What is larger is too large to be looked at.
 _WINDOW_BYTES: Final = 8_000

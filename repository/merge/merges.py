@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,8 @@ class MergeOutcome:
     skipped: frozenset[UUID] = field(default_factory=frozenset)
     #: Flow ids of which no row can be merged into, and a row-level security policy may hide one.
     hidden: frozenset[UUID] = field(default_factory=frozenset)
+    #: Flow ids whose row holds something that was asked, of the flow or by it: it may not have heard of it.
+    controlled: frozenset[UUID] = field(default_factory=frozenset)
 
 
 async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> MergeOutcome:
@@ -45,10 +47,11 @@ async def apply_events(session: AsyncSession, events: Sequence[AnyEvent]) -> Mer
         if declared:
             await session.execute(statement("declare_flows"), {"declared": _json(declared)})
         merged = await session.execute(statement("merge_deltas"), merge_arguments(deltas))
-        is_written = {(flow_id, *tenant): written for flow_id, *tenant, written in merged}
-        refused = {delta.key for delta in deltas}.difference(is_written)
-        unchanged = [flow_id for (flow_id, *_), written in is_written.items() if not written]
-        return await _outcome(session, refused, unchanged)
+        found = {(row[0], row[1], row[2]): row for row in merged}
+        refused = {delta.key for delta in deltas}.difference(found)
+        unchanged = [row.flow_id for row in found.values() if not row.is_written]
+        controlled = frozenset(row.flow_id for row in found.values() if row.has_control)
+        return replace(await _outcome(session, refused, unchanged), controlled=controlled)
 
 
 def merge_arguments(deltas: Sequence[Delta]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -11,13 +12,19 @@ from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
     AnyEvent,
+    ControlRequested,
+    DeadlinePassed,
     ErrorOccurred,
     FlowDeclared,
+    FlowLost,
     FlowRetried,
+    FlowSeen,
     MemoryMeasured,
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
     new_event,
 )
@@ -43,7 +50,7 @@ async def try_merge(db: AsyncSession) -> Trial:
 
     It belongs to the tenant of some row, because tenants may be foreign keys.
     """
-    context, flow_id = await _some_tenant(db), uuid4()
+    context, flow_id, now = await _some_tenant(db), uuid4(), datetime.now(UTC)
     events: list[AnyEvent] = [
         new_event(FlowDeclared, context, flow_id, flow_type="discovery", flow_name=_MARK),
         new_event(PhaseTransitioned, context, flow_id, phase=_MARK, status="processing"),
@@ -54,6 +61,12 @@ async def try_merge(db: AsyncSession) -> Trial:
         new_event(AgentPerformanceMeasured, context, flow_id, metrics={_MARK: 1}),
         new_event(MetadataUpdated, context, flow_id, updates={_MARK: 1}),
         new_event(FlowRetried, context, flow_id),
+        new_event(FlowLost, context, flow_id, cause="silent", holder=_MARK, host=_MARK, last_sign_at=now),
+        new_event(FlowSeen, context, flow_id, holder=_MARK),
+        new_event(DeadlinePassed, context, flow_id, phase=_MARK, deadline_at=now),
+        new_event(ControlRequested, context, flow_id, action="cancel", by=_MARK),
+        new_event(QuestionAsked, context, flow_id, key=_MARK, question=_MARK),
+        new_event(QuestionSettled, context, flow_id, question_id=flow_id, outcome="answered", value=_MARK),
         new_event(StatusChanged, context, flow_id, status="processing"),
     ]
     outcome = await apply_events(db, events)

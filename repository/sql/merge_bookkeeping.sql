@@ -27,6 +27,7 @@ cross join lateral (
             case when book.found @@ '$.timings.type() != "array" || $.timings[*].type() != "string"' then 'timings' end,
             case when book.found @@ '$.sorted.type() != "array"' then 'sorted' end,
             case when book.found @@ '$.phase.type() != "string"' then 'phase' end,
+            case when book.found @@ '$.newest.type() != "string"' then 'newest' end,
             case when book.found @@ '$.since.type() != "string"' then 'since' end,
             case when book.found @@ '$.displaced.type() != "object"' then 'displaced' end
         ], null) as broken

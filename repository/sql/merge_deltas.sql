@@ -1,5 +1,6 @@
 -- Join deltas (one JSON object per flow, shape: repository/merge/deltas.py) to their master rows, locked in flow_id order.
--- Returns the key of each row of these flows and tenants, and whether it was written: what changes nothing is not.
+-- Returns the key of each row of these flows and tenants, whether it was written (what changes nothing is not), and whether
+-- it holds something that was asked.
 -- A stamp (48 characters: microseconds, event id) and a mark (20: seconds, hash of the id) sort as text;
 -- "kept" is the bookkeeping under flow_metadata._enrichment. docs/adr/0001 says why each part is what it is.
 with delta as (
@@ -11,6 +12,8 @@ with delta as (
         counted jsonb,                                          -- {name: {"numbered": [[counter, number, time]], "marked": [[mark, old mark, time]]}}
         usage jsonb,                                            -- {name: [[counter, amounts so far, amounts before, time]]}
         memory jsonb, agents jsonb, metadata jsonb,             -- {"values": {key: value}, "stamps": {key: stamp}}
+        control jsonb, overdue jsonb,                           -- [entry], oldest first
+        newest text,                                            -- the newest stamp of what the flow itself reported
         started jsonb,                                          -- [stamp, phase]
         status jsonb                                            -- {"latest": [stamp, status], "finals": [[stamp, status]], "failed": stamp, "reopened": stamp}
     )
@@ -59,9 +62,10 @@ written as (
             when counts.totals ? 'retries' then least((counts.totals ->> 'retries')::numeric, 2147483647) else flow.retry_count
         end,
         flow_metadata = case
-            when bookkeeping.is_new or coalesce(maps.flow_metadata, lists.phase_transitions, usage.flow) is not null
+            when bookkeeping.is_new or coalesce(maps.flow_metadata, lists.phase_transitions, usage.flow, noted.metadata) is not null
                 then coalesce(maps.flow_metadata, stored.metadata)
                     || coalesce(usage.flow, '{}')
+                    || coalesce(noted.metadata, '{}')
                     || jsonb_build_object('_enrichment', bookkeeping.kept)
                     || case when listing.phases is null then '{}' else jsonb_build_object('phase_transitions', listing.phases) end
             else flow.flow_metadata
@@ -76,6 +80,7 @@ written as (
     -- include: merge_marks
     -- include: merge_counts
     -- include: merge_times
+    -- include: merge_control
     -- include: merge_maps
     -- include: merge_usage
     -- include: merge_current_phase
@@ -88,14 +93,16 @@ written as (
             or start.is_newer
             or coalesce(
                 lists.phase_transitions, lists.error_history, lists.agent_collaboration_log, times.phase_execution_times,
-                maps.memory_usage_metrics, maps.agent_performance_metrics, maps.flow_metadata, usage.agents, usage.flow
+                maps.memory_usage_metrics, maps.agent_performance_metrics, maps.flow_metadata, usage.agents, usage.flow, noted.metadata
             ) is not null
             or (counts.totals ->> 'retries')::numeric > flow.retry_count
             or status.flow_status <> flow.flow_status
         )
-    returning flow.flow_id
+    returning flow.flow_id, stored.metadata ? 'control' or noted.metadata ? 'control' as has_control
 )
 
-select old.flow_id, old.client_account_id, old.engagement_id, written.flow_id is not null as is_written
+select
+    old.flow_id, old.client_account_id, old.engagement_id, written.flow_id is not null as is_written,
+    coalesce(case when written.flow_id is null then old.flow_metadata ? 'control' else written.has_control end, false) as has_control
 from old
 left join written on written.flow_id = old.flow_id

@@ -13,6 +13,14 @@ cross join lateral (
         end
         || coalesce(lists.displaced, '{}')
         || coalesce(maps.displaced, '{}')
+        || coalesce(noted.displaced, '{}')
+        || case
+            when
+                maps.clocks -> 'flow_metadata' ? 'lost' and not coalesce(stored.kept #> '{clocks,flow_metadata}' ? 'lost', false)
+                and stored.metadata -> 'lost' <> 'null'
+                then jsonb_build_object('flow_metadata.lost', stored.metadata -> 'lost')
+            else '{}'
+        end
         || case
             when old.usage is not null and jsonb_typeof(old.agent_performance_metrics) not in ('object', 'null')
                 then jsonb_build_object('agent_performance_metrics', old.agent_performance_metrics)
@@ -31,6 +39,14 @@ cross join lateral (
             stored.kept
             || coalesce(windows.marks, '{}')
             || case when maps.clocks is null then '{}' else jsonb_build_object('clocks', coalesce(stored.kept -> 'clocks', '{}') || maps.clocks) end
+            || case
+                -- What is no stamp sorts after all of them and counts as none.
+                when old.newest > coalesce(
+                    case when stored.kept ->> 'newest' < ';' collate "C" then nullif(stored.kept ->> 'newest', '') end, stored.since, ''
+                ) collate "C"
+                    then jsonb_build_object('newest', old.newest)
+                else '{}'
+            end
             || case when start.is_newer then jsonb_build_object('phase', old.started -> 0) else '{}' end
             || jsonb_build_object('status', status.kept || jsonb_build_object('wrote', status.flow_status))
             || case

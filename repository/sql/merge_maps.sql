@@ -1,5 +1,6 @@
 -- A part of merge_deltas.sql: per key the value of the newest stamp; the newest 100 keys, of which a few may have 4 KB and
--- the others 2 KB. What the application relies on stands outside the ranking.
+-- the others 2 KB. What the application relies on stands outside the ranking. In flow_metadata the oldest keys make room for
+-- what was asked of the flow.
 left join lateral (
     select
         (array_agg(merged.document) filter (where map.name = 'memory_usage_metrics'))[1] as memory_usage_metrics,
@@ -8,13 +9,17 @@ left join lateral (
         jsonb_object_agg(map.name, merged.stamps) filter (where merged.stamps <> '{}') as clocks,
         jsonb_object_agg(map.name, map.was) filter (where jsonb_typeof(map.was) not in ('object', 'null')) as displaced
     from (
-        select name, whole_keys, fresh, was #> '{}' as was
+        select name, whole_keys, most_keys, fresh, was #> '{}' as was
         from (
             values
-            ('memory_usage_metrics', 16, old.memory, old.memory_usage_metrics),
-            ('agent_performance_metrics', 16, old.agents, old.agent_performance_metrics),
-            ('flow_metadata', 2, old.metadata, raw.metadata)
-        ) as touched (name, whole_keys, fresh, was)
+            ('memory_usage_metrics', 16, 100, old.memory, old.memory_usage_metrics),
+            ('agent_performance_metrics', 16, 100, old.agents, old.agent_performance_metrics),
+            (
+                'flow_metadata', 2, 100 - coalesce(noted.places, 0),
+                coalesce(old.metadata, case when noted.metadata is not null then '{"values": {}, "stamps": {}}'::jsonb end),
+                raw.metadata
+            )
+        ) as touched (name, whole_keys, most_keys, fresh, was)
         where fresh is not null
         offset 0
     ) as map
@@ -35,13 +40,13 @@ left join lateral (
     ) as joined
     cross join lateral (
         select
-            coalesce(array_agg(key) filter (where place > 100), '{}') as evicted,
-            jsonb_object_agg(key, shorter.value) filter (where place <= 100 and shorter.value is not null) as shortened
+            coalesce(array_agg(key) filter (where place > map.most_keys), '{}') as evicted,
+            jsonb_object_agg(key, shorter.value) filter (where place <= map.most_keys and shorter.value is not null) as shortened
         from (
             select key, joined.document -> key as value, row_number() over (order by stamp collate "C" desc, key collate "C") as place
             from jsonb_each_text(joined.stamps) as known (key, stamp)
             where case map.name
-                when 'flow_metadata' then key not in ('last_progress_update', 'progress_snapshot', 'resume_data', 'pause_reason', 'usage_budget', 'usage')
+                when 'flow_metadata' then key not in ('last_progress_update', 'progress_snapshot', 'resume_data', 'pause_reason', 'usage_budget', 'usage', 'lost')
                 else map.name = 'memory_usage_metrics' or key <> 'usage'
             end
         ) as ranked
@@ -65,5 +70,5 @@ left join lateral (
             joined.stamps - crowd.evicted as stamps
         offset 0
     ) as merged
-    limit (coalesce(old.memory, old.agents, old.metadata) is not null)::int
+    limit (coalesce(old.memory, old.agents, old.metadata, noted.metadata) is not null)::int
 ) as maps on true

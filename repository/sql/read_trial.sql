@@ -7,7 +7,7 @@ select array_remove(array[
     case when strpos(memory_usage_metrics::text, :mark) > 0 then null else 'memory_usage_metrics' end,
     case when strpos(agent_performance_metrics::text, :mark) > 0 then null else 'agent_performance_metrics' end,
     case when strpos(flow_persistence_data::text, :mark) > 0 then null else 'flow_persistence_data' end,
-    case when strpos((flow_metadata - '_enrichment')::text, :mark) > 0 and flow_metadata ? '_enrichment' then null else 'flow_metadata' end,
+    case when strpos((flow_metadata - '_enrichment')::text, :mark) > 0 and flow_metadata ?& array['_enrichment', 'lost', 'overdue', 'control'] then null else 'flow_metadata' end,
     case when flow_status = 'processing' then null else 'flow_status' end,
     case when retry_count = 1 then null else 'retry_count' end
 ], null) as changed

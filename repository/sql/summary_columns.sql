@@ -7,4 +7,7 @@
     raw.metadata -> 'usage_budget' as budget,
     listing.phases, listing.statuses,
     raw.metadata #> '{_enrichment,status}' as status_stamps,
+    -- include: is_lost
+    as is_lost,
+    raw.metadata -> 'lost' as lost,
     jsonb_path_query_array(raw.metadata, '$._enrichment.counts.keyvalue() ? (@.value.at_least == true).key', '{}', true) as floors

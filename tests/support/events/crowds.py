@@ -1,21 +1,28 @@
 """So many events of one sort that they reach a bound of the row: entries, keys, counters, phases."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from random import Random
 from typing import Any, Final
+from uuid import UUID
 
 from masterflow.domain.counting import Counted
 from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
+    ControlRequested,
+    DeadlinePassed,
     ErrorOccurred,
+    FlowLost,
     FlowRetried,
     MemoryMeasured,
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
     ProgressReported,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
     UsageReported,
 )
@@ -189,6 +196,50 @@ def _statuses(random: Random) -> Iterator[Fields]:
             )
 
 
+def _control(random: Random) -> Iterator[Fields]:
+    """Yield more requests, answers and questions than a row keeps, of all sizes, and more keys."""
+    questions = [UUID(int=random.getrandbits(128)) for _ in range(random.choice((2, 45)))]
+    for number in range(random.choice((20, 90, 220))):
+        short = random.choice(("ana", "é" * 60))
+        long = random.choice(("ok", "x" * 1_990, "é" * 700, {"a": [1, None]}))
+        match random.randrange(7):
+            case 0:
+                action = random.choice(("cancel", "pause", "resume", "fail"))
+                reason = random.choice((None, "x" * 490, "é" * 250))
+                yield (
+                    ControlRequested,
+                    {"action": action, "by": short, "reason": reason, "question_id": None, "answer": None},
+                )
+            case 1 | 2:
+                said = {"by": short, "reason": None, "question_id": random.choice(questions), "answer": long}
+                yield ControlRequested, {"action": "answer"} | said
+            case 3:
+                yield (
+                    QuestionAsked,
+                    {
+                        "key": short,
+                        "question": random.choice(("?", "é" * 590, "x" * 61, "x" * 60, "\x02" * 190)),
+                        "options": random.choice(((), ("x" * 100,) * 20, ("yes", "no"))),
+                        "answer_schema": random.choice((None, {"description": "x" * 1_400})),
+                        "expires_at": None,
+                        "has_default": True,
+                        "default": "x" * random.choice((1, 250)),
+                        "phase": random.choice(_PHASES),
+                    },
+                )
+            case 4:
+                outcome = random.choice(("answered", "timed_out", "refused"))
+                said = {"question_id": random.choice(questions), "request_id": None, "value": long}
+                yield QuestionSettled, said | {"outcome": outcome}
+            case 5:
+                at = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=random.randrange(9))
+                yield DeadlinePassed, {"phase": random.choice(_PHASES), "deadline_at": at, "started_at": at}
+            case _:
+                yield MetadataUpdated, {"updates": {f"key {number} {part}": long for part in "abc"}}
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    yield FlowLost, {"cause": "silent", "holder": "é" * 60, "host": "h", "last_sign_at": at, "phase": None}
+
+
 CROWDS: Final[dict[str, Callable[[Random], Iterator[Fields]]]] = {
     "entries": _entries,
     "short entries": _short_entries,
@@ -198,4 +249,5 @@ CROWDS: Final[dict[str, Callable[[Random], Iterator[Fields]]]] = {
     "without number": _without_number,
     "phases": _phases,
     "statuses": _statuses,
+    "control": _control,
 }

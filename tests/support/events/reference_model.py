@@ -13,18 +13,25 @@ from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
     AnyEvent,
+    ControlRequested,
     CountedEvent,
+    DeadlinePassed,
     ErrorOccurred,
+    FlowLost,
     FlowRetried,
     MemoryMeasured,
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
     ProgressReported,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
     UsageReported,
 )
+from masterflow.repository.merge import entries
 from tests.support.model.bookkeeping import Bookkeeping
+from tests.support.model.control import Entries, places_of
 from tests.support.model.counts import Count, Marks, window_of
 from tests.support.model.jsonb import SQL_NULL
 from tests.support.model.lists import listing_of, merged_list
@@ -43,7 +50,7 @@ _LISTS: dict[str, type[Any]] = {
 _MAPS: dict[str, tuple[type[Any], ...]] = {
     "memory_usage_metrics": (MemoryMeasured,),
     "agent_performance_metrics": (AgentPerformanceMeasured,),
-    "flow_metadata": (MetadataUpdated, ProgressReported, StatusChanged),
+    "flow_metadata": (MetadataUpdated, ProgressReported, StatusChanged, FlowLost),
 }
 _MOST_RETRIES = 2**31 - 1
 
@@ -68,7 +75,8 @@ class _Merge:
 
     def take(self, events: Sequence[AnyEvent]) -> None:
         self._merge_lists(events)
-        self._merge_maps(events)
+        self._note_newest(events)
+        self._merge_maps(events, self._merge_control(events))
         self._merge_counts(events)
         self._merge_usage(events)
         self._follow_phase(events)
@@ -97,21 +105,52 @@ class _Merge:
                 if column == "phase_transitions":
                     self._metadata["phase_transitions"] = listing_of(merged)
 
-    def _merge_maps(self, events: Sequence[AnyEvent]) -> None:
+    def _note_newest(self, events: Sequence[AnyEvent]) -> None:
+        own = [
+            event for event in events if not isinstance(event, FlowLost | DeadlinePassed | ControlRequested)
+        ]
+        if own:
+            self._book.note_newest(own[-1].stamp)
+
+    def _merge_control(self, events: Sequence[AnyEvent]) -> list[Entries]:
+        lists = {name: Entries(name, self._metadata.get(name)) for name in ("control", "overdue")}
+        asked = [
+            entries.control(event)
+            for event in events
+            if isinstance(event, ControlRequested | QuestionAsked | QuestionSettled)
+        ]
+        passed = [entries.deadline(event) for event in events if isinstance(event, DeadlinePassed)]
+        for name, fresh in (("control", asked), ("overdue", passed)):
+            if fresh:
+                lists[name].add(fresh)
+        for name, found in lists.items():
+            if found.displaced:
+                self._book.set_aside(f"flow_metadata.{name}", self._metadata[name])
+        self._control = {name: found.bounded() for name, found in lists.items() if found.is_changed}
+        return list(lists.values())
+
+    def _merge_maps(self, events: Sequence[AnyEvent], lists: list[Entries]) -> None:
         for column, kinds in _MAPS.items():
             told = [(event, _updates(event)) for event in events if isinstance(event, kinds)]
-            if not any(updates for _, updates in told):
+            makes_room = column == "flow_metadata" and self._control
+            if not any(updates for _, updates in told) and not makes_room:
                 continue
             stored = self._metadata if column == "flow_metadata" else self._stored(column, dict)
             document = Map(column, stored, self._book.stamps_of(column))
             for event, updates in told:
                 document.put(updates, event.stamp, since=self._book.since)
-            document.bound()
-            self._book.note_stamps(column, document.stamps)
+            document.bound(places=places_of(lists) if column == "flow_metadata" else 0)
             if column == "flow_metadata":
-                self._metadata = document.document
-            elif document.is_changed:
+                self._note_lost(stored, document.stamps)
+                self._metadata = document.document | self._control
+            self._book.note_stamps(column, document.stamps)
+            if column != "flow_metadata" and document.is_changed:
                 self._row[column] = document.document
+
+    def _note_lost(self, stored: dict[str, Any], stamps: dict[str, str]) -> None:
+        is_first = "lost" in stamps and "lost" not in self._book.stamps_of("flow_metadata")
+        if is_first and stored.get("lost") is not None:
+            self._book.set_aside("flow_metadata.lost", stored["lost"])
 
     def _merge_counts(self, events: Sequence[AnyEvent]) -> None:
         timed = [event for event in events if isinstance(event, PhaseTimed)]
@@ -192,6 +231,8 @@ def _updates(event: AnyEvent) -> dict[str, Any]:
             return {PROGRESS_KEY: event.snapshot}
         case StatusChanged():
             return event.row_metadata
+        case FlowLost():
+            return {"lost": entries.lost(event)}
     raise AssertionError(event)
 
 

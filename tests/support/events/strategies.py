@@ -13,14 +13,20 @@ from masterflow.domain.events import (
     AgentCollaborated,
     AgentPerformanceMeasured,
     AnyEvent,
+    ControlRequested,
+    DeadlinePassed,
     ErrorOccurred,
     FlowDeclared,
+    FlowLost,
     FlowRetried,
+    FlowSeen,
     MemoryMeasured,
     MetadataUpdated,
     PhaseTimed,
     PhaseTransitioned,
     ProgressReported,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
     UsageReported,
     new_event,
@@ -68,6 +74,11 @@ _VALUES = st.one_of(
 )
 _OBJECTS = st.dictionaries(_KEYS, _VALUES, max_size=3)
 
+_SHORT_NAMES = st.sampled_from(["ana", "Übergabe 🚀", 'a "b" \\', "é" * 130, "x" * 500])
+_SHORT_VALUES = st.one_of(
+    st.none(), st.booleans(), _NUMBERS, st.sampled_from(["yes", 'no "\\"', ["é" * 300], {"a": [1, None]}])
+)
+
 _COUNTED = st.one_of(
     st.none(),
     st.builds(
@@ -114,6 +125,42 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
         "flow_type": st.sampled_from(FLOW_TYPES),
         "flow_name": st.one_of(st.none(), _PHASES),
         "flow_configuration": _OBJECTS,
+    },
+    FlowLost: {
+        "cause": st.sampled_from(["witnessed", "goodbye", "silent"]),
+        "holder": _SHORT_NAMES,
+        "host": _SHORT_NAMES,
+        "last_sign_at": st.sampled_from([BEGIN, BEGIN + timedelta(days=9)]),
+        "phase": st.one_of(st.none(), _PHASES),
+    },
+    FlowSeen: {"holder": _SHORT_NAMES},
+    DeadlinePassed: {
+        "phase": st.one_of(st.none(), _PHASES),
+        "deadline_at": st.sampled_from([BEGIN, BEGIN + timedelta(microseconds=3)]),
+        "started_at": st.one_of(st.none(), st.just(BEGIN)),
+    },
+    ControlRequested: {
+        "action": st.sampled_from(["cancel", "pause", "resume", "answer", "fail"]),
+        "by": _SHORT_NAMES,
+        "reason": st.one_of(st.none(), _TEXTS),
+        "question_id": st.sampled_from([None, UUID(int=1), UUID(int=2)]),
+        "answer": st.one_of(_SHORT_VALUES, chance.map(lambda random: "é" * random.randrange(999))),
+    },
+    QuestionAsked: {
+        "key": _SHORT_NAMES,
+        "question": _TEXTS.map(lambda text: text or "?"),
+        "options": st.lists(_SHORT_NAMES, max_size=5),
+        "answer_schema": st.one_of(st.none(), st.just({"type": "string", "description": "x" * 999})),
+        "expires_at": st.one_of(st.none(), st.just(BEGIN)),
+        "has_default": st.booleans(),
+        "default": _VALUES,
+        "phase": st.one_of(st.none(), _PHASES),
+    },
+    QuestionSettled: {
+        "question_id": st.sampled_from([UUID(int=1), UUID(int=2)]),
+        "outcome": st.sampled_from(["answered", "timed_out", "withdrawn", "refused"]),
+        "request_id": st.sampled_from([None, UUID(int=1), UUID(int=2)]),
+        "value": _SHORT_VALUES,
     },
 }
 

@@ -69,6 +69,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "timings": _is_texts,
     "sorted": lambda value: isinstance(value, list),
     "phase": lambda value: isinstance(value, str),
+    "newest": lambda value: isinstance(value, str),
     "since": lambda value: isinstance(value, str),
     "displaced": lambda value: isinstance(value, dict),
 }
@@ -115,6 +116,12 @@ class Bookkeeping:
     @phase.setter
     def phase(self, stamp: str) -> None:
         self._kept["phase"] = stamp
+
+    def note_newest(self, stamp: str) -> None:
+        """Note what the flow itself reported last; what is no stamp counts as none."""
+        known = str(self._kept.get("newest", ""))
+        if stamp > (known if known and known < ";" else self.since):
+            self._kept["newest"] = stamp
 
     @property
     def status(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _OUTSIDE = {
         "pause_reason",
         "usage_budget",
         "usage",
+        "lost",
     },
     "agent_performance_metrics": {"usage"},
     "memory_usage_metrics": set(),
@@ -46,16 +47,20 @@ class Map:
             if stamp > (known if known and known < _NO_STAMP else since):
                 self.document[key], self.stamps[key] = value, stamp
 
-    def bound(self) -> None:
-        """Leave out the oldest keys beyond the bound, and cut what is long and not among the newest."""
+    def bound(self, *, places: int = 0) -> None:
+        """Leave out the oldest keys beyond the bound, and cut what is long and not among the newest.
+
+        So many places are taken by what was asked of the flow.
+        """
+        most = _MOST_KEYS - places
         # Ties end at the key.
         ranked = sorted(sorted(self._ranked()), key=self.stamps.__getitem__, reverse=True)
-        for key in ranked[_MOST_KEYS:]:
+        for key in ranked[most:]:
             self.document.pop(key, None)
             del self.stamps[key]
         if not self.is_changed:
             return
-        for key in ranked[WHOLE_KEYS[self.column] : _MOST_KEYS]:
+        for key in ranked[WHOLE_KEYS[self.column] : most]:
             if key in self.document:
                 self.document[key] = _shortened(key, self.document[key])
 

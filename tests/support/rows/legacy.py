@@ -85,6 +85,19 @@ def legacy_list(random: Random) -> Any:
     return entries
 
 
+def _mixed_entries() -> list[Any]:
+    """Return entries of `control` of which some are as ours."""
+    placed = {"id": "0b1f6d3e-8a52-4c1c-9a34-5f2b7c1d9e10", "timestamp": "2026-11-01T00:00:00.000002+00:00"}
+    return [
+        placed,
+        placed | {"kind": "cancel", "by": "ana"},
+        placed | {"kind": ["cancel"]},
+        placed | {"kind": "cancel", "by": "bo"},
+        placed | {"kind": "asked", "id": "short"},
+        placed | {"kind": "settled", "timestamp": 5},
+    ]
+
+
 def legacy_map(random: Random) -> Any:
     """Return what may stand in a map column."""
     maps = [
@@ -106,6 +119,11 @@ def legacy_map(random: Random) -> Any:
             "usage": random.choice(
                 [None, 7, {"Schema Expert": {"m": {"calls": "many", "input_tokens": 2.50}}}]
             )
+        },
+        {
+            "lost": random.choice(["and found", None, {"cause": "theirs"}]),
+            "control": random.choice(["theirs", None, {}, [1], _mixed_entries()]),
+            "overdue": random.choice([True, None, [], _mixed_entries()]),
         },
     ]
     return random.choice([SQL_NULL, None, *maps, *maps, ["not a map"], "text"])
@@ -132,7 +150,19 @@ def legacy_times(random: Random) -> Any:
 def broken_part(random: Random) -> dict[str, Any]:
     """Return a part of the bookkeeping that somebody has broken."""
     name = random.choice(
-        ("clocks", "counts", "usage", "status", "retries", "timings", "sorted", "phase", "since", "displaced")
+        (
+            "clocks",
+            "counts",
+            "usage",
+            "status",
+            "retries",
+            "timings",
+            "sorted",
+            "phase",
+            "newest",
+            "since",
+            "displaced",
+        )
     )
     forms: dict[str, list[Any]] = {
         "clocks": [
@@ -162,7 +192,7 @@ def broken_part(random: Random) -> dict[str, Any]:
                 *forms.get(name, []),
                 None,
                 5,
-                "x" if name not in ("phase", "since") else [],
+                "x" if name not in ("phase", "newest", "since") else [],
                 {} if name != "displaced" else [],
             ]
         )
