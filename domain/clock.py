@@ -4,6 +4,7 @@ import os
 import random
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -110,6 +111,12 @@ class HybridClock:
             microseconds = to_microseconds(at)
             if floor[0] < microseconds:
                 floor[0] = microseconds
+
+    def ahead(self, flow_ids: Iterable[UUID]) -> dict[UUID, int]:
+        """Return the newest time, in microseconds since 1970, of those flows that are ahead of us."""
+        with self._lock:
+            floors = {flow_id: self._floors[flow_id][0] for flow_id in flow_ids if flow_id in self._floors}
+            return {flow_id: floor for flow_id, floor in floors.items() if floor > self._last}
 
     def tick(self, flow_id: UUID | None = None) -> datetime:
         """Return the time of an event that happens now; thread-safe."""

@@ -22,6 +22,13 @@ PARKED_LOCK_KEY: Final = f"{KEY_PREFIX}parked_lock"
 #: A sorted set: the names of all notes that processes leave, each with the time it was last written.
 NOTES_KEY: Final = f"{KEY_PREFIX}signs"
 
+#: A sorted set: the senders that hold flows, each with the server's time of its last sign.
+ALIVE_KEY: Final = f"{KEY_PREFIX}alive"
+
+#: A hash: what the watch knows between its rounds.
+WATCH_KEY: Final = f"{KEY_PREFIX}watch"
+WATCH_LOCK_KEY: Final = f"{KEY_PREFIX}watch_lock"
+
 #: kombu's hash of messages that workers have taken and not acknowledged.
 UNACKNOWLEDGED_KEY: Final = f"{KEY_PREFIX}unacked"
 
@@ -48,6 +55,16 @@ def missing_rows_key(sender_id: str) -> str:
 def confirmations_key(sender_id: str) -> str:
     """Return the list of the batches of one sender that are committed."""
     return f"{KEY_PREFIX}confirmed:{sender_id}"
+
+
+def holds_key(sender_id: str) -> str:
+    """Return the hash of the flows that one sender holds."""
+    return f"{KEY_PREFIX}holds:{sender_id}"
+
+
+def overdue_key(event_id: UUID) -> str:
+    """Return the key that says that a passed deadline was told."""
+    return f"{KEY_PREFIX}overdue:{event_id}"
 
 
 def attempt_key(batch_id: str) -> str:

@@ -47,7 +47,9 @@ class Attempt:
         #: The newest errors that were reported inside it.
         self.reported_errors: tuple[ErrorMark, ...] = ()
         self._worked_s = 0.0
-        self._going_since: float | None = time.monotonic()
+        #: By the monotonic clock.
+        self.began_s = time.monotonic()
+        self._going_since: float | None = self.began_s
 
     @property
     def is_scoped(self) -> bool:

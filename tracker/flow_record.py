@@ -25,6 +25,7 @@ from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
 from masterflow.tracker.attempts import Attempt, Ending, ErrorMark
 from masterflow.tracker.control.registry import control_registry
 from masterflow.tracker.control.requests import FlowStopped
+from masterflow.tracker.life.hold import Hold
 from masterflow.tracker.phase_progress import PhaseProgress
 from masterflow.tracker.report import note_repeated_end, refuse, report
 from masterflow.tracker.summaries import causes_of, describe_error, is_task_control, outcome_of, text_of
@@ -63,6 +64,7 @@ class FlowRecord(WaitingFlow):
         #: When the flow becomes overdue.
         self.deadline_at: datetime | None = None
         self._open: set[Attempt] = set()
+        self.hold = Hold(self.flow_id, context, self._open)
         # The newest error of each phase, and its moment; a phase that is entered again forgets its own.
         self._failed: dict[str, tuple[ErrorMark, int]] = {}
         self._moments = itertools.count(1)
@@ -113,6 +115,8 @@ class FlowRecord(WaitingFlow):
         attempt.deadline_at = deadline_after(deadline_s)
         self._open.add(attempt)
         try:
+            self.hold.phase = phase
+            self.hold.review(self.status)
             self.progress.start(phase)
             facts = deadline_facts(attempt.deadline_at)
             if has_snapshot:
@@ -150,10 +154,11 @@ class FlowRecord(WaitingFlow):
         facts = {**attempt.facts, **facts}
         if has_snapshot:
             self._tell_moment(PhaseEnded, attempt.phase, facts, status=status, execution_time_ms=elapsed_ms)
-            return
-        self.transition(attempt.phase, status, {"execution_time_ms": elapsed_ms, **facts})
-        if status != "cancelled":
-            self.tell(PhaseTimed, phase=attempt.phase, execution_time_ms=elapsed_ms)
+        else:
+            self.transition(attempt.phase, status, {"execution_time_ms": elapsed_ms, **facts})
+            if status != "cancelled":
+                self.tell(PhaseTimed, phase=attempt.phase, execution_time_ms=elapsed_ms)
+        self.hold.review(self.status)
 
     def end_named(
         self, phase: str, status: str, facts: Mapping[str, object], *, has_snapshot: bool = False
@@ -294,6 +299,7 @@ class FlowRecord(WaitingFlow):
         if status != self._reported_status:
             self._reported_status = str(status)
             self.tell(StatusChanged, status=status, metadata={**_flags(progress), **self._why})
+            self.hold.review(self.status)
         self.tell(ProgressReported, snapshot=progress)
 
     def _tell_moment(
@@ -307,6 +313,8 @@ class FlowRecord(WaitingFlow):
         percent = self.progress.percent([attempt.phase for attempt in tuple(self._open)])
         moment = Moment(status, is_new, self.phase, percent, self.message)
         self.tell(kind, phase=phase, metadata={**facts, **trace_here()}, moment=moment, **how)
+        if is_new:
+            self.hold.review(self.status)
 
     def transition(self, phase: str, status: str, facts: Mapping[str, object]) -> None:
         """Report that a phase entered a status."""

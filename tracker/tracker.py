@@ -160,10 +160,10 @@ class FlowProgressTracker(ControlledFlow):
         self._flow_type = flow_type
         self._budget = budget
         self._ends_flow = ends_flow
-        self.record: FlowRecord = FlowRecord(
-            flow_id, tenant_of(context), declared_progress(phases, flow_type)
-        )
+        progress = declared_progress(phases, flow_type)
+        self.record: FlowRecord = FlowRecord(flow_id, tenant_of(context), progress)
         self.record.deadline_at = deadline_after(deadline_s)
+        self.record.hold.learn(flow_type, self.record.deadline_at)
         self._keep_facts(flow_id)
 
     @property
@@ -372,20 +372,21 @@ class FlowProgressTracker(ControlledFlow):
 
     def __enter__(self) -> Self:
         _flows_here.set((*_flows_here.get(), self))
+        self.record.hold.enter(self.record.status)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        around = without_last(_flows_here.get(), self)
-        _flows_here.set(around)
-        if error is None or not self._ends_flow or self in around:
-            return
+        _flows_here.set(around := without_last(_flows_here.get(), self))
         try:
-            self.record.leave(error)
+            if error is not None and self._ends_flow and self not in around:
+                self.record.leave(error)
         except Exception as problem:  # noqa: BLE001  it may not hide what the body raised
             pass_interruption(problem)
             refuse(problem, may_raise=False)
+        finally:
+            self.record.hold.leave(self.record.status)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

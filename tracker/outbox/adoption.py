@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from masterflow.domain.interruptions import Suppressed, pass_interruption
+from masterflow.domain.life.holding import HOLDING
 from masterflow.tracker.outbox.folder import remove_folder
 from masterflow.tracker.outbox.losses import QuietLog
 from masterflow.tracker.outbox.outbox import Outbox
@@ -68,6 +69,7 @@ def _empty(folder: Path, outbox: Outbox) -> int:
         if journal is None:
             return 0
         adopted_records = outbox.adopt(segments_in(folder), journal)
+        (folder / HOLDING).unlink(missing_ok=True)
         remove_folder(folder)
     return adopted_records
 

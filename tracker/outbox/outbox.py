@@ -10,6 +10,7 @@ from typing import Final
 
 from masterflow.domain.events import Lane
 from masterflow.domain.interruptions import Suppressed, pass_interruption
+from masterflow.tracker.life.holdings import process_holdings
 from masterflow.tracker.outbox.eviction import Eviction
 from masterflow.tracker.outbox.folder import Folder, Journal, make_folder
 from masterflow.tracker.outbox.lanes import LANES, Lanes
@@ -150,6 +151,8 @@ class Outbox:
         with self.lock:
             dropped, self._eviction.dropped = self._eviction.dropped, []
             settled = [segment for segment in self._lanes.closed() if segment.is_settled]
+        if dropped or settled:
+            process_holdings.now.note_moment()
         for segment in dropped:
             self._delete(segment)
         deleted = [segment for segment in settled if self._delete(segment)]

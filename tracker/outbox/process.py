@@ -12,6 +12,7 @@ from typing import Any, Final
 from masterflow.domain import SettingsInvalid
 from masterflow.domain.events import Lane
 from masterflow.domain.interruptions import Suppressed, pass_interruption
+from masterflow.tracker.life.holdings import process_holdings
 from masterflow.tracker.outbox.adoption import Lookout, adopt_orphans, has_orphans
 from masterflow.tracker.outbox.delivery import Delivery, own_broker
 from masterflow.tracker.outbox.losses import Losses
@@ -41,6 +42,7 @@ class ProcessDelivery:
             before=self._hold, after_in_parent=self._release, after_in_child=self._begin_in_child
         )
         atexit.register(self._close_at_exit)
+        process_holdings.begin = self.attend
 
     def _begin(self) -> None:
         self._gate = threading.RLock()
@@ -115,6 +117,7 @@ class ProcessDelivery:
             delivery, self._delivery, self._settings = self._delivery, None, None
             self._memory, self._reopen_at, self._failure = None, 0.0, None
             if delivery is not None:
+                process_holdings.now.detach()
                 self._note_closed(delivery.close(deadline))
         return is_confirmed
 
@@ -241,6 +244,7 @@ class ProcessDelivery:
             self._delivery = delivery
             if self._lookout is not None:
                 self._lookout.end()
+            process_holdings.now.attach(delivery.outbox.folder)
             self._close_with_multiprocessing()
         return delivery
 
@@ -302,6 +306,7 @@ class ProcessDelivery:
         # The child has none of the parent's threads, and must not hold on to its folder or its locks.
         if self._delivery is not None:
             self._delivery.outbox.abandon()
+        process_holdings.renew()
         self._begin()
 
 

@@ -18,6 +18,8 @@ from masterflow.tasks.enqueue import (
 )
 from masterflow.tracker.control.inbox import ControlInbox
 from masterflow.tracker.control.registry import control_registry
+from masterflow.tracker.life.holdings import process_holdings
+from masterflow.tracker.life.signs import Signs
 from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.backlog import Backlog
 from masterflow.tracker.outbox.losses import Losses
@@ -160,6 +162,8 @@ class Sender:
             )
         publisher, inbox = Publisher(settings), ConfirmationInbox(settings, sender_id)
         self._control = control = ControlInbox(settings, control_registry, self._log)
+        signs = Signs(settings, sender_id)
+        process_holdings.now.attach(self._outbox.folder)
         try:
             while not self._is_halted and self._outbox.sender_id == sender_id:
                 # Cleared before the work, so that what is appended during it is not overlooked.
@@ -171,12 +175,14 @@ class Sender:
                 self._send(publisher)
                 if not self._is_interrupted:
                     self._tidy(time.monotonic())
-                    self._tell(inbox)
+                    self._tell(inbox, signs)
                 self._rest()
         finally:
             publisher.close()
             inbox.close()
             control.close()
+            is_renamed = self._outbox.sender_id != sender_id
+            signs.close(for_good=is_renamed or not process_holdings.now.flows())
 
     def _receive(self, inbox: ConfirmationInbox) -> None:
         if not self._window or time.monotonic() < self._redis.retry_at:
@@ -228,10 +234,11 @@ class Sender:
             if adopt_orphans(self._outbox):
                 self._wake.set()
 
-    def _tell(self, inbox: ConfirmationInbox) -> None:
+    def _tell(self, inbox: ConfirmationInbox, signs: Signs) -> None:
         if time.monotonic() < self._redis.retry_at:
             return
         try:
+            signs.give(time.monotonic())
             self._backlog.tell(inbox, time.monotonic())
         except BrokerUnavailable as error:
             self._note_failure(self._redis, error)

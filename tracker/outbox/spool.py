@@ -12,6 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
+from masterflow.domain.life.holding import HOLDING
 from masterflow.tracker.outbox.folder import (
     LOCK,
     Journal,
@@ -147,6 +148,7 @@ def purge(spool: Path, *, broker: str | None = None) -> int:
                     records = Segment.find(path).records
                     path.unlink()
                     purged_records += records
+                (folder / HOLDING).unlink(missing_ok=True)
                 remove_folder(folder)
     return purged_records
 

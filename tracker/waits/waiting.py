@@ -9,6 +9,7 @@ from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
 from masterflow.tracker.attempts import Attempt, attempts_here
 from masterflow.tracker.control.registry import FlowControl
 from masterflow.tracker.control.requests import Message
+from masterflow.tracker.life.hold import Hold
 
 _WAITING: Final = frozenset({"paused", "waiting_for_approval"})
 
@@ -18,6 +19,7 @@ class WaitingFlow:
 
     flow_id: UUID | str
     control: FlowControl
+    hold: Hold
     status: FlowStatus
     phase: str | None
     message: str
@@ -109,6 +111,7 @@ class WaitingFlow:
         self.status = self._reported_status = "processing"
         flags = {"is_processing": True, "awaiting_user_approval": False}
         self.tell(StatusChanged, status="processing", reopens=True, metadata={**flags, **(why or {})})
+        self.hold.review(self.status)
 
     def ask(self, question: object, text: str, *, for_approval: bool) -> None:
         """Let the flow wait for an answer, beside whatever else it has asked."""

@@ -1,0 +1,1 @@
+"""Life: what a process tells of the flows it holds, while it lives and after."""

@@ -1,0 +1,121 @@
+"""What a process tells Redis of itself while it holds flows, for whoever shows flows or watches over them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from uuid import UUID
+
+from masterflow.domain.life.holding import HeldFlow
+from masterflow.domain.tenant import flow_context
+
+#: How often a process gives a sign, and how old its last one is before its flows are silent.
+SIGN_INTERVAL_S: Final = 5.0
+SILENT_AFTER_S: Final = 15.0
+
+#: The field of the hash that tells of the process itself; the others are named as flows.
+OWN_FIELD: Final = ""
+
+_MOST_PHASES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPhase:
+    """A phase that runs, since when and until when it should; in microseconds since 1970."""
+
+    since: int
+    deadline_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A flow that a process holds, as its sign tells it."""
+
+    flow: HeldFlow
+    #: The phase that started last, and all that are open.
+    phase: str | None = None
+    phases: Mapping[str, OpenPhase] = field(default_factory=dict)
+    flow_deadline_at: int | None = None
+
+    def text(self) -> str:
+        """Return its JSON.
+
+        {"client_account_id", "engagement_id", "user_id", "flow_type", "since", "phase", "flow_deadline_at",
+        "phases": {phase: [since, deadline or null]}}
+        """
+        context = self.flow.context
+        newest = sorted(self.phases.items(), key=lambda item: item[1].since)[-_MOST_PHASES:]
+        fields = {
+            "client_account_id": str(context.client_account_id),
+            "engagement_id": str(context.engagement_id),
+            "user_id": context.user_id,
+            "flow_type": self.flow.flow_type,
+            "since": self.flow.since,
+            "phase": self.phase,
+            "flow_deadline_at": self.flow_deadline_at,
+            "phases": {phase: [one.since, one.deadline_at] for phase, one in newest},
+        }
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def read(cls, flow_id: str, text: str) -> Self:
+        """Return what a field says; ValueError, KeyError or TypeError if it is malformed."""
+        fields = json.loads(text)
+        context = flow_context(fields["client_account_id"], fields["engagement_id"], fields["user_id"])
+        return cls(
+            HeldFlow(UUID(flow_id), context, fields["flow_type"], int(fields["since"])),
+            fields["phase"],
+            {str(phase): OpenPhase(int(since), end) for phase, (since, end) in fields["phases"].items()},
+            fields["flow_deadline_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """The last sign of one process."""
+
+    sender_id: str
+    #: By its own clock, in microseconds since 1970.
+    moment: int
+    #: It grows with each sign.
+    sequence: int
+    host: str
+    pid: int
+    held: Mapping[UUID, Held]
+
+    @classmethod
+    def read(cls, sender_id: str, fields: Mapping[str, str]) -> Self | None:
+        """Return what a process's hash says; None if it says nothing, and without what is malformed."""
+        own = _own(fields.get(OWN_FIELD))
+        if own is None:
+            return None
+        held = {one.flow.flow_id: one for one in _readable(fields)}
+        return cls(sender_id, own["moment"], own["sequence"], own["host"], own["pid"], held)
+
+
+def own_text(*, host: str, pid: int, moment: int, sequence: int) -> str:
+    """Return what a process tells of itself, as JSON."""
+    fields = {"host": host, "pid": pid, "moment": moment, "sequence": sequence}
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _own(text: str | None) -> dict[str, Any] | None:
+    try:
+        own: dict[str, Any] = json.loads(text or "")
+        return {
+            "host": str(own["host"]),
+            "pid": int(own["pid"]),
+            "moment": int(own["moment"]),
+            "sequence": int(own["sequence"]),
+        }
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _readable(fields: Mapping[str, str]) -> Iterable[Held]:
+    for flow_id, text in fields.items():
+        if flow_id != OWN_FIELD:
+            try:
+                yield Held.read(flow_id, text)
+            except (ValueError, KeyError, TypeError):
+                continue
