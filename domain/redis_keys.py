@@ -47,13 +47,13 @@ def queue_key(queue: str) -> str:
     return f"{KEY_PREFIX}{queue}"
 
 
-def missing_rows_key(sender_id: str) -> str:
-    """Return the key of the flows without a row of which a sender reported."""
-    return f"{KEY_PREFIX}missing_rows:{sender_id}"
+def answers_key(sender_id: str) -> str:
+    """Return the hash of what workers answer to one sender about its batches, by their ids."""
+    return f"{KEY_PREFIX}answers:{sender_id}"
 
 
-def confirmations_key(sender_id: str) -> str:
-    """Return the list of the batches of one sender that are committed."""
+def former_confirmations_key(sender_id: str) -> str:
+    """Return the list of the batches that are committed, of a sender that knows no proofs."""
     return f"{KEY_PREFIX}confirmed:{sender_id}"
 
 
@@ -68,7 +68,7 @@ def overdue_key(event_id: UUID) -> str:
 
 
 def attempt_key(batch_id: str) -> str:
-    """Return the hash of how often a batch was tried."""
+    """Return the text that says how often a batch was tried."""
     return f"{KEY_PREFIX}attempt:{batch_id}"
 
 
@@ -80,6 +80,11 @@ def request_key(client_account_id: UUID, request_id: UUID) -> str:
 def answering_key(question_id: UUID) -> str:
     """Return the key of whose answer to a question is on its way."""
     return f"{KEY_PREFIX}answering:{question_id}"
+
+
+def refused_key(batch_id: str, key_id: str, digest: str) -> str:
+    """Return the mark that there are letters about a batch that could not be verified."""
+    return f"{KEY_PREFIX}refused:{batch_id}:{key_id[:100]}:{digest}"
 
 
 def backfill_key(report_to: str) -> str:

@@ -30,7 +30,14 @@ from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.terminal.entrance import run_program
 from masterflow.tasks.backfill.catch_up import SLICE, BackfillOptions, BackfillSummary, catch_up
 from masterflow.tasks.delivery.loop import spare_collector
-from masterflow.tasks.enqueue import Batch, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
+from masterflow.tasks.enqueue import (
+    Awaited,
+    Batch,
+    BrokerUnavailable,
+    ConfirmationInbox,
+    Publisher,
+    QueueSettings,
+)
 
 _console = Console()
 _CONTEXT: FlowContext = flow_context(uuid4(), uuid4(), "bench")
@@ -98,6 +105,7 @@ class LiveLoad:
         self._publisher = Publisher(settings)
         self._inbox = ConfirmationInbox(settings, self._sender_id)
         self._sent: dict[str, float] = {}
+        self._waiting: dict[str, Batch] = {}
         self._latencies: list[float] = []
         self._is_sending = True
 
@@ -126,16 +134,19 @@ class LiveLoad:
             events=f"[{','.join(events)}]",
         )
         self._sent[batch.batch_id] = time.perf_counter()
+        self._waiting[batch.batch_id] = batch
         try:
             self._publisher.publish(batch)
         except BrokerUnavailable:
-            del self._sent[batch.batch_id]
+            del self._sent[batch.batch_id], self._waiting[batch.batch_id]
 
     def _listen(self) -> None:
         while self._is_sending or len(self._latencies) < len(self._sent):
             with suppress(BrokerUnavailable):
-                for batch_id in self._inbox.receive():
+                confirmed = self._inbox.receive([Awaited.of(batch) for batch in list(self._waiting.values())])
+                for batch_id in confirmed.get(self._sender_id, ()):
                     self._latencies.append(time.perf_counter() - self._sent[batch_id])
+                    del self._waiting[batch_id]
             time.sleep(0.001)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from masterflow.domain.redis_keys import confirmations_key, queue_key
+from masterflow.domain.redis_keys import answers_key, queue_key
 from masterflow.scripts.terminal.entrance import run_program
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
 
@@ -21,8 +21,8 @@ def main(redis_url: str) -> None:
             if not found:
                 continue
             arguments = _arguments(json.loads(found[1]))
-            key = confirmations_key(arguments["sender_id"])
-            client.rpush(key, json.dumps({"batch_id": arguments["batch_id"]}))
+            answer = json.dumps({"applied": 1, "repeated": 0, "dead": 0})
+            client.hset(answers_key(arguments["sender_id"]), arguments["batch_id"], answer)
 
 
 def _arguments(message: dict[str, Any]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from masterflow.scripts.terminal.flow_panel import FlowPanel
 from masterflow.scripts.terminal.flow_view import FlowView, read_flow
 from masterflow.scripts.terminal.whole import print_whole
 from masterflow.tasks.dead_letters.letters import Selection
-from masterflow.tasks.enqueue import ConfirmationInbox, QueueSettings
+from masterflow.tasks.enqueue import Awaited, ConfirmationInbox, QueueSettings
 
 _CONFIRM_TIMEOUT_S: Final = 60.0
 _LOOK_INTERVAL_S: Final = 0.5
@@ -38,7 +38,8 @@ class DemoFailed(EnrichmentError):
 def set_the_stage() -> None:
     """Make sure that Postgres has the tables, and that Redis and the broker answer."""
     with_engine(create_tables)
-    ConfirmationInbox(QueueSettings(), CONTEXT.user_id).receive()
+    nothing = Awaited("", "", names=(CONTEXT.user_id,), digest=lambda _: None)
+    ConfirmationInbox(QueueSettings(), CONTEXT.user_id).receive([nothing])
     with dead_letters() as letters:
         letters.count()
 

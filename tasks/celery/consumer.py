@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from celery.worker.consumer import Consumer as CeleryConsumer
@@ -15,8 +14,7 @@ from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters, letter_about
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
 from masterflow.tasks.inbox.admission import MessageUnreadable, TaskUnknown, refused_message
-from masterflow.tasks.inbox.attempts import Attempt
-from masterflow.tasks.inbox.envelope import check_envelope, excerpt, limit_unpacking
+from masterflow.tasks.inbox.envelope import check_envelope, excerpt, has_expired, limit_unpacking
 from masterflow.tasks.settings import WorkerSettings
 
 # What Celery raises over headers that no Celery writes.
@@ -24,6 +22,8 @@ _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
 
 # No queue of ours has a use for tasks that wait, for which Celery declares 56 more on RabbitMQ.
 _UNUSED_STEP: Final = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+
+_CELERYS_OWN: Final = "celery."
 
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Consumer(CeleryConsumer):
 
         def receive_task(message: Message) -> None:
             try:
-                check_envelope(message)
+                self._check(message)
                 receive(message)
                 self.fairness.note(self, message.headers["task"])
             except PermanentError as error:
@@ -70,6 +70,22 @@ class Consumer(CeleryConsumer):
                 self._refuse(message, InputInvalid(f"The message has malformed headers: {error!r:.200}."))
 
         return receive_task
+
+    def _check(self, message: Message) -> None:
+        """Accept a call of a task of ours, and count a periodic one that comes too late.
+
+        Raises:
+            TaskUnknown: it is for a task of Celery's own; `check_envelope` raises what else it may be.
+        """
+        name = (message.headers or {}).get("task")
+        is_periodic = name in {entry["task"] for entry in self.app.conf.beat_schedule.values()}
+        check_envelope(message, may_expire=is_periodic)
+        if str(name).startswith(_CELERYS_OWN):
+            # Which would call tasks, or send them, with what no one has checked.
+            raise TaskUnknown(f"Tasks of Celery itself, such as {name!r:.100}, are not run here.")
+        if has_expired(message.headers):
+            self._counters.add("expired")
+            self._counters.flush(self._redis)
 
     def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002
         """Keep a message for a task that does not exist."""
@@ -92,7 +108,7 @@ class Consumer(CeleryConsumer):
         """
         message_id = str((message.headers or {}).get("id"))[:100]
         admission = refused_message(message_id, excerpt(message), error)
-        letter = letter_about(admission.refusals[0], admission, Attempt(message_id, datetime.now(UTC)))
+        letter = letter_about(admission.refusals[0], admission)
         _logger.error("Message %s is set aside: %s", message_id, letter.error)
         try:
             dropped = self._dead_letters.put([letter])

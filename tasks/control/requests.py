@@ -16,6 +16,7 @@ from masterflow.domain.errors import InputInvalid, SignatureInvalid
 from masterflow.domain.events import AnyEvent, ControlRequested, ErrorOccurred, StatusChanged, describe
 from masterflow.domain.signing.settings import SigningSettings
 from masterflow.domain.signing.signatures import Keys, Signature, sign, verify
+from masterflow.domain.signing.signer import Signer
 
 #: Who is allowed to ask, as the sentence for a request that came another way.
 _FORGED: Final = (
@@ -52,20 +53,21 @@ class RequestMessage:
         proof = sign("request", self._fields, _keys(settings, self.client_account_id))
         return replace(self, key_id=proof.key_id, signature=proof.value) if proof else self
 
-    def verify(self, settings: SigningSettings, *, now: datetime) -> None:
-        """Accept what was asked by who may; without any keys configured, what anybody asks.
+    def verified(self, settings: SigningSettings, *, now: datetime) -> Signer:
+        """Return who vouches for a request; without any keys configured, whatever anybody asks is accepted.
 
         Raises:
             SignatureInvalid: it is unsigned, signed with another key, too old, or was changed.
         """
         if not settings.worker_keys and not settings.signing_keys:
-            return
+            return Signer()
         proof = Signature(self.key_id, self.signature) if self.key_id and self.signature else None
         try:
             verify("request", self._fields, _keys(settings, self.client_account_id), proof)
         except SignatureInvalid as error:
             raise SignatureInvalid(f"{_FORGED} {error}") from error
         settings.check_age(self.signed_at, now=now)
+        return Signer(_keys(settings, self.client_account_id), self.key_id)
 
     @property
     def _fields(self) -> tuple[str | int, ...]:

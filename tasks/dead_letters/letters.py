@@ -18,11 +18,12 @@ from redis import Redis, RedisError
 from masterflow.domain.clock import uuid7
 from masterflow.domain.errors import SignatureInvalid
 from masterflow.domain.payload.safe import safe_text
+from masterflow.domain.signing.signer import Signer
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.dead_letters.stores import LetterStore, Remove, letter_store
 from masterflow.tasks.enqueue import BrokerUnavailable, Publisher
 from masterflow.tasks.inbox.admission import Admission, Refusal
-from masterflow.tasks.inbox.attempts import Attempt, seed_attempt
+from masterflow.tasks.inbox.attempts import seed_attempt
 
 # Any UUID will do, so long as it stays the same.
 _LETTER_IDS: Final = UUID("6f1d7a52-5a5e-4b0e-9a6d-6b9c1b7f0d11")
@@ -151,8 +152,9 @@ class DeadLetters:
             raise BrokerUnavailable(f"The dead letters are out of reach: {error!r:.300}.") from error
 
 
-def letter_about(refusal: Refusal, admission: Admission, attempt: Attempt) -> DeadLetter:
+def letter_about(refusal: Refusal, admission: Admission) -> DeadLetter:
     """Return the dead letter about one refusal of a message."""
+    attempt = admission.attempt
     subject = str(refusal.subject.get("event_id") or json.dumps(refusal.subject, sort_keys=True))
     reason = refusal.error.reason
     return DeadLetter(
@@ -206,7 +208,8 @@ def _remove(removes: list[Remove]) -> None:
 
 def _send_again(letter: DeadLetter, *, publisher: Publisher, redis: "Redis") -> None:
     batch_id = str(uuid7(time.time_ns() // 1000))
-    seed_attempt(redis, batch_id, first_seen=letter.first_seen, tries=letter.attempts)
+    signer = Signer(publisher.settings.keys_of(letter.client_account_id))
+    seed_attempt(redis, batch_id, signer, first_seen=letter.first_seen, tries=letter.attempts)
     publisher.publish(
         Batch(
             batch_id=batch_id,

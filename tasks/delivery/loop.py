@@ -20,6 +20,7 @@ from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters
 from masterflow.tasks.delivery.retry import ATTEMPT_TIMEOUT_S
 from masterflow.tasks.enqueue import QueueSettings, redis_client
+from masterflow.tasks.inbox.admission import Door
 from masterflow.tasks.settings import WorkerSettings
 
 Result = TypeVar("Result")
@@ -35,9 +36,9 @@ class WorkerLoop:
         self.queue = queue = QueueSettings()
         self.settings = WorkerSettings()
         self.teller = Teller(queue)
-        self.signing_keys = queue.signing_keys
         self.counters = Counters()
         self.redis = redis_client(queue)
+        self.door = Door(self.redis, queue)
         self.dead_letters = DeadLetters(
             app.connection_for_write(), max_letters=self.settings.max_dead_letters
         )

@@ -36,12 +36,12 @@ from masterflow.domain.events import (
     UsageReported,
     new_event,
 )
+from masterflow.domain.signing.signer import Signer
 from masterflow.domain.tenant import flow_context
 from masterflow.tasks.app import app
 from masterflow.tasks.delivery.task import deliver
-from masterflow.tasks.inbox.admission import Admission, refused_message
+from masterflow.tasks.inbox.admission import Admission, Door, refused_message
 from masterflow.tasks.inbox.attempts import Attempt
-from masterflow.tasks.settings import SigningKeys
 
 OPERATIONS: Final[dict[str, type[AnyEvent]]] = {
     "create_master_flow": FlowDeclared,
@@ -76,8 +76,8 @@ _EVENT_IDS: Final = UUID("b5d0a2a4-6f55-4a0a-8f5c-3f8f7a0d5f3e")
 
 
 def _register(name: str, kind: type[AnyEvent]) -> None:
-    def admit(kwargs: Mapping[str, Any], attempt: Attempt, keys: SigningKeys) -> Admission:
-        return admit_operation(kind, kwargs, attempt, keys=keys)
+    def admit(message_id: str, kwargs: Mapping[str, Any], door: Door) -> Admission:
+        return admit_operation(kind, message_id, kwargs, door)
 
     @app.task(name=f"enrichment.{name}", bind=True)
     def operation(task: "Task[..., None]", *args: Any, **kwargs: Any) -> None:
@@ -89,20 +89,23 @@ for _name, _kind in OPERATIONS.items():
 
 
 def admit_operation(
-    kind: type[AnyEvent], kwargs: Mapping[str, Any], attempt: Attempt, *, keys: SigningKeys
+    kind: type[AnyEvent], message_id: str, kwargs: Mapping[str, Any], door: Door
 ) -> Admission:
     """Return the admission of the one event that a named task stands for; it raises nothing."""
     content = repr(dict(kwargs))
-    if keys:
+    if door.settings.signing_keys:
         unsigned = SignatureInvalid(
             "Signing keys are set, and a named task bears no signature; send a batch."
         )
-        return refused_message(attempt.batch_id, content, unsigned)
+        return refused_message(message_id, content, unsigned)
+    attempt = door.begin(message_id, Signer())
     try:
         event = _event(kind, dict(kwargs), attempt)
     except InputInvalid as error:
-        return refused_message(attempt.batch_id, content, error)
-    admission = Admission(attempt.batch_id, client_account_id=str(event.client_account_id))
+        refused = refused_message(message_id, content, error)
+        refused.attempt = attempt
+        return refused
+    admission = Admission(attempt, str(event.client_account_id))
     admission.admit(event, now=datetime.now(UTC))
     return admission
 

@@ -9,12 +9,10 @@ from pydantic_core import from_json
 
 from masterflow.domain.errors import InputInvalid, SignatureInvalid
 from masterflow.domain.events import parse_event
-from masterflow.domain.signing.settings import SigningKeys, SigningSettings
 from masterflow.tasks.app import app
 from masterflow.tasks.control.requests import RequestMessage, check_carried, read_request
-from masterflow.tasks.delivery.loop import worker_loop
 from masterflow.tasks.delivery.task import deliver
-from masterflow.tasks.inbox.admission import Admission, refused_message
+from masterflow.tasks.inbox.admission import Admission, Door, refused_message
 from masterflow.tasks.inbox.attempts import Attempt
 from masterflow.tasks.queues import APPLY_REQUEST
 
@@ -22,27 +20,22 @@ from masterflow.tasks.queues import APPLY_REQUEST
 @app.task(name=APPLY_REQUEST, bind=True)
 def apply_request(task: "Task[..., None]", *args: Any, **fields: Any) -> None:
     """Apply a request; the keyword arguments are those of `RequestMessage`."""
-    deliver(task, args, fields, admit=_admit)
+    deliver(task, args, fields, admit=admit_request)
 
 
-def _admit(fields: Mapping[str, Any], attempt: Attempt, _keys: SigningKeys) -> Admission:
-    return admit_request(attempt.batch_id, fields, worker_loop().queue, now=datetime.now(UTC))
-
-
-def admit_request(
-    message_id: str, fields: Mapping[str, object], settings: SigningSettings, *, now: datetime
-) -> Admission:
+def admit_request(message_id: str, fields: Mapping[str, object], door: Door) -> Admission:
     """Return what may be applied of a request; nothing in it can raise, and what is refused stays refused."""
+    now = datetime.now(UTC)
     try:
         message = read_request(fields)
-        message.verify(settings, now=now)
-        return _admitted(message, message_id, now=now)
+        attempt = door.begin(message_id, message.verified(door.settings, now=now))
+        return _admitted(message, attempt, now=now)
     except (InputInvalid, SignatureInvalid) as error:
         return refused_message(message_id, str(dict(fields)), error)
 
 
-def _admitted(message: RequestMessage, message_id: str, *, now: datetime) -> Admission:
-    admission = Admission(message_id, client_account_id=message.client_account_id)
+def _admitted(message: RequestMessage, attempt: Attempt, *, now: datetime) -> Admission:
+    admission = Admission(attempt, message.client_account_id)
     try:
         items = from_json(message.events)
     except ValueError as error:

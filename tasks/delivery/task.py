@@ -1,10 +1,9 @@
 """What a worker does about one message: admit, merge and commit, keep what is refused, confirm, count."""
 
 import gc
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,13 +19,16 @@ from masterflow.domain.errors import (
     FlowNotFound,
     InputInvalid,
     PermanentError,
+    SignatureInvalid,
     TenantMismatch,
     TransientError,
 )
 from masterflow.domain.events import AnyEvent
-from masterflow.domain.redis_keys import confirmations_key, missing_rows_key
+from masterflow.domain.redis_keys import refused_key
 from masterflow.repository.status.reads import FlowScope
 from masterflow.tasks.app import app
+from masterflow.tasks.broker import BrokerUnavailable
+from masterflow.tasks.confirmations import write_confirmation, write_missing_rows, write_refusal
 from masterflow.tasks.control.telling import read_rows, told_about
 from masterflow.tasks.dead_letters.letters import letter_about
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
@@ -34,28 +36,26 @@ from masterflow.tasks.delivery.merging import Merged, merge
 from masterflow.tasks.delivery.parking import park
 from masterflow.tasks.delivery.retry import Retries, rest
 from masterflow.tasks.delivery.skipped import note_skipped
-from masterflow.tasks.enqueue import BrokerUnavailable
-from masterflow.tasks.inbox.admission import Admission, WorkerLost, admit_batch, refused_message
-from masterflow.tasks.inbox.attempts import MAX_LOST, Attempt, begin_attempt, end_attempt
+from masterflow.tasks.inbox.admission import Admission, Door, WorkerLost, admit_batch, refused_message
+from masterflow.tasks.inbox.attempts import MAX_LOST, end_attempt
 from masterflow.tasks.queues import APPLY_EVENTS
-from masterflow.tasks.settings import SigningKeys
 from masterflow.tasks.shown_arguments import NOTHING
-
-# A sender that has not fetched them for an hour is gone; who adopts its outbox sends the batch again.
-_CONFIRMATIONS_KEPT_S: Final = 3600
 
 _AFTER_SURPRISE_S: Final = 1.0
 
+# How long the letters about a batch that cannot be verified, and so comes again and again, are written once.
+_LETTERS_ONCE_S: Final = 86_400
+
 _logger = logging.getLogger(__name__)
 
-#: Says which events of a message's keyword arguments may be applied; it raises nothing.
-Admit = Callable[[Mapping[str, Any], Attempt, SigningKeys], Admission]
+#: Says which events of a message may be applied, by its id and keyword arguments; it raises nothing.
+Admit = Callable[[str, Mapping[str, Any], Door], Admission]
 
 
 @app.task(name=APPLY_EVENTS, bind=True)
 def apply_events(task: "Task[..., None]", *args: Any, **fields: Any) -> None:
     """Apply a batch of events; the keyword arguments are those of `masterflow.tasks.batch.Batch`."""
-    deliver(task, args, fields, admit=_admit)
+    deliver(task, args, fields, admit=admit_batch)
 
 
 def deliver(task: "Task[..., None]", args: tuple[Any, ...], kwargs: dict[str, Any], *, admit: Admit) -> None:
@@ -67,17 +67,12 @@ def deliver(task: "Task[..., None]", args: tuple[Any, ...], kwargs: dict[str, An
     message = Message(str(task.name), str(request.id), kwargs, shown=request.kwargsrepr or NOTHING)
     with _given_back_on_failure():
         loop = worker_loop()
-        attempt = begin_attempt(loop.redis, message.message_id, now=datetime.now(UTC))
         if args:
             error = InputInvalid("The task takes keyword arguments only.")
             admission = refused_message(message.message_id, repr(args), error)
         else:
-            admission = admit(kwargs, attempt, loop.signing_keys)
-        MessageMerge(loop, message, attempt, admission).run()
-
-
-def _admit(fields: Mapping[str, Any], attempt: Attempt, keys: SigningKeys) -> Admission:
-    return admit_batch(attempt.batch_id, fields, keys, now=datetime.now(UTC))
+            admission = admit(message.message_id, kwargs, loop.door)
+        MessageMerge(loop, message, admission).run()
 
 
 @contextmanager
@@ -111,10 +106,10 @@ class Message:
 class MessageMerge:
     """One message on its way into the rows: merged and committed, then confirmed, never before."""
 
-    def __init__(self, loop: WorkerLoop, message: Message, attempt: Attempt, admission: Admission) -> None:
+    def __init__(self, loop: WorkerLoop, message: Message, admission: Admission) -> None:
         self._loop = loop
         self._message = message
-        self._attempt = attempt
+        self._attempt = admission.attempt
         self._admission = admission
         self._events = admission.events
         self._retries = Retries()
@@ -141,7 +136,8 @@ class MessageMerge:
         self._leave_out_analytics()
         merged = self._retries.run(self._merge)
         missing = merged.missing | merged.hidden
-        if missing and self._is_early() and self._retries.run(self._park):
+        if missing and self._is_early() and (self._retries.run(self._park) or self._admission.batch):
+            # Without room to wait here, it waits with its sender, who sends it again.
             self._missing = missing
             return False
         self._sort_out(merged)
@@ -195,8 +191,8 @@ class MessageMerge:
 
     def _keep_refused(self) -> None:
         refusals = self._admission.refusals
-        if refusals:
-            letters = [letter_about(refusal, self._admission, self._attempt) for refusal in refusals]
+        if refusals and not self._is_kept_already():
+            letters = [letter_about(refusal, self._admission) for refusal in refusals]
             self._loop.counters.add("dead_dropped", self._loop.dead_letters.put(letters))
 
     def _tell(self) -> None:
@@ -219,6 +215,21 @@ class MessageMerge:
                 raise BrokerUnavailable(f"Redis takes no word for a flow: {error!r:.300}.") from error
             _logger.warning("A flow hears later what was asked of it: %r", error)
 
+    def _is_kept_already(self) -> bool:
+        """Return whether the letters of a batch that stays with its sender, and comes again, lie there.
+
+        Raises:
+            BrokerUnavailable: Redis does not say so.
+        """
+        batch = self._admission.batch
+        if batch is None or self._admission.is_verified:
+            return False
+        key = refused_key(batch.batch_id, batch.key_id or "", batch.digest.hex())
+        try:
+            return not self._loop.redis.set(key, "1", nx=True, ex=_LETTERS_ONCE_S)
+        except RedisError as error:
+            raise BrokerUnavailable(f"Redis does not say what was refused before: {error!r:.300}.") from error
+
     def _count_events(self) -> None:
         counters, now = self._loop.counters, datetime.now(UTC)
         counters.add("repeated" if self._attempt.was_committed else "applied", len(self._events))
@@ -231,14 +242,17 @@ class MessageMerge:
             counters.observe("lag_seconds", max(0.0, (now - event.occurred_at).total_seconds()))
 
     def _confirm_and_count(self, *, is_done: bool) -> None:
-        """Confirm the batch if it is done; a failure costs a repetition, never data."""
+        """Tell the sender what became of its batch; a failure costs a repetition, never data."""
         counters, pipeline = self._loop.counters, self._loop.redis.pipeline(transaction=False)
-        end_attempt(pipeline, self._attempt.batch_id, is_committed=is_done)
-        is_awaited = is_done and self._admission.sender_id != ""
-        if is_awaited:
-            self._confirm(pipeline)
-        if self._missing and self._admission.sender_id and self._attempt.number == 1:
-            note_missing_rows(pipeline, self._admission.sender_id, self._missing)
+        batch, is_verified = self._admission.batch, self._admission.is_verified
+        if is_verified:
+            end_attempt(pipeline, self._attempt, is_committed=is_done)
+        if batch and not is_verified:
+            write_refusal(pipeline, batch, SignatureInvalid.reason)
+        elif batch and is_done:
+            write_confirmation(pipeline, batch, self._attempt.signer, counts=self._counts())
+        elif batch and self._missing and self._attempt.number == 1:
+            write_missing_rows(pipeline, batch, self._missing)
         counters.write(pipeline)
         try:
             # First, for a batch that is not confirmed comes again, and would count them again.
@@ -246,33 +260,17 @@ class MessageMerge:
             pipeline.execute()
         except RedisError as error:
             _logger.warning("Batch %s is not confirmed yet: %s", self._admission.batch_id, error)
-            counters.add("unconfirmed", int(is_awaited))
+            counters.add("unconfirmed", int(is_done and batch is not None))
         else:
             counters.written()
 
-    def _confirm(self, pipeline: Any) -> None:
-        """Let the outbox that sent the batch know that it is committed."""
+    def _counts(self) -> dict[str, int]:
         applied, was_committed = len(self._events), self._attempt.was_committed
-        counts = {
+        return {
             "applied": 0 if was_committed else applied,
             "repeated": applied if was_committed else 0,
             "dead": len(self._admission.refusals),
         }
-        write_confirmation(pipeline, self._admission.sender_id, self._admission.batch_id, counts=counts)
-
-
-def write_confirmation(pipeline: Any, sender_id: str, batch_id: str, *, counts: dict[str, int]) -> None:
-    """Confirm a batch along with a pipeline; `counts` is {"applied", "repeated", "dead"}, in events."""
-    key = confirmations_key(sender_id)
-    pipeline.rpush(key, json.dumps({"batch_id": batch_id} | counts))
-    pipeline.expire(key, _CONFIRMATIONS_KEPT_S)
-
-
-def note_missing_rows(pipeline: Any, sender_id: str, flow_ids: Iterable[UUID]) -> None:
-    """Let a sender know, along with a pipeline, which of its flows wait for their row."""
-    key = missing_rows_key(sender_id)
-    pipeline.sadd(key, *map(str, flow_ids))
-    pipeline.expire(key, _CONFIRMATIONS_KEPT_S)
 
 
 def _verdict(event: AnyEvent, merged: Merged) -> PermanentError | None:

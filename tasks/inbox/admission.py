@@ -1,13 +1,14 @@
-"""Which events of a message may be applied, and what is refused, and why."""
+"""Who sent a message, which of its events may be applied, and what is refused, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, ValidationError
 from pydantic_core import from_json
+from redis import Redis
 
 from masterflow.domain.clock import MAX_AHEAD
 from masterflow.domain.errors import (
@@ -20,8 +21,10 @@ from masterflow.domain.errors import (
 from masterflow.domain.events import AnyEvent, describe
 from masterflow.domain.payload.safe import safe_object, safe_text
 from masterflow.domain.records.reading import read_events
-from masterflow.tasks.batch import Batch, verify
-from masterflow.tasks.settings import SigningKeys
+from masterflow.domain.signing.settings import SigningSettings
+from masterflow.domain.signing.signer import Signer
+from masterflow.tasks.batch import Batch, verified
+from masterflow.tasks.inbox.attempts import Attempt, begin_attempt
 
 # Twice what a sender puts into a batch, so that a bomb is refused and no honest batch ever is.
 _MAX_EVENTS: Final = 1_000
@@ -91,20 +94,45 @@ class _Fields(BaseModel):
     sender_id: Annotated[str, StringConstraints(max_length=200)]
     client_account_id: UUID
     events: str
+    sent_at: int | None = None
     key_id: str | None = None
     signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where messages come in: what is asked of them, and where it is noted how often they came."""
+
+    redis: "Redis"
+    settings: SigningSettings
+
+    def begin(self, batch_id: str, signer: Signer) -> Attempt:
+        """Begin an attempt to apply what somebody has vouched for."""
+        return begin_attempt(self.redis, batch_id, signer, now=datetime.now(UTC))
 
 
 @dataclass(slots=True)
 class Admission:
     """What a worker does about one message: the events it applies and the refusals it sets aside."""
 
-    batch_id: str
-    #: To whom to confirm; empty if nobody waits for it.
-    sender_id: str = ""
+    attempt: Attempt
     client_account_id: str = ""
+    #: Whom to tell what became of it; None if nobody waits for it.
+    batch: Batch | None = None
+    #: False if nobody is known to have sent it: then it stays with whoever has.
+    is_verified: bool = True
     events: list[AnyEvent] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+
+    @property
+    def batch_id(self) -> str:
+        """Return the id of the batch, or of the message that holds none."""
+        return self.attempt.batch_id
+
+    @property
+    def sender_id(self) -> str:
+        """Return who waits for it; empty if nobody does."""
+        return self.batch.sender_id if self.batch else ""
 
     def admit(self, event: AnyEvent, *, now: datetime) -> None:
         """Take one event in, unless its tenant or its time rules it out."""
@@ -126,34 +154,44 @@ class Admission:
         self.refusals.append(Refusal(error, event.model_dump(mode="json")))
 
 
-def admit_batch(
-    message_id: str, fields: Mapping[str, object], keys: SigningKeys, *, now: datetime
-) -> Admission:
+def admit_batch(message_id: str, fields: Mapping[str, object], door: Door) -> Admission:
     """Return what may be applied of a message with these keyword arguments; nothing in it can raise."""
+    now = datetime.now(UTC)
     try:
         _Fields.model_validate(fields)
         batch = Batch(**fields)  # type: ignore[arg-type]  # just validated
     except ValidationError as error:
         return refused_message(message_id, str(dict(fields)), InputInvalid(describe(error)))
-    admission = Admission(batch.batch_id, batch.sender_id, str(UUID(batch.client_account_id)))
+    admission = Admission(Attempt(batch.batch_id, now), str(UUID(batch.client_account_id)))
+    admission.batch = batch if batch.sender_id else None
+    try:
+        signer = verified(batch, door.settings, now=now)
+    except SignatureInvalid as error:
+        admission.is_verified = False
+        admission.refusals = _all_refused(batch, error)
+        return admission
+    admission.attempt = door.begin(batch.batch_id, signer)
     try:
         items = _items(batch.events)
     except InputInvalid as error:
         admission.refusals.append(Refusal.of(batch.events, error))
-        return admission
-    try:
-        verify(batch, keys)
-    except SignatureInvalid as error:
-        admission.refusals.extend(Refusal.of(item, error) for item in items)
         return admission
     for item in items:
         _admit_item(admission, item, now=now)
     return admission
 
 
+def _all_refused(batch: Batch, error: PermanentError) -> list[Refusal]:
+    try:
+        return [Refusal.of(item, error) for item in _items(batch.events)]
+    except InputInvalid:
+        return [Refusal.of(batch.events, error)]
+
+
 def refused_message(message_id: str, content: str, error: PermanentError) -> Admission:
     """Return the admission of a message that holds no batch."""
-    return Admission(message_id, refusals=[Refusal.of(content, error)])
+    attempt = Attempt(message_id, datetime.now(UTC))
+    return Admission(attempt, is_verified=False, refusals=[Refusal.of(content, error)])
 
 
 def _admit_item(admission: Admission, item: object, *, now: datetime) -> None:

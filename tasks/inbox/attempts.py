@@ -1,23 +1,29 @@
 """How often a batch was tried, and since when: what the broker does not know.
 
-One Redis hash per batch: `first_seen` (microseconds since 1970), `tries`, `lost` (tries in a row
-after which the worker said nothing more) and `committed`. Without Redis every try is the first.
+One JSON text on Redis per batch: `first_seen` (microseconds since 1970), `tries`, `lost` (tries in a row
+after which the worker said nothing more), `committed`, and a proof with the key that the batch was signed
+with. What proves nothing, like anything that is no such text, counts as none: the next try is the first.
+Without keys whatever has the right form is believed. Without Redis every try is the first.
 """
 
+import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from redis import Redis, RedisError
+from redis import Redis, RedisError, ResponseError
 
 from masterflow.domain.clock import from_microseconds, to_microseconds
 from masterflow.domain.redis_keys import attempt_key
+from masterflow.domain.signing.signatures import Signature
+from masterflow.domain.signing.signer import Signer
 
 #: A batch that ends its worker so often in a row is set aside.
 MAX_LOST: Final = 20
 
 _KEPT_S: Final = 600
+_MOST_BYTES: Final = 400
 
 _logger = logging.getLogger(__name__)
 
@@ -32,36 +38,69 @@ class Attempt:
     number: int = 1
     lost: int = 0
     was_committed: bool = False
+    #: Who vouches for it.
+    signer: Signer = field(default_factory=Signer, repr=False)
 
 
-def begin_attempt(redis: "Redis", batch_id: str, *, now: datetime) -> Attempt:
+def begin_attempt(redis: "Redis", batch_id: str, signer: Signer, *, now: datetime) -> Attempt:
     """Note that a batch is tried now; the note is kept for ten minutes."""
-    key = attempt_key(batch_id)
-    pipeline = redis.pipeline()
-    pipeline.hsetnx(key, "first_seen", str(to_microseconds(now)))
-    pipeline.hincrby(key, "tries", 1)
-    pipeline.hincrby(key, "lost", 1)
-    pipeline.hmget(key, "first_seen", "committed")
-    pipeline.expire(key, _KEPT_S)
     try:
-        _, tries, lost, (first_seen, committed), _ = pipeline.execute()
+        attempt = _next(_read(redis, batch_id), batch_id, signer, now)
+        _write(redis, attempt, lost=attempt.lost + 1)
     except RedisError as error:
         _logger.warning("Redis does not say how often batch %s was tried: %s", batch_id, error)
-        return Attempt(batch_id, now)
-    return Attempt(batch_id, from_microseconds(int(first_seen)), tries, lost - 1, committed is not None)
+        return Attempt(batch_id, now, signer=signer)
+    return attempt
 
 
-def seed_attempt(redis: "Redis", batch_id: str, *, first_seen: datetime, tries: int) -> None:
+def seed_attempt(redis: "Redis", batch_id: str, signer: Signer, *, first_seen: datetime, tries: int) -> None:
     """Let a batch that is sent again as a new one keep its past; a `RedisError` passes."""
-    key = attempt_key(batch_id)
-    pipeline = redis.pipeline()
-    pipeline.hset(key, mapping={"first_seen": to_microseconds(first_seen), "tries": tries})
-    pipeline.expire(key, _KEPT_S)
-    pipeline.execute()
+    _write(redis, Attempt(batch_id, first_seen, tries, signer=signer), lost=0)
 
 
-def end_attempt(pipeline: Any, batch_id: str, *, is_committed: bool) -> None:
+def end_attempt(pipeline: Any, attempt: Attempt, *, is_committed: bool) -> None:
     """Note, along with a Redis pipeline, that the worker lived to give the batch back or to commit it."""
-    pipeline.hset(attempt_key(batch_id), "lost", 0)
-    if is_committed:
-        pipeline.hset(attempt_key(batch_id), "committed", 1)
+    _write(pipeline, attempt, lost=0, committed=is_committed or attempt.was_committed)
+
+
+def _read(redis: "Redis", batch_id: str) -> dict[str, Any]:
+    try:
+        text: Any = redis.getrange(attempt_key(batch_id), 0, _MOST_BYTES)
+        found = json.loads(text or "{}")
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        return {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _next(found: dict[str, Any], batch_id: str, signer: Signer, now: datetime) -> Attempt:
+    """Return the attempt after the one that is noted."""
+    match found:
+        case {"first_seen": int(first_seen), "tries": int(tries), "lost": int(lost)}:
+            committed = found.get("committed") is True
+            signature = Signature(str(found.get("key_id")), str(found.get("proof")))
+            fields = _fields(batch_id, first_seen, tries, lost, committed=committed)
+            # Nothing was first seen in the future.
+            if first_seen >= 0 and 0 <= lost <= tries and signer.accepts("attempt", fields, signature):
+                seen_at = from_microseconds(min(first_seen, to_microseconds(now)))
+                return Attempt(batch_id, seen_at, tries + 1, lost, committed, signer)
+    return Attempt(batch_id, now, signer=signer)
+
+
+def _write(redis: Any, attempt: Attempt, *, lost: int, committed: bool | None = None) -> None:
+    is_committed = attempt.was_committed if committed is None else committed
+    first_seen = to_microseconds(attempt.first_seen)
+    note = {"first_seen": first_seen, "tries": attempt.number, "lost": lost, "committed": is_committed}
+    fields = _fields(attempt.batch_id, first_seen, attempt.number, lost, committed=is_committed)
+    if signature := attempt.signer.sign("attempt", fields):
+        note |= {"key_id": signature.key_id, "proof": signature.value}  # type: ignore[dict-item]
+    redis.set(attempt_key(attempt.batch_id), json.dumps(note), ex=_KEPT_S)
+
+
+def _fields(
+    batch_id: str, first_seen: int, tries: int, lost: int, *, committed: bool
+) -> list[str | int | bytes]:
+    return [batch_id, first_seen, tries, lost, int(committed)]

@@ -1,11 +1,14 @@
-"""What every message has to be before Celery may look at it: small enough, and a call of a task."""
+"""What every message has to be before Celery may look at it: small enough, and a plain call of a task."""
 
 import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from kombu import Message, compression
 from kombu.exceptions import ContentDisallowed, DecodeError
 
+from masterflow.domain.clock import parse_time
 from masterflow.domain.errors import InputInvalid
 from masterflow.tasks.inbox.admission import MessageTooLarge, MessageUnreadable
 
@@ -16,6 +19,18 @@ _EXCERPT_BYTES: Final = 4_000
 
 _ZLIB: Final = "application/x-gzip"
 
+# What else Celery would do with a message, or instead of calling its task. None of it is covered by a
+# signature, and some of it ends a message without a word, or keeps a worker from all others.
+_HEADERS: Final = ("eta", "expires", "retries", "shadow")
+_EMBEDDED: Final = ("callbacks", "errbacks", "chain", "chord")
+_UNSET: Final[tuple[Any, ...]] = (None, 0, "", {}, [])
+
+
+class OptionRefused(InputInvalid):
+    """A message asks Celery for what no sender of ours uses."""
+
+    reason = "option_refused"
+
 
 def limit_unpacking() -> None:
     """Let kombu, which unpacks a message before anyone can look at its size, stop at the size of a bomb."""
@@ -25,11 +40,11 @@ def limit_unpacking() -> None:
         compression.register(encoder[0], decoder, content_type)
 
 
-def check_envelope(message: Message) -> None:
-    """Accept a message that Celery can make a request of.
+def check_envelope(message: Message, *, may_expire: bool = False) -> None:
+    """Accept a message that Celery can make a request of; a periodic one may expire.
 
     Raises:
-        InputInvalid: it has not the shape of one.
+        InputInvalid: it has not the shape of one, or asks for more than a call.
         MessageTooLarge: nothing of ours is that large.
         MessageUnreadable: it is no JSON.
     """
@@ -46,9 +61,28 @@ def check_envelope(message: Message) -> None:
     except (ContentDisallowed, DecodeError) as error:
         raise MessageUnreadable(f"The message is no JSON: {error!s:.200}.") from error
     match payload:
-        case [list(), dict(), dict() | None]:
+        case [list(), dict(), dict() | None as embedded]:
+            _check_options(headers, embedded or {}, may_expire=may_expire)
             return
     raise InputInvalid("The message holds no [args, kwargs, embed]; send it with Celery, protocol 2.")
+
+
+def _check_options(headers: Mapping[str, Any], embedded: Mapping[str, Any], *, may_expire: bool) -> None:
+    asked = [name for name in _HEADERS if headers.get(name) not in _UNSET]
+    asked += [name for name in _EMBEDDED if embedded.get(name) not in _UNSET]
+    if may_expire and "expires" in asked:
+        asked.remove("expires")
+    if asked:
+        raise OptionRefused(
+            f"The message asks Celery for {', '.join(asked)}, which no task here knows; send it without"
+            " countdown, eta, expires, retries, shadow, link, chain and chord."
+        )
+
+
+def has_expired(headers: Mapping[str, Any]) -> bool:
+    """Return whether a message is past its time, so that Celery acknowledges it unseen."""
+    expires = parse_time(headers.get("expires"))
+    return expires is not None and expires < datetime.now(UTC)
 
 
 def excerpt(message: Message) -> str:

@@ -188,7 +188,7 @@ class Sender:
         if not self._window or time.monotonic() < self._redis.retry_at:
             return
         try:
-            confirmed = inbox.receive_from({self._outbox.sender_id, *self._window.names()})
+            confirmed = inbox.receive(self._window.awaited())
         except BrokerUnavailable as error:
             self._note_failure(self._redis, error)
             return
@@ -216,12 +216,12 @@ class Sender:
             if batch is None:
                 continue
             try:
-                publisher.publish(replace(batch, sender_id=parcel.name))
+                digest = publisher.publish(replace(batch, sender_id=parcel.name))
             except BrokerUnavailable as error:
                 self._note_failure(self._broker, error)
                 return False
             self._sent_at = time.monotonic()
-            self._window.note_sent(parcel, self._sent_at)
+            self._window.note_sent(parcel, self._sent_at, digest)
             self._note_success(self._broker)
         return True
 

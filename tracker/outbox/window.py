@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 from masterflow.domain.backoff import pause_s
-from masterflow.tasks.enqueue import Batch
+from masterflow.tasks.enqueue import Awaited, Batch, digest_of
 from masterflow.tracker.outbox.folder import CutSpan, Journal, Sent, accounts_of, batch_id_of
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import MAX_BATCH_BYTES, Cut, Segment, Span, flow_ids_in
@@ -40,8 +41,8 @@ class Parcel:
     cut: Cut
     spans: list[Span]
     events: list[bytes] | None = None
-    #: Under which names workers may confirm it.
-    names: dict[str, None] = field(default_factory=dict)
+    #: Under which names workers may confirm it, with the digest that they have to name, where it is known.
+    names: dict[str, bytes | None] = field(default_factory=dict)
     name: str = ""
     #: The numbers of its first sending, its first repetition and its last sending; 0 is none.
     first_sending: int = 0
@@ -95,9 +96,13 @@ class Window:
         """Return when the oldest batch was put under way, in seconds since 1970."""
         return min((parcel.begun_at for parcel in self._parcels.values()), default=None)
 
-    def names(self) -> set[str]:
-        """Return under which names workers may confirm what is under way."""
-        return {name for parcel in self._parcels.values() for name in parcel.names}
+    def awaited(self) -> list[Awaited]:
+        """Return what was sent, under which names workers may confirm it, and how to know that it is it."""
+        return [
+            Awaited(parcel.batch_id, parcel.client_account_id, parcel.names, partial(self._digest, parcel))
+            for parcel in self._parcels.values()
+            if parcel.names
+        ]
 
     def take(self, unread: Iterable[tuple[Segment, int]]) -> bool:
         """Put as much as a message holds under way, a parcel for each client account in it.
@@ -187,14 +192,14 @@ class Window:
             flow_ids=flow_ids_in(events, _MOST_FLOW_IDS),
         )
 
-    def note_sent(self, parcel: Parcel, now: float) -> None:
+    def note_sent(self, parcel: Parcel, now: float, digest: bytes | None = None) -> None:
         """Start the parcel's time to be confirmed, twice as long with each resend, up to ten minutes."""
         self._sendings += 1
         if parcel.first_sending:
             parcel.first_repetition = parcel.first_repetition or self._sendings
         parcel.first_sending = parcel.first_sending or self._sendings
         parcel.last_sending = self._sendings
-        parcel.names[parcel.name] = None
+        parcel.names[parcel.name] = digest
         parcel.sent_at, parcel.events, parcel.passed_at = now, None, None
         parcel.resend_at = now + parcel.wait_s
         parcel.wait_s = pause_s(2, first_s=parcel.wait_s, longest_s=_LONGEST_CONFIRM_TIMEOUT_S)
@@ -222,6 +227,12 @@ class Window:
         self._confirmed_at = now
         self._note({"done": [parcel.batch_id for parcel in confirmed]})
         return len(confirmed)
+
+    def _digest(self, parcel: Parcel, name: str) -> bytes | None:
+        """Return what a confirmation under a name is about; what a dead process sent is read anew."""
+        if parcel.names[name] is None and (events := self._read_again(parcel)):
+            parcel.names[name] = digest_of(b"[%b]" % b",".join(events))
+        return parcel.names[name]
 
     def _begin(self, cut: Cut, account: str, spans: list[CutSpan]) -> None:
         segments = {segment.path.name: segment for segment in cut.spans}

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from masterflow.domain.redis_keys import FLAG_KEY, confirmations_key, queue_key
+from masterflow.domain.redis_keys import FLAG_KEY, answers_key, queue_key
 from masterflow.repository.feature_flag import FeatureFlag
 from masterflow.repository.settings import RedisSettings
 from masterflow.scripts.broker import dead_letters
@@ -15,7 +15,7 @@ from masterflow.scripts.doctor.broker import check_broker
 from masterflow.scripts.doctor.redis_server import check_redis
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import Batch
-from masterflow.tasks.enqueue import ConfirmationInbox, Publisher, QueueSettings, queue_lengths
+from masterflow.tasks.enqueue import Awaited, ConfirmationInbox, Publisher, QueueSettings, queue_lengths
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from tests.support.servers.redis_socket import socket_redis
 from tests.support.servers.sentinel import GROUP, Sentinel
@@ -48,9 +48,9 @@ def every_part_works(monkeypatch: pytest.MonkeyPatch, url: str, client: "redis.R
     )
     publisher.close()
     assert client.llen(queue_key(ENRICHMENT_QUEUE)) == 1
-    client.rpush(confirmations_key("s"), '{"batch_id": "b"}')
+    client.hset(answers_key("s"), "b", '{"applied": 1, "repeated": 0, "dead": 0}')
     inbox = ConfirmationInbox(settings, "s")
-    assert inbox.receive() == ["b"]
+    assert inbox.receive([Awaited("b", "", ("s",), lambda _: None)]) == {"s": ["b"]}
     inbox.close()
     # What the API and `flowctl` do.
     assert queue_lengths(settings)[ENRICHMENT_QUEUE] == 1

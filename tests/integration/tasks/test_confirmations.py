@@ -4,7 +4,7 @@ from uuid import uuid4
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.domain.redis_keys import KEY_PREFIX
-from masterflow.tasks.enqueue import ConfirmationInbox
+from masterflow.tasks.enqueue import Awaited, ConfirmationInbox
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 
@@ -21,10 +21,11 @@ def test_the_sender_hears_of_its_batch_after_the_commit_and_not_before(
         batch_id = workplace.publish([event], context, sender_id=sender_id)
         eventually(lambda: workplace.redis.exists(f"{KEY_PREFIX}attempt:{batch_id}"))
         time.sleep(0.3)
-        assert inbox.receive() == []
-    assert eventually(inbox.receive) == [batch_id]
+        awaited = [Awaited(batch_id, str(context.client_account_id), (sender_id,), lambda _: None)]
+        assert inbox.receive(awaited) == {}
+    assert eventually(lambda: inbox.receive(awaited)) == {sender_id: [batch_id]}
     assert workplace.row(flow_id)["retry_count"] == 1
-    assert inbox.receive() == []
+    assert inbox.receive(awaited) == {}
     inbox.close()
 
 
@@ -32,7 +33,7 @@ def test_confirmations_that_nobody_fetches_expire(workplace: Workplace, context:
     flow_id, sender_id = workplace.new_flow(context), uuid4().hex
     workplace.publish([new_event(FlowRetried, context, flow_id)], context, sender_id=sender_id)
     eventually(lambda: workplace.confirmations(sender_id))
-    assert 3_000 < workplace.redis.ttl(f"{KEY_PREFIX}confirmed:{sender_id}") <= 3_600
+    assert 3_000 < workplace.redis.ttl(f"{KEY_PREFIX}answers:{sender_id}") <= 3_600
 
 
 def test_an_empty_batch_is_confirmed(workplace: Workplace, context: FlowContext) -> None:
@@ -46,4 +47,4 @@ def test_nobody_is_told_of_a_batch_without_a_sender(workplace: Workplace, contex
     flow_id = workplace.new_flow(context)
     batch_id = workplace.publish([new_event(FlowRetried, context, flow_id)], context)
     eventually(lambda: workplace.attempts(batch_id))
-    assert workplace.redis.exists(f"{KEY_PREFIX}confirmed:") == 0
+    assert workplace.redis.exists(f"{KEY_PREFIX}answers:") == 0

@@ -1,17 +1,19 @@
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowDeclared, FlowRetried, new_event
+from masterflow.domain.redis_keys import answers_key
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import sign
 from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
-from masterflow.tasks.enqueue import Batch, Publisher, QueueSettings
+from masterflow.tasks.enqueue import Awaited, Batch, ConfirmationInbox, Publisher, QueueSettings
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
@@ -61,11 +63,20 @@ def retry(context: FlowContext, flow_id: UUID) -> Batch:
     )
 
 
-def confirmed_as_dead(place: Workplace, senders: Iterable[str]) -> int:
-    return sum(one["dead"] for sender_id in senders for one in place.confirmations(sender_id))
+def answers(place: Workplace, batch: Batch) -> dict[str, Any]:
+    """Return what the sender of a batch is told about it."""
+    text: Any = place.redis.hget(answers_key(batch.sender_id), batch.batch_id)
+    return dict(json.loads(text or "{}"))
 
 
 def refused(place: Workplace, batch: Batch) -> DeadLetter:
+    """Wait until the sender is told that its batch cannot be verified; return its letter."""
+    eventually(lambda: answers(place, batch) == {"refused": "signature_invalid"})
+    [letter] = [letter for letter in place.letters() if letter.batch_id == batch.batch_id]
+    return letter
+
+
+def set_aside(place: Workplace, batch: Batch) -> DeadLetter:
     """Wait until the batch is confirmed as dead; return its letter."""
     [confirmation] = eventually(lambda: place.confirmations(batch.sender_id))
     assert (confirmation["applied"], confirmation["dead"]) == (0, 1)
@@ -73,53 +84,77 @@ def refused(place: Workplace, batch: Batch) -> DeadLetter:
     return letter
 
 
-def test_a_signed_batch_is_applied(signed_workplace: Workplace) -> None:
+def test_a_signed_batch_is_applied_and_its_confirmation_proves_it(signed_workplace: Workplace) -> None:
     flow_id = signed_workplace.new_flow(OURS)
-    signed_workplace.publisher.publish(retry(OURS, flow_id))
-    eventually(lambda: signed_workplace.row(flow_id)["retry_count"] == 1)
+    batch = retry(OURS, flow_id)
+    signed_workplace.publisher.publish(batch)
+    inbox = ConfirmationInbox(signed_workplace.settings, batch.sender_id)
+    confirmed = eventually(lambda: inbox.receive([Awaited.of(batch)]))
+    assert confirmed == {batch.sender_id: [batch.batch_id]}
+    assert inbox.forged == 0
+    assert signed_workplace.row(flow_id)["retry_count"] == 1
+    inbox.close()
 
 
-def test_a_key_on_its_way_out_still_verifies(
+def test_a_key_on_its_way_out_still_verifies_and_signs_the_answer(
     signed_workplace: Workplace, unsigned_publisher: Publisher
 ) -> None:
     flow_id = signed_workplace.new_flow(OURS)
-    keys = signed_workplace.settings.signing_keys
-    old = {OURS.client_account_id: {"old": keys[OURS.client_account_id]["old"]}}
-    unsigned_publisher.publish(sign(retry(OURS, flow_id), old))
+    old = {"old": signed_workplace.settings.keys_of(OURS.client_account_id)["old"]}
+    batch = sign(retry(OURS, flow_id), old)
+    unsigned_publisher.publish(batch)
     eventually(lambda: signed_workplace.row(flow_id)["retry_count"] == 1)
+    assert eventually(lambda: answers(signed_workplace, batch))["key_id"] == "old"
 
 
-def test_unsigned_tampered_and_foreign_batches_are_refused_and_counted(
+def test_unsigned_tampered_and_foreign_batches_are_refused_counted_and_never_confirmed(
     signed_workplace: Workplace, unsigned_publisher: Publisher
 ) -> None:
     flow_id = signed_workplace.new_flow(OURS)
-    keys = signed_workplace.settings.signing_keys
-    batch, their_keys = retry(OURS, flow_id), keys[THEIRS.client_account_id]
-    signed = sign(batch, keys)
+    batch = retry(OURS, flow_id)
+    signed = sign(batch, signed_workplace.settings.keys_of(OURS.client_account_id))
     forgeries = [
         batch,
         replace(signed, events=retry(OURS, flow_id).events),
         replace(signed, batch_id=str(uuid4())),
         replace(signed, sender_id=uuid4().hex),
+        replace(signed, sent_at=1),
         replace(signed, signature=None),
         replace(signed, signature="00" * 32),
         replace(signed, key_id="their"),
-        sign(batch, {OURS.client_account_id: their_keys}),
+        sign(batch, signed_workplace.settings.keys_of(THEIRS.client_account_id)),
     ]
     before = signed_workplace.counters().get("dead:signature_invalid", 0)
     for forgery in forgeries:
         unsigned_publisher.publish(forgery)
-    senders = {forgery.sender_id for forgery in forgeries}
-    eventually(lambda: confirmed_as_dead(signed_workplace, senders) == len(forgeries))
+
+    def refusals() -> float:
+        return signed_workplace.counters().get("dead:signature_invalid", 0) - before
+
+    eventually(lambda: refusals() == len(forgeries))
+    for forgery in forgeries:
+        assert answers(signed_workplace, forgery) == {"refused": "signature_invalid"}
+        assert signed_workplace.confirmations(forgery.sender_id) == []
     assert signed_workplace.row(flow_id)["retry_count"] == 0
-    assert signed_workplace.counters()["dead:signature_invalid"] == before + len(forgeries)
+
+
+def test_a_batch_that_cannot_be_verified_fills_the_dead_letters_once_however_often_it_is_sent(
+    signed_workplace: Workplace, unsigned_publisher: Publisher
+) -> None:
+    batch = retry(OURS, signed_workplace.new_flow(OURS))
+    before = signed_workplace.counters().get("dead:signature_invalid", 0)
+    for _ in range(3):
+        unsigned_publisher.publish(batch)
+    eventually(lambda: signed_workplace.counters().get("dead:signature_invalid", 0) == before + 3)
+    [letter] = [each for each in signed_workplace.letters() if each.batch_id == batch.batch_id]
+    assert letter.attempts == 1
 
 
 def test_a_batch_signed_for_one_account_cannot_carry_events_of_another(signed_workplace: Workplace) -> None:
     flow_id = signed_workplace.new_flow(OURS)
     batch = replace(retry(OURS, flow_id), client_account_id=str(THEIRS.client_account_id))
     signed_workplace.publisher.publish(batch)
-    assert refused(signed_workplace, batch).reason == "tenant_mismatch"
+    assert set_aside(signed_workplace, batch).reason == "tenant_mismatch"
     assert signed_workplace.row(flow_id)["retry_count"] == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowDeclared, FlowRetried, new_event
-from masterflow.tasks.enqueue import ConfirmationInbox
+from masterflow.tasks.enqueue import Awaited, ConfirmationInbox
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 
@@ -39,12 +39,15 @@ def test_a_sender_logs_once_that_a_flow_has_no_row(
 ) -> None:
     flow_id, sender_id = uuid4(), uuid4().hex
     inbox = ConfirmationInbox(workplace.settings, sender_id)
-    for _ in range(2):
+    batch_ids = [
         workplace.publish([new_event(FlowRetried, context, flow_id)], context, sender_id=sender_id)
+        for _ in range(2)
+    ]
+    awaited = [Awaited(batch_id, "", (sender_id,), lambda _: None) for batch_id in batch_ids]
     confirmed: list[str] = []
 
     def are_both_confirmed() -> bool:
-        confirmed.extend(inbox.receive())
+        confirmed.extend(inbox.receive(awaited).get(sender_id, ()))
         return len(confirmed) == 2
 
     eventually(are_both_confirmed, timeout_s=20)

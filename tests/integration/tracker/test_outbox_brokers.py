@@ -2,6 +2,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -13,10 +14,11 @@ from kombu import Connection
 from masterflow import tracker
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried
+from masterflow.domain.signing.signer import Signer
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import Batch
-from masterflow.tasks.delivery.task import write_confirmation
-from masterflow.tasks.enqueue import BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
+from masterflow.tasks.confirmations import write_confirmation
+from masterflow.tasks.enqueue import Awaited, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
 from masterflow.tasks.queues import ENRICHMENT_QUEUE, queue
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.process import process_delivery
@@ -84,7 +86,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(own_redis, t
     with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
         publisher.publish(a_batch())
     with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
-        inbox.receive()
+        inbox.receive([Awaited.of(a_batch())])
     publisher.close()
     inbox.close()
 
@@ -118,23 +120,21 @@ class Rabbit:
         self.settings = {"CELERY_BROKER_URL": server.url, "REDIS_URL": redis_url}
         self._redis = redis.Redis.from_url(redis_url)
 
-    def take(self) -> list[dict[str, str]]:
+    def take(self) -> list[dict[str, Any]]:
         """Take all batches that wait and confirm them; return the tasks' arguments."""
-        taken: list[dict[str, str]] = []
+        taken: list[dict[str, Any]] = []
         with suppress(AMQPError):  # After a restart the queue still elects its leader.
             self._take(taken)
         return taken
 
-    def _take(self, taken: list[dict[str, str]]) -> None:
+    def _take(self, taken: list[dict[str, Any]]) -> None:
         with Connection(self.server.url) as connection, connection.channel() as channel:
             waiting = queue(ENRICHMENT_QUEUE, self.server.url).bind(channel)
             waiting.declare()
             while message := waiting.get(accept=["json"]):
                 taken.append(message.decode()[1])
                 message.ack()
-                write_confirmation(
-                    self._redis, taken[-1]["sender_id"], taken[-1]["batch_id"], counts={"applied": 1}
-                )
+                write_confirmation(self._redis, Batch(**taken[-1]), Signer(), counts={"applied": 1})
 
     def close(self) -> None:
         self._redis.close()

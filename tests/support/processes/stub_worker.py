@@ -10,9 +10,11 @@ import redis
 from kombu.compression import decompress
 
 from masterflow.domain.redis_keys import KEY_PREFIX
+from masterflow.domain.signing.signer import Signer
 from masterflow.tasks.batch import Batch
-from masterflow.tasks.delivery.task import write_confirmation
+from masterflow.tasks.confirmations import write_confirmation
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
+from masterflow.tasks.settings import QueueSettings
 
 
 class StubWorker:
@@ -42,7 +44,8 @@ class StubWorker:
         return [event["event_id"] for batch in list(self.batches) for event in json.loads(batch.events)]
 
     def confirm(self, batch: Batch) -> None:
-        write_confirmation(self._redis, batch.sender_id, batch.batch_id, counts={"applied": 1})
+        signer = Signer(QueueSettings().keys_of(batch.client_account_id), batch.key_id)
+        write_confirmation(self._redis, batch, signer, counts={"applied": 1})
 
     def _run(self) -> None:
         while not self._is_halted.is_set():

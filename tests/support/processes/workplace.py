@@ -34,6 +34,7 @@ _QUEUE_SETTINGS = (
     "CELERY_BROKER_URL",
     "ENRICHMENT_SENTINEL_MASTER",
     "ENRICHMENT_SIGNING_KEYS",
+    "ENRICHMENT_WORKER_KEYS",
 )
 
 
@@ -154,8 +155,10 @@ class Workplace:
 
     def confirmations(self, sender_id: str) -> list[dict[str, Any]]:
         """Return what a sender was told, without taking it away."""
-        texts: Any = self.redis.lrange(f"{KEY_PREFIX}confirmed:{sender_id}", 0, -1)
-        return [json.loads(text) for text in texts]
+        former: Any = self.redis.lrange(f"{KEY_PREFIX}confirmed:{sender_id}", 0, -1)
+        answers: Any = self.redis.hgetall(f"{KEY_PREFIX}answers:{sender_id}")
+        found = [{"batch_id": batch_id, **json.loads(text)} for batch_id, text in answers.items()]
+        return [json.loads(text) for text in former] + [each for each in found if "applied" in each]
 
     def letters(self, selection: Selection = EVERY_LETTER) -> list[DeadLetter]:
         with self.dead_letters() as letters:
@@ -163,9 +166,9 @@ class Workplace:
 
     def attempts(self, message_id: str) -> int:
         """Return how often a message was dealt with to the end."""
-        found: Any = self.redis.hmget(f"{KEY_PREFIX}attempt:{message_id}", "tries", "lost")
-        tries, lost = found
-        return int(tries) if lost == "0" else 0
+        note: Any = self.redis.get(f"{KEY_PREFIX}attempt:{message_id}")
+        found = json.loads(note or '{"tries": 0, "lost": 0}')
+        return int(found["tries"]) if found["lost"] == 0 else 0
 
     def replay(self, letters: DeadLetters, selection: Selection) -> int:
         return letters.replay(selection, publisher=self.publisher, redis=self.redis)

@@ -49,6 +49,7 @@ def test_what_is_shown_is_no_part_of_the_message():
         "sender_id",
         "client_account_id",
         "events",
+        "sent_at",
         "key_id",
         "signature",
     }

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -6,47 +7,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masterflow.domain import SettingsInvalid, SignatureInvalid
-from masterflow.tasks.batch import Batch, sign, verify
+from masterflow.domain.signing.signer import Signer
+from masterflow.tasks.batch import Batch, sign, verified
 from masterflow.tasks.settings import QueueSettings
 
 OURS, THEIRS = UUID(int=1), UUID(int=2)
-KEYS = QueueSettings.model_validate(
+SETTINGS = QueueSettings.model_validate(
     {
         "signing_keys": {
             str(OURS): {"new": "n" * 16, "old": "o" * 16},
             str(THEIRS): {"new": "t" * 16},
         }
     }
-).signing_keys
+)
+KEYS = SETTINGS.keys_of(OURS)
 BATCH = Batch(batch_id="b", sender_id="s", client_account_id=str(OURS), events='[{"n":1}]')
 
 
+def check(batch, settings=SETTINGS, *, later=timedelta()):
+    return verified(batch, settings, now=datetime.now(UTC) + later)
+
+
 def test_a_batch_is_signed_with_the_newest_key_and_accepted():
-    signed = sign(BATCH, KEYS)
-    assert signed.key_id == "new"
-    verify(signed, KEYS)
+    assert check(sign(BATCH, KEYS)) == Signer(KEYS, "new")
 
 
-def test_an_older_key_is_still_accepted():
-    old_keys = {OURS: {"old": KEYS[OURS]["old"]}}
-    verify(sign(BATCH, old_keys), KEYS)
+def test_an_older_key_is_still_accepted_and_its_sender_is_answered_with_it():
+    assert check(sign(BATCH, {"old": KEYS["old"]})) == Signer(KEYS, "old")
 
 
 def test_without_keys_everything_is_accepted_and_nothing_signed():
-    assert sign(BATCH, {}) == BATCH
-    verify(BATCH, {})
+    assert sign(BATCH, {}).signature is None
+    for batch in (BATCH, sign(BATCH, {}), sign(BATCH, KEYS)):
+        assert check(batch, QueueSettings()) == Signer()
 
 
 def test_with_keys_an_unsigned_batch_is_refused():
-    with pytest.raises(SignatureInvalid):
-        verify(BATCH, KEYS)
+    for batch in (BATCH, sign(BATCH, {})):
+        with pytest.raises(SignatureInvalid, match="no signature"):
+            check(batch)
 
 
 def test_a_batch_of_an_account_without_keys_is_refused_once_others_have_some():
-    stranger = replace(BATCH, client_account_id=str(UUID(int=3)))
-    assert sign(stranger, KEYS).signature is None
-    with pytest.raises(SignatureInvalid):
-        verify(stranger, KEYS)
+    with pytest.raises(SignatureInvalid, match="no key here"):
+        check(replace(sign(BATCH, KEYS), client_account_id=str(UUID(int=3))))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,8 @@ def test_a_batch_of_an_account_without_keys_is_refused_once_others_have_some():
         {"sender_id": "t"},
         {"client_account_id": str(THEIRS)},
         {"events": '[{"n":2}]'},
+        {"sent_at": 1},
+        {"sent_at": None},
         {"key_id": "old"},
         {"key_id": "unknown"},
         {"key_id": None},
@@ -70,19 +76,34 @@ def test_a_batch_of_an_account_without_keys_is_refused_once_others_have_some():
 )
 def test_a_changed_batch_is_refused(change):
     with pytest.raises(SignatureInvalid):
-        verify(replace(sign(BATCH, KEYS), **change), KEYS)
+        check(replace(sign(BATCH, KEYS), **change))
 
 
 @given(st.text(), st.text(), st.text())
 def test_every_text_can_be_signed(batch_id, sender_id, events):
-    batch = replace(BATCH, batch_id=batch_id, sender_id=sender_id, events=events)
-    verify(sign(batch, KEYS), KEYS)
+    check(sign(replace(BATCH, batch_id=batch_id, sender_id=sender_id, events=events), KEYS))
+
+
+def test_a_batch_may_lie_on_the_broker_for_a_month_and_is_signed_anew_each_time_it_is_sent():
+    signed = sign(BATCH, KEYS)
+    check(signed, later=timedelta(days=30))
+    with pytest.raises(SignatureInvalid, match="31 days ago"):
+        check(signed, later=timedelta(days=32))
+    again = sign(BATCH, KEYS)
+    assert (again.sent_at or 0) > (signed.sent_at or 0)
+    assert again.signature != signed.signature
+
+
+def test_a_batch_that_was_signed_before_times_were_is_refused_and_says_so():
+    old = replace(BATCH, key_id="new", signature="0" * 64)
+    with pytest.raises(SignatureInvalid, match="update its sender"):
+        check(old)
 
 
 def test_the_keys_come_from_the_environment_and_never_show(monkeypatch):
     monkeypatch.setenv("ENRICHMENT_SIGNING_KEYS", f'{{"{OURS}": {{"new": "{"n" * 16}"}}}}')
     settings = QueueSettings()
-    verify(sign(BATCH, settings.signing_keys), settings.signing_keys)
+    check(sign(BATCH, settings.keys_of(OURS)), settings)
     assert "nnnn" not in f"{settings!r} {settings.signing_keys}"
 
 

@@ -1,11 +1,11 @@
 import json
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
 
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.event_text import event_text
@@ -21,7 +21,8 @@ from masterflow.domain.records.phase_text import Moment
 from masterflow.domain.records.phases import PhaseBegan, PhaseEnded
 from masterflow.domain.records.reading import read_events
 from masterflow.domain.statuses import FLOW_STATUSES
-from masterflow.tasks.inbox.admission import admit_batch
+from masterflow.tasks.inbox.admission import Door, admit_batch
+from masterflow.tasks.settings import QueueSettings
 from tests.support.events.reported import CONTEXT, FLOW_ID
 from tests.support.events.strategies import FIELDS
 
@@ -197,7 +198,9 @@ def test_a_record_that_is_refused_is_set_aside_whole(change, reason):
         "client_account_id": str(CONTEXT.client_account_id),
         "events": json.dumps([good, bad]),
     }
-    admission = admit_batch("m", fields, {}, now=datetime.now(UTC))
+    # Without Redis every attempt is the first.
+    with Redis(port=1) as nobody:
+        admission = admit_batch("m", fields, Door(nobody, QueueSettings()))
     assert tuple(admission.events) == read_events(good)
     [refusal] = admission.refusals
     assert (refusal.error.reason, refusal.subject) == (reason, bad)

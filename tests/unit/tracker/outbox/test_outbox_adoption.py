@@ -68,7 +68,9 @@ def test_a_successor_takes_its_predecessors_confirmations(spool):
     successor = Process(spool)
     adopt_orphans(successor.outbox)
     successor.send()
-    assert successor.window.names() == {first.outbox.sender_id}
+    assert [list(each.names) for each in successor.window.awaited()] == [[first.outbox.sender_id]]
+    [awaited] = successor.window.awaited()
+    assert awaited.digest(batch.sender_id) == batch.digest
     assert successor.confirm(batch) == 1
     assert successor.check_numbers(2)["confirmed"] == 2
     assert waiting_records(spool) == 0
