@@ -16,7 +16,7 @@ FRESH_S: Final = 15.0
 
 
 def is_lost(status: str, metadata: object) -> bool:
-    """Return whether the row of a flow says that it is lost; `is_lost.sql` says the same.
+    """Return whether the row of a flow says that it is lost; `is_lost.sql` does the same.
 
     It is, while its status is open and nothing that it reported is newer than the last thing that was
     heard of the process that is gone. `metadata` is `flow_metadata` with its bookkeeping.

@@ -9,5 +9,7 @@
     raw.metadata #> '{_enrichment,status}' as status_stamps,
     -- include: is_lost
     as is_lost,
+    -- include: is_overdue
+    as is_overdue,
     raw.metadata -> 'lost' as lost,
     jsonb_path_query_array(raw.metadata, '$._enrichment.counts.keyvalue() ? (@.value.at_least == true).key', '{}', true) as floors

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from random import Random
@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from masterflow.domain.control.deadlines import overdue
 from masterflow.domain.control.questions import questions
 from masterflow.domain.control.requests import control_entries, pending_stop, requests
 from masterflow.domain.events import (
@@ -277,22 +278,101 @@ def _metadata(random: Random) -> Any:
     return random.choice([metadata] * 20 + [None, [metadata], "lost", 5, {"lost": lost}])
 
 
-async def test_the_statement_and_the_function_agree_on_what_is_lost(session: AsyncSession) -> None:
+def _overdue_row(random: Random) -> dict[str, Any]:
+    times = [(_BEGIN + timedelta(seconds=second)).isoformat(timespec="microseconds") for second in range(4)]
+    odd: list[Any] = [None, 5, "soon", "2026-11-27T09:00:00", [], times]
+    phases: list[Any] = ["a", "a", "b", None, None, 7, ["a"]]
+    statuses: list[Any] = [
+        "processing",
+        "active",
+        "paused",
+        "completed",
+        "failed",
+        "cancelled",
+        None,
+        ["failed"],
+    ]
+
+    def one_of(values: list[Any]) -> Any:
+        return random.choice(values if random.random() < 0.9 else odd)
+
+    entries: Any = [
+        {
+            "id": str(uuid4()),
+            "timestamp": one_of(times),
+            "phase": random.choice(phases),
+            "started_at": one_of(times),
+        }
+        for _ in range(random.randrange(3))
+    ]
+    transitions: Any = [
+        {"phase": random.choice(phases), "status": random.choice(statuses), "timestamp": one_of(times)}
+        for _ in range(random.randrange(4))
+    ]
+    metadata: Any = {"overdue": random.choice([entries] * 9 + [*odd, [None, 1]])}
+    if random.random() < 0.4:
+        metadata["deadline_at"] = one_of(times)
+    return {
+        "flow_status": random.choice([*FLOW_STATUSES, "archived"]),
+        "flow_metadata": random.choice([metadata] * 20 + odd),
+        "phase_transitions": random.choice([transitions] * 20 + [*odd, [[{"phase": "a"}], 5]]),
+    }
+
+
+async def test_the_statements_and_the_functions_agree_on_what_is_lost_and_overdue(
+    session: AsyncSession,
+) -> None:
     random = Random(17)
     rows = [
-        {
-            "flow_status": random.choice([*FLOW_STATUSES, "archived", "active"]),
-            "flow_metadata": _metadata(random),
-        }
+        {"flow_status": random.choice([*FLOW_STATUSES, "archived"]), "flow_metadata": _metadata(random)}
         for _ in range(3_000)
-    ]
+    ] + [_overdue_row(random) for _ in range(5_000)]
     query = (
-        f"select {source('is_lost')} from rows from"
-        " (jsonb_to_recordset(cast(:rows as jsonb)) as (flow_status text, flow_metadata jsonb))"
-        " with ordinality as flow (flow_status, flow_metadata, place)"
+        f"select {source('is_lost')}, {source('is_overdue')}"
+        " from rows from (jsonb_to_recordset(cast(:rows as jsonb))"
+        " as (flow_status text, flow_metadata jsonb, phase_transitions jsonb))"
+        " with ordinality as flow (flow_status, flow_metadata, phase_transitions, place)"
         " cross join lateral (select flow.flow_metadata as metadata) as raw order by place"
     )
-    found: Sequence[bool] = (await session.execute(text(query), {"rows": json.dumps(rows)})).scalars().all()
-    expected = [is_lost(row["flow_status"], row["flow_metadata"]) for row in rows]
-    assert list(found) == expected
-    assert 100 < sum(expected) < 2_900
+    found = [tuple(row) for row in await session.execute(text(query), {"rows": json.dumps(rows)})]
+    expected = [
+        (
+            is_lost(row["flow_status"], row["flow_metadata"]),
+            bool(overdue(row["flow_status"], row["flow_metadata"], row.get("phase_transitions"))),
+        )
+        for row in rows
+    ]
+    assert found == expected
+    assert sum(lost for lost, _ in expected) > 100
+    assert 500 < sum(late for _, late in expected) < 4_000
+
+
+async def test_a_phase_is_overdue_until_it_ends_and_a_flow_until_it_has_more_time(
+    session: AsyncSession,
+) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    passed = [
+        at(
+            30,
+            DeadlinePassed,
+            flow_id,
+            phase=phase,
+            deadline_at=_BEGIN + timedelta(seconds=30),
+            started_at=_BEGIN,
+        )
+        for phase in ("data_import", None)
+    ]
+    row = await merged(session, flow_id, [transition(1, flow_id), *passed])
+    late = overdue(row.flow_status, row.flow_metadata, row.phase_transitions)
+    assert {each.phase: each.deadline_at for each in late} == {
+        None: _BEGIN + timedelta(seconds=30),
+        "data_import": _BEGIN + timedelta(seconds=30),
+    }
+    ended = at(40, PhaseTransitioned, flow_id, phase="data_import", status="completed")
+    row = await merged(session, flow_id, [ended])
+    assert [each.phase for each in overdue(row.flow_status, row.flow_metadata, row.phase_transitions)] == [
+        None
+    ]
+    more = {"deadline_at": (_BEGIN + timedelta(seconds=90)).isoformat(timespec="microseconds")}
+    row = await merged(session, flow_id, [at(41, MetadataUpdated, flow_id, updates=more)])
+    assert overdue(row.flow_status, row.flow_metadata, row.phase_transitions) == []
