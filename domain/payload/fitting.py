@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from masterflow.domain.payload.masking import MASK, is_secret_key, may_hold_secret
+from masterflow.domain.payload.masking import may_hold_secret
 from masterflow.domain.payload.plain import plain
+from masterflow.domain.payload.secrets.names import Looks, is_anything, is_no_number, secrecy
+from masterflow.domain.payload.secrets.places import MASK, hidden_in_list, hidden_in_map
 from masterflow.domain.payload.sizes import (
     COLON_BYTES,
     COMMA_BYTES,
@@ -119,11 +121,12 @@ def _copy_object(source: dict[Any, Any], room: int, path: Path) -> Fitted:
     copy: dict[str, JsonValue] = {}
     left = room - 2
     source = source.copy()  # In one step: another thread may change the caller's meanwhile.
+    source = hidden_in_map(source) or source
     for key, item in source.items():
         is_short = type(key) is str and len(key) <= _MAX_KEY_BYTES
-        name, name_bytes, is_secret = _fit_known_key(key) if is_short else _fit_key(key)
+        name, name_bytes, looks = _fit_known_key(key) if is_short else _fit_key(key)
         left -= name_bytes + COLON_BYTES + COMMA_BYTES
-        copy[name], size = _copy(_hidden(item) if is_secret else item, left, path)
+        copy[name], size = _copy(_hidden(item, looks) if looks else item, left, path)
         left -= size
     if len(copy) < len(source):
         left -= _note_keys(copy, total=len(source))
@@ -138,6 +141,9 @@ def _copy_list(source: Sequence[Any], room: int, path: Path) -> Fitted:
     path = (*path, id(source))
     copy = []
     left = room - 2
+    if len(source) > room:
+        raise _TooBig
+    source = hidden_in_list(source) or source
     for item in source:
         child, size = _copy(item, left, path)
         copy.append(child)
@@ -163,7 +169,7 @@ def _cut_list(source: Sequence[Any], room: int, path: Path) -> Fitted:
     """Keep the first items, as many as have room to say something, and note how many are left out."""
     left = wanted = room - 2 - _NOTE_BYTES
     items = []
-    for item in islice(source, left):
+    for item in islice(hidden_in_list(source[:left]) or source, left):
         wanted -= min(weight(item), _LEAST_ITEM_BYTES) + COMMA_BYTES
         if wanted < 0:
             break
@@ -180,10 +186,11 @@ def _pick(
     """Return the first pairs of an object for which there is room, and the room left for their values."""
     left = wanted = room - 2 - _NOTE_BYTES
     children: dict[str, object] = {}
-    for key, item in list(islice(source.items(), left if most_keys is None else most_keys)):
+    first = dict(islice(source.items(), left if most_keys is None else most_keys))
+    for key, item in (hidden_in_map(first) or first).items():
         is_short = type(key) is str and len(key) <= _MAX_KEY_BYTES
-        name, name_bytes, is_secret = (_fit_known_key if is_short else _fit_key)(key, max_key_bytes)
-        child = _hidden(item) if is_secret else item
+        name, name_bytes, looks = (_fit_known_key if is_short else _fit_key)(key, max_key_bytes)
+        child = _hidden(item, looks) if looks else item
         wanted -= name_bytes + COLON_BYTES + COMMA_BYTES + min(weight(child), LEAST_BYTES)
         if wanted < 0:
             break
@@ -223,21 +230,30 @@ def _join(children: Mapping[str, object], fitted: Sequence[Fitted | None], *, to
     return copy, size
 
 
-def _fit_key(key: object, max_bytes: int = _MAX_KEY_BYTES) -> tuple[str, int, bool]:
-    """Return any key as clean text, cut to fit; its bytes; and whether it names a secret."""
+def _fit_key(key: object, max_bytes: int = _MAX_KEY_BYTES) -> tuple[str, int, Looks | None]:
+    """Return any key as clean text, cut to fit; its bytes; and what tells whether its value is a secret."""
     text = written(key, _MAX_KEY_BYTES)
     name = cut_text(text, window_chars=max_bytes, fits=lambda cut: text_bytes(cut) <= max_bytes)
-    is_secret = is_secret_key(text[-_TELLING_CHARS:]) or is_secret_key(name[-_TELLING_CHARS:])
-    return name, text_bytes(name), is_secret
+    looks = secrecy(text[-_TELLING_CHARS:]) or secrecy(name[-_TELLING_CHARS:])
+    return name, text_bytes(name), looks
 
 
 # The same few keys come again and again; to remember them spares most of the cost of an object.
 _fit_known_key = lru_cache(maxsize=2048)(_fit_key)
 
 
-def _hidden(item: object) -> object:
+def _hidden(item: object, looks: Looks) -> object:
     """Return what stands in place of a secret; null, yes, no and the empty text give nothing away."""
-    return item if item is None or type(item) is bool or (type(item) is str and not item) else MASK
+    if item is None or type(item) is bool or (type(item) is str and not item):
+        return item
+    if looks is is_anything:
+        return MASK
+    form = plain(item)
+    if isinstance(form, dict | list):
+        is_one = looks is is_no_number or any(type(part) is str and looks(part) for part in islice(form, 20))
+    else:
+        is_one = looks(str(form))
+    return MASK if is_one else item
 
 
 def _place_note(source: object, path: Path) -> Fitted:

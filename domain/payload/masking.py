@@ -1,111 +1,141 @@
 """Hide secrets: in free text by their shape or the name before them, in mappings by the name of their key."""
 
+import base64
+import html
 import re
+from binascii import Error as Base64Error
+from typing import Final
+from urllib.parse import unquote
 
-from masterflow.domain.payload.secret_shapes import MASK, SHAPES, SUSPICION
+from masterflow.domain.payload.secrets.literals import apply_edits, edits_in_literals
+from masterflow.domain.payload.secrets.named_values import edits_behind_names
+from masterflow.domain.payload.secrets.names import secrecy
+from masterflow.domain.payload.secrets.places import MASK
+from masterflow.domain.payload.secrets.shapes import SHAPES
+from masterflow.domain.payload.secrets.siblings import edits_beside_names, edits_in_commands
+from masterflow.domain.payload.secrets.suspicion import IN_BASE64, SUSPICION
+from masterflow.domain.payload.secrets.tables import edits_in_statements, edits_in_tables
 
 __all__ = ["MASK", "is_secret_key", "mask_text", "may_hold_secret"]
-
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-
-# A name in snake case whose value is a secret: its last words tell. Every token is one, except those that are
-# counted, priced, or part of a model's text.
-_SECRET_NAME = re.compile(
-    r"""(?x)
-    (?: pass_?(?:word|wd|phrase)(?:_hash)? | pwd | secret | credential | authorization | cookie | jwt
-      | (?:api|access|account|auth|encryption|master|private|secret|session|shared|signing|ssh)_?key
-      | subscription_?key
-      | sess(?:ion)?id | connect_sid
-      | (?:^|_)auth
-      | (?<!per_)(?<!next_)(?<!page_)(?<!continuation_)(?<!first_)(?<!last_)(?<!input_)(?<!output_)
-        (?<!prompt_)(?<!completion_)(?<!bos_)(?<!eos_)(?<!pad_)(?<!unk_)(?<!sep_)(?<!cls_)(?<!mask_)(?<!stop_)
-        (?<!special_)(?<!sync_)(?<!total_)(?<!max_)(?<!min_)token(?!s)
-    )s?(?:_?[0-9]{1,3})?$"""
-)
-
-# What separates a name from its value, and what may stand between the two.
-_EQUALS = re.compile(r"[=:](?:={0,2}+>?)[ \t]*+")
-_NAME_WINDOW = 48
-_CLOSING = "\"'\\] \t"
-_NAME_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.- "
-
-
-def _value(bare: str) -> re.Pattern[str]:
-    """Return the pattern of a value: quoted in any way (also the escaped quotes of JSON in JSON), or bare."""
-    # Its repeated groups end it, so nothing backtracks. Possessive ones run past what a lookahead refuses,
-    # in Python before 3.11.5, which Debian 12 has.
-    return re.compile(
-        rf"""(?isx)(?P<kept>(?:[bru]{{0,2}}(?P<quote>\\*["']))?)
-        (?!(?:none|null|nil|true|false|undefined)(?:[\s,;&)}}\]"'\\]|$) | [{{\[(](?:["'\s{{\[(]|$))
-        (?(quote)(?:(?!(?P=quote))(?:\\.|[^\\\r\n]))+|{bare})"""
-    )
-
-
-_BARE = r"""(?:[^\s"'&;,<>\\]|\\(?!["'nrt\\]))+"""
-_SCHEME = r"(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)"
-_ANY_VALUE = _value(_BARE)
-_LINE_VALUE = _value(r"""(?:[|>][+-]?[ \t]*\r?\n[ \t]+[^\r\n]++|[^\s"'\[][^\r\n]*+|[^\s"']++)""")
-_RANDOM_VALUE = _value(
-    rf"""(?=[^\s"'&;,<>\d]{{0,63}}+\d)(?=[^\s"'&;,<>a-z]{{0,63}}+[a-z])(?=[^\s"'&;,<>]{{8}}){_BARE}"""
-)
-_HEADER_VALUE = _value(rf"(?:{_SCHEME}[ \t]++)?{_BARE}")
-_COOKIE_VALUE = _value(r"""[^\s"'=;,]{1,128}+=[^\r\n"']*+""")
-
 
 #: Tell at little cost that a text holds no secret (with None).
 may_hold_secret = SUSPICION.search
 
+_MOST_LAYERS: Final = 3
+
+# More than a hook keeps of a text, but for one in a flow's configuration.
+_MOST_CHARS: Final = 8_000
+_MARGIN_CHARS: Final = 300
+_MOST_LOOKED_AT_CHARS: Final = 64_000
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_ESCAPED: Final = re.compile(
+    r"(?<!\\)\\++(?:u((?![dD][89a-fA-F])[0-9a-fA-F]{4})|x([2-7][0-9a-fA-F])|([\"'nrt]))"
+)
+_ENCODED: Final = re.compile(
+    r"%[2-7][0-9a-fA-F]|&(?:#|quot|apos|amp|lt|gt|equals|colon)|\\(?:u[0-9a-fA-F]{4}|x[2-7]|[\"'nrt])"
+)
+
+#: In this order: what stands in brackets is told best while nothing is masked in it yet.
+_READERS: Final = (
+    edits_in_literals,
+    edits_beside_names,
+    edits_in_tables,
+    edits_in_statements,
+    edits_in_commands,
+    edits_behind_names,
+)
+
 
 def mask_text(text: str) -> str:
-    """Return the text with `[masked]` in place of each secret; masking the result again changes nothing."""
+    """Return the text with `[masked]` in place of each secret; masking the result again changes nothing.
+
+    Of a text longer than any that a hook keeps, the end is masked whole: from where it may hold a secret,
+    and what is beyond 64,000 characters in any case, so that no text takes long.
+    """
+    if len(text) <= _MOST_CHARS:
+        return _mask(text)
+    if len(text) > _MOST_LOOKED_AT_CHARS:
+        return mask_text(text[:_MOST_LOOKED_AT_CHARS]).removesuffix(MASK) + MASK
+    if not (found := may_hold_secret(text)):
+        return text
+    # What comes before belongs to what is found: the other names of a table, the beginning of an address.
+    start = max(0, found.start() - _MARGIN_CHARS)
+    begin, care = text[:start], text[start : start + _MOST_CHARS]
+    end = start + len(care)
+    if rest := may_hold_secret(text, max(start, end - _MARGIN_CHARS)):
+        return begin + _mask(text[start : max(start, rest.start() - _MARGIN_CHARS)]) + MASK
+    masked = _mask(care)
+    goes_on = masked[-_MARGIN_CHARS:] != care[-_MARGIN_CHARS:]
+    return begin + masked + (MASK if goes_on else text[end:])
+
+
+def _mask(text: str) -> str:
+    """Return the text with `[masked]` in place of each secret; masking the result again changes nothing.
+
+    What is encoded (percent signs, entities, escapes of JSON in JSON) is decoded if a secret is in it.
+    """
     if not may_hold_secret(text):
         return text
+    masked = layer = _mask_layer(text)
+    for _ in range(_MOST_LAYERS):
+        if not _ENCODED.search(layer) or (decoded := _decoded(layer)) == layer:
+            break
+        layer = _mask_layer(decoded)
+        if layer != decoded:
+            masked = layer
+    return masked
+
+
+def is_secret_key(key: str) -> bool:
+    """Tell whether a mapping's value under this key may be a secret."""
+    return secrecy(key) is not None
+
+
+def _mask_layer(text: str) -> str:
     while (masked := _mask_once(text)) != text:
         text = masked
     return text
 
 
-def is_secret_key(key: str) -> bool:
-    """Tell whether a mapping's value under this key is to be masked whole, whatever it looks like."""
-    return _SECRET_NAME.search("_".join(_WORD.findall(key)).lower()) is not None
-
-
 def _mask_once(text: str) -> str:
+    if not may_hold_secret(text):
+        return text
+    for edits_in in _READERS:
+        text = apply_edits(text, edits_in(text))
     for needle, pattern, replacement in SHAPES:
         if needle in text:
             text = pattern.sub(replacement, text)
-    return _mask_pairs(text)
+    return _BASE64.sub(_mask_base64, text) if IN_BASE64.search(text) else text
 
 
-def _mask_pairs(text: str) -> str:
-    """Mask the values of `password=...`, `"apiKey": "..."`, `Authorization: Bearer ...` and their like."""
-    pieces: list[str] = []
-    done = 0
-    for equals in _EQUALS.finditer(text):
-        if equals.start() < done or not (pattern := _value_after(text, equals)):
-            continue
-        if value := pattern.match(text, equals.end()):
-            pieces += text[done : value.end("kept")], MASK
-            done = value.end()
-    return "".join(pieces) + text[done:] if pieces else text
+def _mask_base64(found: re.Match[str]) -> str:
+    """Mask base64 of a text that holds a secret."""
+    word = found[0].rstrip("=")
+    if not IN_BASE64.search(word):
+        return found[0]
+    try:
+        text = base64.b64decode(
+            word[: len(word) - (len(word) % 4 == 1)] + "==",
+            altchars=b"-_" if "-" in word or "_" in word else None,
+        )
+    except (Base64Error, ValueError):
+        return found[0]
+    decoded = text.decode("latin-1")
+    is_text = all(char.isprintable() or char in "\r\n\t" for char in decoded)
+    return MASK if is_text and mask_text(decoded) != decoded else found[0]
 
 
-def _value_after(text: str, equals: re.Match[str]) -> re.Pattern[str] | None:
-    """Return what the secret after this separator looks like; None if the name before it is no secret's."""
-    start = max(0, equals.start() - _NAME_WINDOW)
-    closed = text[start : equals.start()]
-    head = closed.rstrip(_CLOSING)
-    place = len(head.rstrip(_NAME_LETTERS))
-    name = head[place:].lower()
-    if not is_secret_key(head[place:]) or name.endswith("auth"):
-        return None
-    if name.endswith("cookie"):
-        return _COOKIE_VALUE
-    if name.endswith("authorization"):
-        return _HEADER_VALUE
-    if equals[0][0] == "=" or closed != head:
-        return _ANY_VALUE
-    if name.endswith(("token", "jwt")):
-        return _RANDOM_VALUE
-    begins_line = " " not in name.strip(" -") and text[start + place - 1 : start + place] in ("", "\n")
-    return _LINE_VALUE if begins_line else _ANY_VALUE
+def _decoded(text: str) -> str:
+    """Return the text without one layer of encoding."""
+    if "%" in text:
+        text = unquote(text, errors="replace")
+    if "&" in text:
+        text = html.unescape(text)
+    return _ESCAPED.sub(_unescape, text)
+
+
+def _unescape(found: re.Match[str]) -> str:
+    if found[3]:
+        return {"n": "\n", "r": "\r", "t": "\t"}.get(found[3], found[3])
+    return chr(int(found[1] or found[2], 16))

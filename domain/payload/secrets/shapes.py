@@ -1,4 +1,4 @@
-"""What secrets look like in free text: the shapes to mask, and a cheap search that tells if any can be there.
+"""What secrets look like in free text: the shapes to mask.
 
 Everything here takes linear time on any text. What repeats is possessive, bounded, or consumed by its match,
 and a pattern begins with plain letters (no flags, no assertions), so that `re` skips to where one can stand.
@@ -10,8 +10,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-#: What stands in place of a secret.
-MASK: Final = "[masked]"
+from masterflow.domain.payload.secrets.places import MASK
 
 
 class Shape(NamedTuple):
@@ -42,7 +41,7 @@ _BODY = r"_[0-9A-Za-z]{20,}\w*"
 _KEY_NAME = r"PRIVATE KEY(?: BLOCK)?-----"
 
 # scheme://user:password@host. A password may hold `@`, or `/` if no `@` comes before it; a port is none.
-_LOGIN_IN_URL = (
+LOGIN_IN_URL: Final = (
     r"""://(?P<kept>[^\s/?#:@"'<>\[]*+:)(?!\d{1,5}(?:[/?#,;]|$))"""
     r"""(?:[^\s/?#"'<>@]*+(?:@[^\s/?#"'<>@]*+(?=@))*+(?<!:)|[^\s@"'<>]{1,64}+)(?=@)"""
 )
@@ -61,7 +60,121 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "PRIVATE KEY",
         re.compile(rf"(?<![A-Za-z0-9+/=\s\\])[A-Za-z0-9+/=\s\\]++-----END [A-Z0-9 ]{{0,40}}{_KEY_NAME}"),
     ),
-    Shape("://", re.compile(_LOGIN_IN_URL), f"://{_KEPT}"),
+    Shape("://", re.compile(LOGIN_IN_URL), f"://{_KEPT}"),
+    # A token in place of a user: https://0123456789abcdefghij@git.example.com
+    Shape("@", re.compile(r"://(?=[A-Za-z_-]{0,63}\d)[\w-]{20,255}+(?=@)"), f"://{MASK}"),
+    # jdbc:oracle:thin:scott/tiger@db, sqlplus scott/tiger@db
+    Shape("@", re.compile(r"(?P<kept>thin:\"?[^\s/:@\"']{1,64}/\"?)[^\s@\"']{1,128}(?=\"?@)"), _KEPT),
+    Shape(
+        "lplus",
+        re.compile(
+            r"(?P<kept>lplus(?:\.exe)?(?:\s+-\w+)*\s+[\"']?[^\s/@\"'-][^\s/@\"']{0,63}/)[^\s@\"']{1,128}"
+        ),
+        _KEPT,
+    ),
+    # What Postgres, LDAP, Unix and web frameworks keep of a password.
+    Shape(
+        "$",
+        re.compile(
+            r"\$(?:2[abxy]?|[156y]|apr1|argon2(?:id|i|d)|scrypt|pbkdf2(?:-\w+)?|gy|7|S|P|H)\$[\w./+=,$-]{12,}"
+        ),
+    ),
+    Shape(
+        "$",
+        re.compile(
+            r"(?P<kept>(?:pbkdf2_sha\d+|scrypt|pbkdf2:sha\d+|bcrypt_sha256|argon2)[:$])[\w./+=,$:-]{20,}"
+        ),
+        _KEPT,
+    ),
+    Shape(
+        "}",
+        re.compile(r"(?P<kept>\{(?:S?SHA\d{0,3}|S?MD5|CRYPT|PBKDF2[\w-]*|ARGON2)\})[\w./+=$,-]{12,}"),
+        _KEPT,
+    ),
+    Shape("SCRAM-", re.compile(r"SCRAM-SHA-(?:1|256)\$[\w:+/=$]{20,}")),
+    # netrc
+    Shape(
+        "login",
+        re.compile(
+            r"(?P<kept>(?:machine\s{1,20}\S{1,255}|default|^|\n[ \t]*)\s{0,20}"
+            r"login\s{1,20}\S{1,255}\s{1,20}password\s{1,20})\S+"
+        ),
+        _KEPT,
+    ),
+    Shape("machine", re.compile(r"(?P<kept>machine\s{1,20}\S{1,255}\s{1,20}password\s{1,20})\S+"), _KEPT),
+    # pgpass: host:port:database:user:password
+    Shape(
+        ":",
+        re.compile(
+            r"(?m)(?P<kept>:(?:\d{4,5}|\*):(?!\d+:)[^\s:/]{1,64}:(?!(?i:error|warning|warn|info|debug|critical|note|fatal):)"
+            r"[^\s:/]{1,64}:)(?!\s)[^\s]+$"
+        ),
+        _KEPT,
+    ),
+    Shape(
+        "Private-Lines",
+        re.compile(r"(?P<kept>Private-Lines: ?\d{1,4}\s+)(?:[A-Za-z0-9+/=]{1,100}(?:\s|\\n|\\r|$)+)+"),
+        _KEPT,
+    ),
+    # CREATE USER bob IDENTIFIED BY 'secret'
+    Shape(
+        "IDENTIFIED",
+        re.compile(
+            r"(?P<kept>IDENTIFIED\s+(?:WITH\s+\S{1,60}\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s+|VALUES\s+)?)"
+            r"(?:'(?:[^'\\]|''|\\.)*+'?|\"[^\"]*+\"?|[^\s;'\"]+)"
+        ),
+        _KEPT,
+    ),
+    Shape(
+        "dentified",
+        re.compile(
+            r"(?P<kept>(?:[uU][sS][eE][rR]|[rR][oO][lL][eE])\s+\S{1,130}\s+[iI]dentified\s+(?:with\s+\S{1,60}\s+)?by\s+)"
+            r"(?:'(?:[^'\\]|''|\\.)*+'?|\"[^\"]*+\"?|[^\s;'\"]+)"
+        ),
+        _KEPT,
+    ),
+    # What SQL functions encrypt with.
+    Shape(
+        "crypt(",
+        re.compile(r"(?P<kept>crypt\(\s*)'(?:[^']|'')*+'"),
+        _KEPT,
+    ),
+    Shape(
+        "crypt(",
+        re.compile(
+            r"(?P<kept>(?:pgp_sym_(?:en|de)|aes_(?:en|de))crypt\([^()']{1,200}(?:'[^']{0,200}'[^()']{0,20})?,\s*)'(?:[^']|'')*+'"
+        ),
+        _KEPT,
+    ),
+    # What a server of one's own sends back to an application after a sign-in.
+    Shape(
+        "=",
+        re.compile(
+            r"(?P<kept>[?&](?:code|key|k|sig|auth|t|access|session)=)(?=[A-Za-z_-]{0,63}\d)[\w%+/~.=-]{20,}"
+        ),
+        _KEPT,
+    ),
+    # Keys in base64, as in a kubeconfig; and the body of one without its first line.
+    Shape(
+        "LS0tLS1CRUdJTi",
+        re.compile(
+            r"LS0tLS1CRUdJTi(?!BDRVJU|BQVUJMSUMg|BUUlVTVEVE|BQS0NTNy|BTU0ggUFVC|BTU0gyIFBV)"
+            r"(?:[A-Za-z0-9+/=_-]|\\[nr]|\s+(?=[A-Za-z0-9+/=_-]{16}))+"
+        ),
+    ),
+    Shape(
+        "IBA",
+        re.compile(
+            r"MII[A-Za-z0-9+/]{3}IBA[A-Za-z0-9+/](?:[A-Za-z0-9+/=]|\\[nr]|\s+(?=[A-Za-z0-9+/=]{16})){24,}"
+        ),
+    ),
+    Shape(
+        "CAQEE",
+        re.compile(r"MH[cQ]CAQEE[A-Za-z0-9+/](?:[A-Za-z0-9+/=]|\\[nr]|\s+(?=[A-Za-z0-9+/=]{16})){24,}"),
+    ),
+    Shape(
+        "b3BlbnNzaC1rZXk", re.compile(r"b3BlbnNzaC1rZXk(?:[A-Za-z0-9+/=]|\\[nr]|\s+(?=[A-Za-z0-9+/=]{16}))+")
+    ),
     Shape(
         "</",
         re.compile(r"(?P<kept><\w{0,30}?(?i:password|passwd|secret|api_?key|token)>)[^<\r\n]++"),
@@ -116,41 +229,4 @@ SHAPES: Final[tuple[Shape, ...]] = (
             """
         ),
     ),
-)
-
-# The end of a name, up to what separates it from its value.
-_THEN = r"""\d{0,3}[\\"'\] \t]*[:=>]"""
-
-# By first letter, in both its cases: the rarest one of the words a branch stands for (pass-W-ord, to-K-en).
-_WORD_ENDS = {
-    "w": rf"(?i:or)?[dD]s?{_THEN}",
-    "k": rf"(?:[eE][yYnN][sS]?{_THEN}|[iI][eE]{_THEN}|s\.slack|s/\d)",
-    "c": rf"(?i:ret|redential)[sS]?{_THEN}",
-    "p": rf"(?:(?i:hrase){_THEN}|(?<=dap)i)",
-    "z": rf"(?i:ation){_THEN}",
-    "j": rf"(?:[wW][tT]{_THEN}|(?<=eyJ))",
-    "b": r"(?i:earer|asic)\s",
-}
-_TOKEN_PARTS = (
-    _LOGIN_IN_URL,
-    r":AA[\w-]{32}",
-    r"_[0-9A-Za-z]{20}",
-    r"=(?:(?<=[sSnN][iI][dD]=)|(?:(?<=[sS][iI][gG]=)|(?<=[nN][aA][tT][uU][rR][eE]=))[\w%+/~.=-]{16})",
-    r"-(?:----(?:BEGIN|END) |-(?:\w{1,20}-){0,3}(?i:pass|secret|token|api)|u(?:ser)?[\"' ,]"
-    r"|(?<=sk-)|(?<=xox[a-z]-)|(?<=(?:xapp|pypi|pplx|tvly|CSPX|PMAK|NRAK)-)|(?<=xai-)"
-    r"|(?<=gl[a-z][a-z]-)|(?<=gl[a-z][a-z][a-z]-)|(?<=glsoat-)|(?<=glagent-))",
-    r"A(?:KIA|SIA|BIA|CCA|Iza|TATT3|GE-SECRET)",
-    r"\.(?:(?<=ya29\.)|(?<=SG\.)|(?<=hv[sbr]\.))",
-    r"~(?<=8Q~)",
-)
-
-#: Finds something in every text that holds a secret of `SHAPES` or a secret's name with its value. All its
-#: branches begin with a letter that is rare in texts: `re` finds that several times faster than whole words.
-SUSPICION: Final = re.compile(
-    "|".join(
-        [
-            *_TOKEN_PARTS,
-            *(case + end for letter, end in _WORD_ENDS.items() for case in (letter, letter.upper())),
-        ]
-    )
 )

@@ -1,0 +1,199 @@
+"""Names whose values are secrets: told by their words, or by these and by what the value looks like."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+#: Tells of a text under a name whether it is a secret.
+Looks = Callable[[str], bool]
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Return the words of a list that is written as a text."""
+    return frozenset(re.findall(r"\S+", text))
+
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
+
+# The words that tell are a name's last ones.
+_TELLING_CHARS: Final = 80
+
+# What may stand behind a secret's name and changes nothing.
+_CARRIERS = re.compile(
+    r"""(?x)(?:_(?:values?|val|plain|plaintext|clear|cleartext|raw|b_?64|base_?64|hash|hashed|digest
+      |encrypted|enc|cipher|ciphertext|pem|der|confirm|confirmation|repeat|again|headers?|bytes|binary
+      |content|base|material|prod|production|staging|live|dev|env|previous)|_?[0-9]{1,3}){1,3}$"""
+)
+
+# A token is always one, except those that are counted, priced, or part of a model's text.
+_ALWAYS = re.compile(
+    r"""(?x)
+    (?: pass_?(?:word|wd|wrd|w|phrase|code|wort)s? | (?:^|_)pass_?keys? | pwd | pswd | psswd
+      | pass_word | pword | pw
+      | kennwort | contrasenas? | senha | wachtwoord | _mdp | mot_de_passe | haslo | has_\u0142_o
+      | \u043f\u0430\u0440\u043e\u043b\u044c | \u5bc6[\u7801\u78bc] | \u30cf\u30b9\u30ef\u30fc\u30c8
+      | secrets? | credentials? | creds? | authorizations? | cookies? | jwts? | bearer | mnemonic
+      | (?:seed|recovery|secret|backup|key)_?phrase | (?:secret|security)_?answer
+      | (?:api|access|account|auth|encryption|decryption|master|private|secret|session|shared|signing|ssh
+        | subscription|fernet|hmac|aes|rsa|dsa|ecdsa|ed_?25519|gpg|pgp|tls|ssl|jwt|jwk|cipher|crypto
+        | wrapping|unseal|recovery|wifi|wep|wpa|webhook|vault|sas|storage|csrf)_?keys?
+      | key_material | private_exponent | (?:^|_)psk
+      | sess(?:ion)?id | connect_sid | (?:session|auth|login)_(?:cookie|ticket)s?
+      | (?:^|_)auth | master_?auth | require_?pass | auth_?tok
+      | docker_?config_?json | dockercfg | snmp_?community | community_?string
+      | (?<!per_)(?<!next_)(?<!page_)(?<!continuation_)(?<!first_)(?<!last_)(?<!input_)(?<!output_)
+        (?<!prompt_)(?<!completion_)(?<!bos_)(?<!eos_)(?<!pad_)(?<!unk_)(?<!sep_)(?<!cls_)(?<!mask_)(?<!stop_)
+        (?<!special_)(?<!sync_)(?<!total_)(?<!max_)(?<!min_)token
+    )$"""
+)
+
+# What may also be counted; a number under these is none.
+_TOKENS = re.compile(
+    r"""(?x)(?:access|refresh|auth|api|bearer|session|csrf|secret|security|service|bot|login|oauth|jwt|id|private
+      |deploy|registration|personal|github|gitlab|slack|vault|device|push|reset)_?tokens$"""
+)
+_PASS = re.compile(
+    r"""(?x)(?<!^)(?<!com)(?<!by)(?<!tres)(?<!sur)(?<!over)(?<!under)(?<!band)(?<!low)(?<!high)(?<!multi)(?<!single)
+      (?<!get)(?<!low_)(?<!high_)(?<!multi_)(?<!single_)(?<!first_)(?<!second_)(?<!third_)(?<!last_)(?<!next_)
+      (?<!final_)(?<!one_)(?<!two_)(?<!full_)(?<!band_)(?<!forward_)(?<!backward_)(?<!boarding_)(?<!test_)
+      (?<!tests_)(?<!num_)(?<!must_)(?<!did_)(?<!by_)(?<!_[0-9]_)(?<!per_)(?<!cleaning_)(?<!validation_)
+      (?<!season_)(?<!mountain_)(?<!to_)(?<!checks_)(?<!check_)(?<!each_)(?<!every_)(?<!this_)(?<!the_)
+      (?<!a_)(?<!let_)(?<!all_)(?<!would_)(?<!cleanup_)(?<!mapping_)(?<!quality_)(?<!optimization_)pass$"""
+)
+_HELD = re.compile(
+    r"""(?x)(?:^|_)(?:passwords?|passwd|pwd|passphrase|passcode|secrets?|api_?key|private_key|secret_key|client_secret
+      |(?:access|auth|bearer|refresh|api)_?token|credentials?)((?:_[a-z0-9]+)+)$"""
+)
+# Behind a secret's name these say something about it.
+_ABOUT: Final = words_of(
+    """
+    name names id ids arn version versions path paths file files filename folder dir url uri link type types
+    kind length len size count counts number num min max minimum maximum policy policies rule rules
+    strength age expiry expires expired expiration expire at on in of since until changed change changes
+    reset resets required requires requirement requirements field fields column columns param params
+    parameter parameters key keys label title description comment manager provider store source ref refs
+    reference var variable rotation rotate created updated last date time timestamp ttl days day hours
+    seconds enabled disabled valid invalid validity validation validator ok status state states error
+    errors message msg attempts attempt tries history score scores protected protection less is are was
+    has have set unset exists present missing empty null none algorithm algo hasher hashing iterations
+    format complexity check checks checker test tests generator scope scopes role roles user username
+    owner email usage used uses budget limit limits price cost scanner scanning scan found leaked leak
+    leaks mask masked masking redacted management engine backend driver plugin mode method question page
+    form prompt placeholder verified verification issuer audience endpoint service services group groups
+    index prefix suffix level levels phase step steps result results report hint rate flow screen
+    template hidden visible lifetime window endpoint host access server"""
+)
+# A short number or code that a person types.
+_CODE = re.compile(
+    r"""(?x)(?:^|_)(?:pins?(?:_code|_number)?|[th]?otps?(?:_code)?
+      |(?:mfa|2_fa|tfa|sms|login|verification|security|recovery|backup|auth|authorization|access|unlock|one_time
+        |totp|otp|device)_?codes?
+      |cvvs?|cvcs?|cvv_?2|card_code)$"""
+)
+_LIKELY_KEYS = re.compile(
+    r"""(?x)(?:^|_)(?:app|application|client|server|service|bot|admin|consumer|licen[cs]e|deploy|deployment
+      |integration|ingest|ingestion|instrumentation|write|read|rest|activation|maps|cookie|smtp|mail|user|token
+      |stripe|openai|anthropic|sendgrid|mailgun|twilio|datadog|google|azure|aws|db|database|root|data|field)_?keys?$"""
+)
+
+_OTHER_KEYS = re.compile(
+    r"""(?x)^(?!(?:.*_)?(?:public|pub|primary|foreign|idempotency|routing|partition|sort|cache|dedup|object|file|s_?3|row
+      |record|group|hash|lookup|index|join|natural|unique|host|message|item|event|flow|phase|redis|storage_object)
+      _key$).*_key$"""
+)
+
+_NUMBER = re.compile(r"[\s\d.,:;%/+TZ-]*")
+_LIKELY = re.compile(
+    r"(?=[^\s\d]{0,200}\d)(?=[^A-Za-z\s]{0,200}[A-Za-z])\S{6,}|(?=\w*[^\w\s.])[^\s.][^\s]{7,}"
+)
+_TYPED = re.compile(r"(?=[A-Za-z-]{0,12}\d)[A-Za-z\d]{1,12}(?:[ -]?[A-Za-z\d]{1,12}){0,5}")
+_DULL = re.compile(
+    r"(?i)[0-9a-f]{32,128}|[0-9a-f-]{36}|sha-?\d+|md5|base-?64|utf-?8|o?auth-?\d|aes-?\d+\S*|bcrypt|argon2\w*|v?\d+(?:[._]\w+)+|v\d+"
+)
+_SAID: Final = words_of(
+    "yes no on off ok true false none null required optional missing enabled disabled failed passed done"
+)
+
+
+def normal_name(name: str) -> str:
+    """Return a name's words in small letters, with `_` between them."""
+    if not name.isascii():
+        plain = unicodedata.normalize("NFKD", name)
+        name = "".join(char for char in plain if not unicodedata.combining(char) and char.isprintable())
+    return "_".join(_WORD.findall(name)).lower()
+
+
+@lru_cache(maxsize=2048)
+def secrecy(name: str) -> Looks | None:
+    """Return what tells whether a text under this name is a secret; None if never."""
+    words = normal_name(name[-_TELLING_CHARS:])
+    looks = next((looks for names, looks in _KINDS if names(words)), None)
+    return is_no_path if looks and words in {"pwd", "oldpwd"} else looks
+
+
+def _is_always(words: str) -> bool:
+    return bool(_ALWAYS.search(words) or _ALWAYS.search(_CARRIERS.sub("", words)))
+
+
+def _holds_one(words: str) -> bool:
+    held = _HELD.search(words)
+    return held is not None and _ABOUT.isdisjoint(held[1].split("_"))
+
+
+@lru_cache(maxsize=2048)
+def spaced_secrecy(words: str) -> Looks | None:
+    """Return the same of several words of a sentence, of which fewer tell."""
+    name = normal_name(words[-_TELLING_CHARS:])
+    if _ALWAYS.search(name):
+        return is_anything
+    return is_typed_code if _CODE.search(name) else None
+
+
+def is_anything(_: str) -> bool:
+    """Return yes: whatever stands under a password's name is one."""
+    return True
+
+
+def is_no_path(text: str) -> bool:
+    """Tell whether a text is no place on a disk, as it is under a shell's `PWD`."""
+    return not text.startswith(("/", "~", "\\\\")) and text[1:3] not in {":\\", ":/"}
+
+
+def is_no_number(text: str) -> bool:
+    """Tell whether a text is neither a number or time nor a word such as `yes`."""
+    return not _NUMBER.fullmatch(text) and text.lower() not in _SAID
+
+
+def is_typed_code(text: str) -> bool:
+    """Tell whether a text is a code such as `4711` or `A1B2-C3D4`."""
+    return len(text) >= 3 and _TYPED.fullmatch(text) is not None
+
+
+def is_likely(text: str) -> bool:
+    """Tell whether a text is no word, nor a number, digest or version."""
+    return _LIKELY.fullmatch(text[:200]) is not None and not _DULL.fullmatch(text)
+
+
+def is_random(text: str) -> bool:
+    """Tell whether a text changes between small letters, capitals and digits as only a drawn one does."""
+    if not 20 <= len(text) <= 512 or not re.fullmatch(r"[A-Za-z0-9+_-][A-Za-z0-9+/_-]*={0,2}", text):
+        return False
+    kinds = [0 if char.islower() else 1 if char.isupper() else 2 if char.isdigit() else 3 for char in text]
+    changes = sum(one != other for one, other in pairwise(kinds))
+    return {0, 1, 2} <= set(kinds) and changes > 0.4 * len(text)
+
+
+# The first kind that fits counts.
+_KINDS: Final[tuple[tuple[Callable[[str], object], Looks], ...]] = (
+    (_is_always, is_anything),
+    (_TOKENS.search, is_no_number),
+    (_PASS.search, is_no_number),
+    (_CODE.search, is_typed_code),
+    (_LIKELY_KEYS.search, is_likely),
+    (re.compile("^pass$").search, is_likely),
+    (_holds_one, is_no_number),
+    (_OTHER_KEYS.search, is_random),
+)
