@@ -10,6 +10,7 @@ from masterflow.tracker.log_records import FlowLogFilter
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.report import Reported, repeated_ends, report
 from masterflow.tracker.tracker import FlowProgressTracker, create_progress_tracker, current_flow
+from masterflow.tracker.waits.question import Question
 
 adopt = process_delivery.adopt
 flush = process_delivery.flush
@@ -28,6 +29,7 @@ __all__ = [
     "FlowRunner",
     "FlowStopped",
     "FlowThreadPool",
+    "Question",
     "Reported",
     "StopRequest",
     "adopt",

@@ -5,10 +5,11 @@ import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from masterflow.domain import FlowContext, InputInvalid
 from masterflow.domain.events import (
+    ControlRequested,
     ErrorOccurred,
     Event,
     FlowRetried,
@@ -24,7 +25,7 @@ from masterflow.domain.records.phases import PhaseBegan, PhaseEnded, PhaseRecord
 from masterflow.domain.statuses import FINAL_STATUSES, FlowStatus
 from masterflow.tracker.attempts import Attempt, Ending, ErrorMark
 from masterflow.tracker.control.registry import control_registry
-from masterflow.tracker.control.requests import FlowStopped
+from masterflow.tracker.control.requests import FlowStopped, Message
 from masterflow.tracker.life.hold import Hold
 from masterflow.tracker.phase_progress import PhaseProgress
 from masterflow.tracker.report import note_repeated_end, refuse, report
@@ -227,6 +228,14 @@ class FlowRecord(WaitingFlow):
     def has_told(self, error: object) -> bool:
         """Return whether an error was reported, and no phase of it was entered again since."""
         return all(self._knows(_mark(cause), None) for cause in causes_of(error))
+
+    def request_stop(self, by: str, reason: str) -> None:
+        """Ask the flow to stop, in its row as well, unless somebody has."""
+        if self.control.is_over or self.control.stop is not None:
+            return
+        request_id, at = uuid4(), datetime.now(UTC)
+        self.control.take(Message(request_id, "cancel", by, at, reason))
+        self.tell(ControlRequested, event_id=request_id, action="cancel", by=by, reason=reason)
 
     def complete(self) -> None:
         """Let the flow be done."""

@@ -1,7 +1,8 @@
 """The entrance: what every hook calls when something happened, and what it does with nonsense."""
 
-from collections.abc import Coroutine, Generator
-from typing import Any, Final, Self, cast
+from collections.abc import Callable, Coroutine, Generator
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast
 from uuid import UUID
 
 from masterflow.domain import FlowContext, InputInvalid, SettingsInvalid
@@ -9,6 +10,9 @@ from masterflow.domain.event_text import event_text
 from masterflow.domain.events import Event
 from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.outbox.process import process_delivery
+
+P = ParamSpec("P")
+S = TypeVar("S")
 
 _repeated_ends = 0
 
@@ -122,3 +126,24 @@ class Reported(Coroutine[Any, Any, None]):
 
 #: Nothing is left to do.
 REPORTED: Final = Reported()
+
+#: Nothing, or what a subclass's `async def` has still to do.
+Rest = Coroutine[Any, Any, None] | None
+
+
+def at_once(
+    method: Callable[Concatenate[S, P], Rest],
+) -> Callable[Concatenate[S, P], Reported]:
+    """Let a method work when it is called, and refuse what makes no sense instead of failing the flow."""
+
+    @wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Reported:
+        try:
+            rest = method(self, *args, **kwargs)
+            return REPORTED if rest is None or rest is REPORTED else Reported(rest).begin()
+        except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
+            pass_interruption(problem)
+            refuse(problem)
+            return REPORTED
+
+    return call

@@ -1,7 +1,7 @@
 """What a test may ask about the reports of the code under test."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 from uuid import UUID, uuid4
@@ -11,8 +11,11 @@ from masterflow.domain.events import (
     AnyEvent,
     ErrorOccurred,
     Event,
+    Lane,
     PhaseTransitioned,
     ProgressReported,
+    QuestionAsked,
+    QuestionSettled,
     StatusChanged,
 )
 from masterflow.domain.ids import flow_uuid
@@ -30,6 +33,8 @@ class People:
 
     def __init__(self) -> None:
         self._wanted: list[tuple[UUID, Message]] = []
+        #: Answers to what was not asked yet: key, answer, and by whom.
+        self._answers: list[tuple[str, object, str]] = []
 
     def want(self, flow_id: UUID, action: Action, by: str, reason: str | None) -> None:
         """Ask something of a flow."""
@@ -39,11 +44,51 @@ class People:
             if control.flow_id == flow_id:
                 control.take(message)
 
+    def answer(self, reported: Iterable[AnyEvent], key: str, value: object, by: str) -> None:
+        """Answer the newest question of this key that is open, else the next one."""
+        events = tuple(reported)
+        settled = [event for event in events if isinstance(event, QuestionSettled)]
+        over = {event.question_id for event in settled if event.outcome != "refused"}
+        asked = [event for event in events if isinstance(event, QuestionAsked) and event.key == key]
+        still_open = [question for question in asked if question.event_id not in over]
+        if still_open:
+            _answer(still_open[-1], value, by)
+        else:
+            self._answers.append((key, value, by))
+
+    def hear(self, question: QuestionAsked) -> None:
+        """Answer a question whose answer is there already."""
+        prepared = next((one for one in self._answers if one[0] == question.key), None)
+        if prepared is not None:
+            self._answers.remove(prepared)
+            _answer(question, *prepared[1:])
+
     def greet(self, control: FlowControl) -> None:
         """Ask a flow whose tracker is made for what was asked of it before."""
         for flow_id, message in self._wanted:
             if control.flow_id == flow_id:
                 control.take(message)
+
+
+def _answer(question: QuestionAsked, value: object, by: str) -> None:
+    message = Message(uuid4(), "answer", by, clock.tick(), None, question.event_id, value)
+    tenant = (question.client_account_id, question.engagement_id)
+    control_registry.deliver(tenant, question.flow_id, message)
+
+
+class _HeardOutbox(MemoryOutbox):
+    """Shows people the questions that are reported."""
+
+    def __init__(self, people: People) -> None:
+        super().__init__()
+        self._people = people
+
+    def append(self, lane: Lane, event: bytes) -> None:
+        super().append(lane, event)
+        if b'"question_asked"' in event:
+            for asked in read_events(json.loads(event)):
+                if isinstance(asked, QuestionAsked):
+                    self._people.hear(asked)
 
 
 class FlowReports(Sequence[AnyEvent]):
@@ -114,6 +159,10 @@ class FlowReports(Sequence[AnyEvent]):
         found = [one for one in self.of(PhaseTransitioned) if f"{one.phase}:{one.status}" == transition]
         return found[-1].metadata if found else {}
 
+    def answer(self, key: str, value: object, *, by: str = "test") -> None:
+        """Answer the open question of this key, or the next one that the code under test asks."""
+        self._people.answer(self.events, key, value, by)
+
     def request_stop(self, flow_id: UUID | str | int, reason: str | None = None, *, by: str = "test") -> None:
         """Ask a flow to stop, also one whose tracker is yet to be made."""
         self._people.want(flow_uuid(flow_id), "cancel", by, reason)
@@ -136,6 +185,7 @@ class FlowReports(Sequence[AnyEvent]):
 @contextmanager
 def flow_reports() -> Iterator[FlowReports]:
     """Keep the reports of this process in memory for a while: nothing reaches the disk or the network."""
-    memory, people = MemoryOutbox(), People()
+    people = People()
+    memory = _HeardOutbox(people)
     with process_delivery.redirected(memory), control_registry.apart(people.greet):
         yield FlowReports(memory, people)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, overload
 from uuid import UUID
 
 from masterflow.domain import InputInvalid
@@ -23,19 +23,16 @@ from masterflow.domain.usage.budget import NO_BUDGET, Budget
 from masterflow.tracker.attempts import Attempt, without_last
 from masterflow.tracker.flow_record import FlowRecord
 from masterflow.tracker.phase_progress import declared_progress
-from masterflow.tracker.report import REPORTED, Reported, refuse
+from masterflow.tracker.report import REPORTED, Rest, at_once, refuse
 from masterflow.tracker.summaries import figures
 from masterflow.tracker.tenants import TenantIds, tenant_of
 from masterflow.tracker.traces import trace_here
-from masterflow.tracker.usage import USD, budget_of, used, used_here
+from masterflow.tracker.usage import USD, budget_of, over_budget, used, used_here
 from masterflow.tracker.waits.controlled import ControlledFlow
 from masterflow.tracker.waits.deadlines import deadline_after, deadline_facts
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: Nothing, or what a subclass's `async def` has still to do.
-_Rest = Coroutine[Any, Any, None] | None
 
 _flows_here: ContextVar[tuple["FlowProgressTracker", ...]] = ContextVar("flows_here", default=())
 
@@ -102,7 +99,7 @@ def create_progress_tracker(  # noqa: PLR0913  each is an option of its own, by 
     With `create`, a worker makes the flow's row if it is missing, from `flow_type` (which must be named),
     `flow_name` and `flow_configuration`; without it, `create_master_flow` has to. With `ends_flow=False`, an
     exception that leaves `with tracker:` does not end the flow. A flow that has cost more than `budget_usd`,
-    or used more than `budget_tokens`, is shown as over budget, and is `tracker.over_budget`.
+    or used more than `budget_tokens`, is shown as over budget and asked to stop (`tracker.stop_requested`).
     One that has not ended after `deadline_s` seconds is shown as overdue.
     """
     tracker = FlowProgressTracker(
@@ -117,24 +114,6 @@ def create_progress_tracker(  # noqa: PLR0913  each is an option of its own, by 
     if create:
         tracker.declare(flow_name, flow_configuration)
     return tracker
-
-
-def _at_once(
-    method: Callable[Concatenate["FlowProgressTracker", P], _Rest],
-) -> Callable[Concatenate["FlowProgressTracker", P], Reported]:
-    """Let a method work when it is called, and refuse what makes no sense instead of failing the flow."""
-
-    @wraps(method)
-    def call(self: "FlowProgressTracker", /, *args: P.args, **kwargs: P.kwargs) -> Reported:
-        try:
-            rest = method(self, *args, **kwargs)
-            return REPORTED if rest is None or rest is REPORTED else Reported(rest).begin()
-        except Exception as problem:  # noqa: BLE001  the flow must not fail because of its report
-            pass_interruption(problem)
-            refuse(problem)
-            return REPORTED
-
-    return call
 
 
 class FlowProgressTracker(ControlledFlow):
@@ -171,10 +150,10 @@ class FlowProgressTracker(ControlledFlow):
         """The id of the flow's row."""
         return self.record.flow_id
 
-    @_at_once
+    @at_once
     def declare(
         self, flow_name: str | None = None, flow_configuration: Mapping[str, object] | None = None
-    ) -> _Rest:
+    ) -> Rest:
         """Let a worker make the flow's row if it is missing; of several declarations the earliest counts."""
         if self._flow_type is None:
             refuse(InputInvalid("A row has a type: pass flow_type with create=True; no row is made."))
@@ -187,14 +166,14 @@ class FlowProgressTracker(ControlledFlow):
         )
         return None
 
-    @_at_once
-    def start_phase(self, phase: str, message: str = "") -> _Rest:
+    @at_once
+    def start_phase(self, phase: str, message: str = "") -> Rest:
         """Tell that a phase starts; a second start after an error counts as a retry."""
         self.record.begin(phase, message=message, has_snapshot=not self._tells_own_progress)
         return self._tell_progress("processing") if self._tells_own_progress else None
 
-    @_at_once
-    def complete_phase(self, phase: str, results: object = None) -> _Rest:
+    @at_once
+    def complete_phase(self, phase: str, results: object = None) -> Rest:
         """Tell that a phase is done, how long it took, and the counts of its results; the flow goes on."""
         self.record.end_named(phase, "completed", figures(results), has_snapshot=not self._tells_own_progress)
         return self._tell_progress("completed", phase=phase) if self._tells_own_progress else None
@@ -211,24 +190,24 @@ class FlowProgressTracker(ControlledFlow):
             refuse(problem)
             return Attempt(phase)
 
-    @_at_once
-    def set_progress(self, percent: float, message: str | None = None) -> _Rest:
+    @at_once
+    def set_progress(self, percent: float, message: str | None = None) -> Rest:
         """Tell how far the flow is, from 0 to 100, until a declared phase starts or ends."""
         self.record.progress.set(percent)
         if message is not None:
             self.record.message = message
         return self._tell_progress("processing")
 
-    @_at_once
-    def update_metadata(self, updates: Mapping[str, object]) -> _Rest:
+    @at_once
+    def update_metadata(self, updates: Mapping[str, object]) -> Rest:
         """Note small things on the flow, such as `{"source": "cmdb"}`; each key keeps its newest value."""
         self.record.tell(MetadataUpdated, updates=updates)
         return None
 
-    @_at_once
+    @at_once
     def report_agent_activity(
         self, agent: str, activity: str, details: Mapping[str, object] | None = None
-    ) -> _Rest:
+    ) -> Rest:
         """Tell what an agent did."""
         entry = {
             "agent": agent,
@@ -240,13 +219,13 @@ class FlowProgressTracker(ControlledFlow):
         self.record.tell(AgentCollaborated, entry=entry)
         return None
 
-    @_at_once
+    @at_once
     def report_error(
         self,
         error: BaseException | str,
         phase: str | None = None,
         is_recoverable: bool = True,  # noqa: FBT001, FBT002
-    ) -> _Rest:
+    ) -> Rest:
         """Tell of an error; one that is not recoverable ends its phase, and neither ends the flow."""
         phase = phase or self.record.phase_here
         self.record.note_error(error, phase=phase, is_recoverable=is_recoverable)
@@ -254,49 +233,49 @@ class FlowProgressTracker(ControlledFlow):
             self.record.end_named(phase, "failed", {})
         return self._tell_progress("error" if is_recoverable else "failed", phase=phase)
 
-    @_at_once
-    def pause_for_user_input(self, message: str = "", awaiting_approval: bool = True) -> _Rest:  # noqa: FBT001, FBT002
+    @at_once
+    def pause_for_user_input(self, message: str = "", awaiting_approval: bool = True) -> Rest:  # noqa: FBT001, FBT002
         """Tell that the flow waits for a human; the time until it resumes counts for no phase."""
         self.record.wait(message, for_approval=awaiting_approval)
         return self._tell_progress("awaiting_approval" if awaiting_approval else "awaiting_input")
 
-    @_at_once
-    def resume_after_user_input(self, message: str = "") -> _Rest:
+    @at_once
+    def resume_after_user_input(self, message: str = "") -> Rest:
         """Tell that the flow goes on; this also brings a failed flow back."""
         self.record.resume(message)
         return self._tell_progress("processing")
 
-    @_at_once
-    def complete_flow(self, results: object = None) -> _Rest:
+    @at_once
+    def complete_flow(self, results: object = None) -> Rest:
         """Tell that the whole flow is done; nothing leaves this status."""
         self.record.complete()
         return self._tell_progress("completed", **figures(results))
 
-    @_at_once
-    def fail_flow(self, error: BaseException | str) -> _Rest:
+    @at_once
+    def fail_flow(self, error: BaseException | str) -> Rest:
         """Tell that the flow failed; an error that a phase has just told is not told twice."""
         self.record.fail(error)
         return self._tell_progress(self.record.status)
 
-    @_at_once
-    def cancel_flow(self, message: str = "") -> _Rest:
+    @at_once
+    def cancel_flow(self, message: str = "") -> Rest:
         """Tell that somebody gave the flow up; nothing leaves this status."""
         self.record.enter("cancelled", message)
         return self._tell_progress("cancelled")
 
-    @_at_once
-    def report_memory(self, metrics: Mapping[str, object]) -> _Rest:
+    @at_once
+    def report_memory(self, metrics: Mapping[str, object]) -> Rest:
         """Tell memory metrics, such as `{"peak_memory_mb": 512.0}`; each key keeps its newest value."""
         self.record.tell(MemoryMeasured, metrics=metrics)
         return None
 
-    @_at_once
-    def report_agent_performance(self, metrics: Mapping[str, object]) -> _Rest:
+    @at_once
+    def report_agent_performance(self, metrics: Mapping[str, object]) -> Rest:
         """Tell performance metrics, such as `{"Schema Expert": {"calls": 3, "success_rate": 1.0}}`."""
         self.record.tell(AgentPerformanceMeasured, metrics=metrics)
         return None
 
-    @_at_once
+    @at_once
     def report_usage(
         self,
         *,
@@ -306,7 +285,7 @@ class FlowProgressTracker(ControlledFlow):
         output_tokens: int = 0,
         cost_usd: USD | None = None,
         calls: int = 1,
-    ) -> _Rest:
+    ) -> Rest:
         """Tell that an agent called a model; all adds up exactly, per agent and model and per flow.
 
         Without `cost_usd` the price table of ENRICHMENT_PRICES says what it cost; where it does not know the
@@ -314,6 +293,8 @@ class FlowProgressTracker(ControlledFlow):
         """
         amounts = used(model, calls, input_tokens, output_tokens, cost_usd)
         self.record.tell(UsageReported, agent=agent, model=model, used=amounts)
+        if self._budget != NO_BUDGET and self.over_budget:
+            self.record.request_stop("budget", over_budget(self._budget, used_here(self.flow_id)))
         return None
 
     @property
@@ -363,8 +344,8 @@ class FlowProgressTracker(ControlledFlow):
             {**self.record.progress_event(phase_status, phase=phase), **more}
         )
 
-    @_at_once
-    def _keep_facts(self, flow_id: UUID | str | int) -> _Rest:
+    @at_once
+    def _keep_facts(self, flow_id: UUID | str | int) -> Rest:
         deadline = deadline_facts(self.record.deadline_at)
         if facts := {**external_id(flow_id), **self._budget.row_metadata(), **deadline}:
             self.record.tell(MetadataUpdated, updates=facts)

@@ -11,7 +11,7 @@ from pydantic import Field
 from masterflow.domain import InputInvalid, SettingsInvalid
 from masterflow.domain.counting import counters
 from masterflow.domain.settings import Settings
-from masterflow.domain.usage.amounts import NO_USAGE, Usage, nano_usd
+from masterflow.domain.usage.amounts import NANO_PER_USD, NO_USAGE, Usage, nano_usd
 from masterflow.domain.usage.budget import NO_BUDGET, Budget, new_budget
 from masterflow.domain.usage.prices import ModelPrice, read_prices
 from masterflow.tracker.outbox.process import process_delivery
@@ -63,6 +63,14 @@ def budget_of(usd: USD | None, tokens: int | None) -> Budget:
     except InputInvalid as problem:
         refuse(problem)
         return NO_BUDGET
+
+
+def over_budget(budget: Budget, usage: Usage) -> str:
+    """Return what was used of what may be: "It cost $5.2 of $5." or "It used 1200 of 1000 tokens."."""
+    if budget.nano_usd is not None and usage.cost_nano_usd > budget.nano_usd:
+        cost, bound = (Decimal(amount) / NANO_PER_USD for amount in (usage.cost_nano_usd, budget.nano_usd))
+        return f"It cost ${cost:.6g} of ${bound:.6g}."
+    return f"It used {usage.tokens} of {budget.tokens} tokens."
 
 
 @cache
