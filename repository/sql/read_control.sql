@@ -4,7 +4,8 @@ select
     flow.flow_status,
     left(flow.flow_persistence_data ->> 'current_phase', 100) as current_phase,
     raw.metadata -> 'control' as control,
-    false as is_lost,
+    -- include: is_lost
+    as is_lost,
     raw.metadata #>> '{_enrichment,newest}' as newest
 from migration.crewai_flow_state_extensions as flow
 cross join lateral (select flow.flow_metadata #> '{}' as metadata offset 0) as raw

@@ -110,14 +110,13 @@ def check_carried(event: AnyEvent, request_id: str) -> None:
         raise InputInvalid(f"A request carries no {event.kind} such as this.")
 
 
-def check_reported(event: AnyEvent, settings_keys: Keys) -> None:
-    """Accept an event that an orchestrator reports: it says nothing in the name of people.
+def objection_to(event: AnyEvent, worker_keys: Keys) -> SignatureInvalid | None:
+    """Return why an event that an orchestrator reports is refused: it speaks in the name of people.
 
-    Raises:
-        SignatureInvalid: it is a request, and there are keys by which a request is known.
+    Where the operators have no keys, nobody can tell who made a request, and it is taken.
     """
-    if isinstance(event, ControlRequested) and settings_keys and event.by not in OWN_WORDS:
-        raise SignatureInvalid(_FORGED)
+    is_of_people = isinstance(event, ControlRequested) and event.by not in OWN_WORDS
+    return SignatureInvalid(_FORGED) if is_of_people and worker_keys else None
 
 
 def _keys(settings: SigningSettings, client_account_id: str) -> Keys:

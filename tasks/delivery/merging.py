@@ -48,10 +48,17 @@ class Merged:
     refused: dict[UUID, DataRefused] = field(default_factory=dict)
     #: Flows whose row a row-level security policy may hide.
     hidden: frozenset[UUID] = frozenset()
+    #: Flows whose row holds something that was asked, of them or by them.
+    controlled: frozenset[UUID] = frozenset()
 
     def __add__(self, other: "Merged", /) -> "Merged":
-        missing, foreign = self.missing | other.missing, self.foreign | other.foreign
-        return Merged(missing, foreign, self.refused | other.refused, self.hidden | other.hidden)
+        return Merged(
+            self.missing | other.missing,
+            self.foreign | other.foreign,
+            self.refused | other.refused,
+            self.hidden | other.hidden,
+            self.controlled | other.controlled,
+        )
 
 
 async def merge(sessions: Sessions, events: Sequence[AnyEvent]) -> Merged:
@@ -64,7 +71,7 @@ async def merge(sessions: Sessions, events: Sequence[AnyEvent]) -> Merged:
         outcome = await _applied(sessions, part)
         skipped = DataRefused("A trigger of the master table skips the update of this flow's row.")
         refused = {event.event_id: skipped for event in part if event.flow_id in outcome.skipped}
-        return Merged(outcome.missing, outcome.foreign, refused, outcome.hidden)
+        return Merged(outcome.missing, outcome.foreign, refused, outcome.hidden, outcome.controlled)
 
     def refuse(event: AnyEvent, cause: str) -> Merged:
         _logger.warning("Postgres refuses event %s: %s", event.event_id, cause)

@@ -142,7 +142,7 @@ class MessageMerge:
             return False
         self._sort_out(merged)
         self._retries.run(self._keep_refused)
-        self._retries.run(self._tell)
+        self._retries.run(lambda: self._tell(merged.controlled))
         self._count_events()
         return True
 
@@ -195,13 +195,13 @@ class MessageMerge:
             letters = [letter_about(refusal, self._admission) for refusal in refusals]
             self._loop.counters.add("dead_dropped", self._loop.dead_letters.put(letters))
 
-    def _tell(self) -> None:
+    def _tell(self, controlled: frozenset[UUID]) -> None:
         """Tell the processes of these flows what was asked of them and is not done yet.
 
         Raises:
             BrokerUnavailable: Redis is away, and something was asked just now.
         """
-        told = told_about(self._events)
+        told = told_about(self._events, controlled)
         if not told.flow_ids:
             return
         scope = FlowScope(UUID(self._admission.client_account_id), told.engagement_ids)

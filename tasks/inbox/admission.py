@@ -22,8 +22,10 @@ from masterflow.domain.events import AnyEvent, describe
 from masterflow.domain.payload.safe import safe_object, safe_text
 from masterflow.domain.records.reading import read_events
 from masterflow.domain.signing.settings import SigningSettings
+from masterflow.domain.signing.signatures import Keys
 from masterflow.domain.signing.signer import Signer
 from masterflow.tasks.batch import Batch, verified
+from masterflow.tasks.control.requests import objection_to
 from masterflow.tasks.inbox.attempts import Attempt, begin_attempt
 
 # Twice what a sender puts into a batch, so that a bomb is refused and no honest batch ever is.
@@ -177,7 +179,7 @@ def admit_batch(message_id: str, fields: Mapping[str, object], door: Door) -> Ad
         admission.refusals.append(Refusal.of(batch.events, error))
         return admission
     for item in items:
-        _admit_item(admission, item, now=now)
+        _admit_item(admission, item, door.settings.worker_keys, now=now)
     return admission
 
 
@@ -194,7 +196,7 @@ def refused_message(message_id: str, content: str, error: PermanentError) -> Adm
     return Admission(attempt, is_verified=False, refusals=[Refusal.of(content, error)])
 
 
-def _admit_item(admission: Admission, item: object, *, now: datetime) -> None:
+def _admit_item(admission: Admission, item: object, worker_keys: Keys, *, now: datetime) -> None:
     """Take in what a record says, or set it aside as a whole."""
     try:
         events = read_events(item)
@@ -204,7 +206,7 @@ def _admit_item(admission: Admission, item: object, *, now: datetime) -> None:
         cause = InputInvalid(f"The event cannot be read: {error!r:.200}.")
         admission.refusals.append(Refusal.of(item, cause))
     else:
-        if objection := admission.objection(events[0], now=now):
+        if objection := admission.objection(events[0], now=now) or objection_to(events[0], worker_keys):
             admission.refusals.append(Refusal.of(item, objection))
         else:
             admission.events += events

@@ -118,11 +118,19 @@ def open_page(browser: Browser, site: StatusSite, context: FlowContext) -> Itera
         if urlsplit(url).netloc not in {urlsplit(site.url).netloc, ""}:
             problems.append(f"asked {url}")
 
-    def open_(path: str = "", *, signed_in: bool = True, **options: Any) -> Page:
+    def open_(
+        path: str = "",
+        *,
+        signed_in: bool = True,
+        may_control: bool = False,
+        user_id: str = "",
+        **options: Any,
+    ) -> Page:
         browsing = browser.new_context(base_url=site.url, **options)
         opened.append(browsing)
         if signed_in:
-            cookie = {"name": "enrichment_token", "value": site.token(context), "url": site.url}
+            token = site.token(context, may_control=may_control, user_id=user_id)
+            cookie = {"name": "enrichment_token", "value": token, "url": site.url}
             browsing.add_cookies([cookie])  # type: ignore[list-item]  # a TypedDict of the same keys
         page = browsing.new_page()
         page.on("request", lambda request: note_request(request.url))
