@@ -38,6 +38,11 @@ class Confirmation:
     text: str
     address: str = ""
 
+    @property
+    def ends_it(self) -> bool:
+        """Return whether the flow is over after it."""
+        return self.action in {"cancel", "fail"}
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -150,7 +150,9 @@ function confirmFirst(button) {
   opener = { id: button.id, address: button.dataset.tell };
   document.getElementById("confirm-title").textContent = `${button.dataset.deed}?`;
   document.getElementById("confirm-text").textContent = button.dataset.text;
-  document.getElementById("confirm-yes").textContent = button.dataset.deed;
+  const yes = document.getElementById("confirm-yes");
+  yes.textContent = button.dataset.deed;
+  yes.className = "ends" in button.dataset ? "danger" : "primary";
   document.getElementById("confirm-form").reset();
   confirmation.querySelector("[role=alert]").hidden = true;
   confirmation.showModal();
