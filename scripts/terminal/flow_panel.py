@@ -16,9 +16,10 @@ from masterflow.scripts.terminal.flow_view import FlowView
 from masterflow.scripts.terminal.text import local, shortened, terminal_text
 from masterflow.scripts.terminal.whole import Record, Whole, is_unbounded
 from masterflow.status import floors, usage
+from masterflow.status.control.lines import lines_of
 from masterflow.status.durations import lasting
 from masterflow.status.entry_texts import entry_text
-from masterflow.status.views import FlowSummary
+from masterflow.status.views import FlowStatus, FlowSummary
 
 _STYLES: Final = {
     "completed": "green",
@@ -48,6 +49,8 @@ class FlowPanel:
         parts: list[RenderableType] = [_facts(self._view), "", Whole(_phases(self._view))]
         if self._view.errors.errors:
             parts += ["", Whole(_errors(self._view))]
+        if asked := _asked(status):
+            parts += ["", Whole(asked)]
         if status.usage and status.usage.by_agent:
             parts += ["", Whole(_usage(status.usage.by_agent))]
         if agents := {name: v for name, v in activity.agent_performance_metrics.items() if name != "usage"}:
@@ -162,6 +165,20 @@ def _errors(view: FlowView) -> Table:
         at = _clock(parse_time(entry.get("timestamp"))) or "time unknown"
         table.add_row(_words(phase), at, terminal_text(error, "red"))
     return table
+
+
+def _asked(status: FlowStatus) -> Table | None:
+    """Return what the flow asks, and what was asked of it and by it; None if that is nothing."""
+    table = _table("asks", "at", "what", "answer or reason")
+    for question in status.questions:
+        if question.state == "open":
+            answers = ", ".join(question.options) or "not yet"
+            what = terminal_text(f"{question.key}: {question.question}", "yellow")
+            table.add_row(Text("the flow", "yellow"), _clock(question.asked_at), what, terminal_text(answers))
+    for line in lines_of(status.requests, status.questions):
+        words = map(terminal_text, (line.what, line.said))
+        table.add_row(terminal_text(line.who), _clock(line.at), *words)
+    return table if table.row_count else None
 
 
 def _agents(metrics: dict[str, Any]) -> Table:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Final
 
 from fastapi import Request
@@ -11,20 +10,12 @@ from starlette.routing import NoMatchFound
 from masterflow.domain.json_shapes import as_list
 from masterflow.status.access.tokens import Viewer
 from masterflow.status.api.control import TELL
+from masterflow.status.control.lines import Line, lines_of
 from masterflow.status.control.views import Button, QuestionView
 from masterflow.status.page.roots import address_of
-from masterflow.status.page.words import pretty
 from masterflow.status.views import FlowStatus
 
 _MOST_CHOICES: Final = 20
-
-_DID: Final = {
-    "cancel": "asked to cancel it",
-    "pause": "asked to pause it",
-    "resume": "let it go on",
-    "fail": "closed it as failed",
-}
-_ENDED: Final = {"timed_out": "nobody answered in time", "withdrawn": "no answer was needed any more"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +33,6 @@ class Confirmation:
     def ends_it(self) -> bool:
         """Return whether the flow is over after it."""
         return self.action in {"cancel", "fail"}
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Something that was asked of the flow or by it, and is over."""
-
-    id: str
-    at: datetime
-    who: str
-    what: str
-    #: Why, or the answer.
-    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +88,14 @@ def control_panel(request: Request, viewer: Viewer, flow: FlowStatus) -> Control
         for each in _BUTTONS
         if answer_address and each.action in flow.possible_actions
     ]
-    return ControlPanel(buttons, forms_of(flow.questions), _lines(flow), answer_address)
+    return ControlPanel(
+        buttons, forms_of(flow.questions), lines_of(flow.requests, flow.questions), answer_address
+    )
 
 
 def panel_to_keep(flow: FlowStatus) -> ControlPanel:
     """Return what a file shows that nobody can answer from."""
-    return ControlPanel(forms=forms_of(flow.questions), lines=_lines(flow))
+    return ControlPanel(forms=forms_of(flow.questions), lines=lines_of(flow.requests, flow.questions))
 
 
 def answering_at(request: Request, viewer: Viewer, flow_id: object) -> str:
@@ -139,26 +120,6 @@ def _form(question: QuestionView) -> Form:
         ]
     kind = "text" if schema.get("type") == "string" else "json" if schema else "any"
     return Form(question, choices, kind)
-
-
-def _lines(flow: FlowStatus) -> list[Line]:
-    """Return what was asked and is over, the newest first."""
-    asked = [
-        Line(str(one.id), one.at, one.by, _DID[one.action], one.reason or "")
-        for one in flow.requests
-        if one.action in _DID
-    ]
-    answered = [_ended(question) for question in flow.questions if question.state != "open"]
-    return sorted([*asked, *answered], key=lambda line: line.at, reverse=True)
-
-
-def _ended(question: QuestionView) -> Line:
-    if question.state == "answered":
-        said = question.answer if isinstance(question.answer, str) else pretty(question.answer)
-        at, who = question.answered_at or question.asked_at, question.answered_by or "Somebody"
-        return Line(str(question.id), at, who, f"answered “{question.question}”", said)
-    what = f"asked “{question.question}”: {_ENDED[question.state]}"
-    return Line(str(question.id), question.asked_at, "The flow", what)
 
 
 def _tell_address(request: Request, action: str, flow_id: object) -> str | None:

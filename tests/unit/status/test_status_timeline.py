@@ -5,6 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from masterflow.domain.statuses import FLOW_STATUSES
+from masterflow.status.control.lines import lines_of
+from masterflow.status.control.views import waiting_flow
+from masterflow.status.page.control import forms_of
 from masterflow.status.page.gantt import gantt_of
 from masterflow.status.timeline import bars_of, dated_entries, phase_states
 from masterflow.status.views import bar_views, phase_views, status_of
@@ -132,8 +136,28 @@ _odd_entry = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(_odd_entry, max_size=12) | _junk, _junk, _junk)
-def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot: Any) -> None:
+_ids = st.sampled_from(["0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11", "5b2f0f0e-6a52-5c3c-9d5b-6f0f4b1c7a10"])
+_odd_request = st.fixed_dictionaries(
+    {
+        "id": _ids,
+        "timestamp": st.just("2026-11-02T09:00:00.000000+00:00"),
+        "kind": st.sampled_from(["cancel", "pause", "answer", "asked", "settled"]) | _junk,
+    },
+    optional={
+        **dict.fromkeys(("by", "reason", "answer", "key", "question", "options", "answer_schema"), _junk),
+        **dict.fromkeys(("expires_at", "default", "phase", "outcome", "value", "request_id"), _junk),
+        "question_id": _ids | _junk,
+    },
+)
+
+
+@given(
+    st.lists(_odd_entry, max_size=12) | _junk,
+    _junk,
+    _junk,
+    st.lists(_odd_request | _junk, max_size=6) | _junk,
+)
+def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot: Any, control: Any) -> None:
     views = bar_views(bars_of(entries, is_over=True, over_at=_BEGIN))
     errors = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     chart = gantt_of(views, errors, phase_views(times, phase_states(entries, entries)))
@@ -157,9 +181,15 @@ def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot
             "usage": snapshot,
             "budget": times,
             "agents_usage": {"a": {"m": snapshot}, "b": times},
+            "control": control,
         },
     }
-    assert status_of(columns, None).status == "failed"
+    shown = status_of(columns, None)
+    assert shown.status == "failed"
+    forms_of(shown.questions)
+    lines_of(shown.requests, shown.questions)
+    for status in FLOW_STATUSES:
+        waiting_flow({**columns, "flow_status": status, "since_us": 0})
 
 
 @pytest.mark.parametrize("seconds", [0, 0.004, 7, 3_000, 90_000, 40_000_000])
