@@ -90,7 +90,8 @@ def replay(
 ) -> None:
     """Send events through the same door again; what is no event stays.
 
-    What bore a wrong signature is sent only with --reason signature_invalid, since it is signed by this.
+    They are signed by this, so with keys only what a worker has verified is sent; without any, what bore a
+    wrong signature only with --reason signature_invalid.
     """
     from masterflow.scripts.broker import dead_letters
     from masterflow.tasks.enqueue import Publisher, QueueSettings, redis_client
@@ -100,7 +101,10 @@ def replay(
     publisher, redis = Publisher(settings), redis_client(settings)
     with dead_letters() as letters:
         count = letters.replay(selection, publisher=publisher, redis=redis)
-    print_done(f"{count} sent again.", as_json=as_json, sent_again=count)
+        refused = dict(letters.refused)
+    stayed = "".join(f" {number} stayed: {reason}." for reason, number in refused.items())
+    told = {"refused": refused} if refused else {}
+    print_done(f"{count} sent again.{stayed}", as_json=as_json, sent_again=count, **told)
 
 
 @group.command()

@@ -48,7 +48,8 @@ class Consumer(CeleryConsumer):
         super().__init__(*args, **options)
         self._connection_errors: tuple[type[Exception], ...] = self.connection_errors  # type: ignore[attr-defined]
         self._counters = Counters()
-        self._redis = redis_client(QueueSettings())
+        self._settings = QueueSettings()
+        self._redis = redis_client(self._settings)
         self._dead_letters = DeadLetters(
             self.app.connection_for_write(), max_letters=WorkerSettings().max_dead_letters
         )
@@ -108,7 +109,7 @@ class Consumer(CeleryConsumer):
         """
         message_id = str((message.headers or {}).get("id"))[:100]
         admission = refused_message(message_id, excerpt(message), error)
-        letter = letter_about(admission.refusals[0], admission)
+        letter = letter_about(admission.refusals[0], admission, self._settings)
         _logger.error("Message %s is set aside: %s", message_id, letter.error)
         try:
             dropped = self._dead_letters.put([letter])

@@ -3,25 +3,29 @@
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 from kombu import Connection
 from kombu.exceptions import KombuError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ValidationError
 from redis import Redis, RedisError
 
 from masterflow.domain.clock import uuid7
 from masterflow.domain.errors import SignatureInvalid
 from masterflow.domain.payload.safe import safe_text
+from masterflow.domain.signing.settings import SigningSettings
 from masterflow.domain.signing.signer import Signer
 from masterflow.tasks.batch import Batch
+from masterflow.tasks.counters import Counters
+from masterflow.tasks.dead_letters.letter import DeadLetter
 from masterflow.tasks.dead_letters.stores import LetterStore, Remove, letter_store
-from masterflow.tasks.enqueue import BrokerUnavailable, Publisher
+from masterflow.tasks.enqueue import BrokerUnavailable, Publisher, QueueSettings
 from masterflow.tasks.inbox.admission import Admission, Refusal
 from masterflow.tasks.inbox.attempts import seed_attempt
 
@@ -30,40 +34,9 @@ _LETTER_IDS: Final = UUID("6f1d7a52-5a5e-4b0e-9a6d-6b9c1b7f0d11")
 
 _MAX_ERROR_CHARS: Final = 1_000
 
+__all__ = ["EVERY_LETTER", "DeadLetter", "DeadLetters", "Selection", "letter_about"]
+
 _logger = logging.getLogger(__name__)
-
-
-def _aware(at: datetime) -> datetime:
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-#: A time in UTC unless it says otherwise: one without an offset could not be sorted among the others.
-Moment = Annotated[datetime, AfterValidator(_aware)]
-
-
-class DeadLetter(BaseModel):
-    """One refused event; its copies, one per time it was refused for the same reason, share an id."""
-
-    model_config = ConfigDict(frozen=True)
-
-    letter_id: UUID
-    reason: str
-    #: A sentence that says what is wrong; it may quote the event, so secrets are masked here too.
-    error: str
-    #: The event as JSON, secrets masked; `{"excerpt": text}` of what is no event.
-    event: dict[str, JsonValue]
-    first_seen: Moment
-    last_seen: Moment
-    attempts: Annotated[int, Field(ge=0)]
-    batch_id: str
-    sender_id: str
-    client_account_id: str
-
-    @property
-    def flow_id(self) -> str | None:
-        """Return the flow the event names, if it does."""
-        flow_id = self.event.get("flow_id")
-        return flow_id if isinstance(flow_id, str) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +54,7 @@ class Selection:
         actual = (letter.reason, letter.flow_id, letter.client_account_id, letter.letter_id)
         return all(want in {None, is_} for want, is_ in zip(wanted, actual, strict=True))
 
-    def allows_replay(self, letter: DeadLetter) -> bool:
+    def wants_replay(self, letter: DeadLetter) -> bool:
         """Return whether a letter holds an event, and none that would be signed without anyone noticing."""
         is_forged = letter.reason == SignatureInvalid.reason
         return "excerpt" not in letter.event and (not is_forged or self.reason == letter.reason)
@@ -101,6 +74,8 @@ class DeadLetters:
     def __init__(self, connection: Connection, *, max_letters: int) -> None:
         self._connection = connection
         self._max_letters = max_letters
+        #: Why letters stayed when others were last sent again, and how many.
+        self.refused: Counter[str] = Counter()
         errors: Any = (*connection.connection_errors, *connection.channel_errors)
         self._errors: tuple[type[Exception], ...] = (KombuError, OSError, RedisError, *errors)
 
@@ -127,15 +102,41 @@ class DeadLetters:
     def replay(self, selection: Selection, *, publisher: Publisher, redis: "Redis") -> int:
         """Send the events of the selected letters through the same door again; return how many.
 
-        What is no event stays. What bore a wrong signature is signed by this, so it is sent only if
-        the selection names that reason.
+        They are signed by this, so what no worker vouches for stays, and `refused` says why; what is no
+        event stays too. Without keys, what bore a wrong signature is sent only if the selection names that
+        reason.
         """
+        self.refused.clear()
+        sent = 0
         with self._store() as store:
-            found = [found for found in _found(store, selection) if selection.allows_replay(found[0])]
-            for letter, removes in found:
-                _send_again(letter, publisher=publisher, redis=redis)
-                _remove(removes)
-        return len(found)
+            for copies, removes in _copies(store, selection):
+                if not selection.wants_replay(copies[-1]):
+                    continue
+                if letter := self._vouched(copies, publisher.settings):
+                    _send_again(letter, _as_one(copies), publisher=publisher, redis=redis)
+                    _remove(removes)
+                    sent += 1
+        self._count_refused(redis)
+        return sent
+
+    def _vouched(self, copies: list[DeadLetter], settings: QueueSettings) -> DeadLetter | None:
+        """Return the newest copy that may be sent, or note why none may."""
+        reason = ""
+        for letter in reversed(copies):
+            try:
+                letter.check(settings)
+            except SignatureInvalid as error:
+                reason = reason or str(error)
+            else:
+                return letter
+        self.refused[reason] += 1
+        _logger.warning("Dead letter %s stays: %s", copies[-1].letter_id, reason)
+        return None
+
+    def _count_refused(self, redis: "Redis") -> None:
+        counters = Counters()
+        counters.add("forged:letter", self.refused.total())
+        counters.flush(redis)
 
     def count(self) -> int:
         """Return how many letters lie there, copies included."""
@@ -152,12 +153,12 @@ class DeadLetters:
             raise BrokerUnavailable(f"The dead letters are out of reach: {error!r:.300}.") from error
 
 
-def letter_about(refusal: Refusal, admission: Admission) -> DeadLetter:
-    """Return the dead letter about one refusal of a message."""
+def letter_about(refusal: Refusal, admission: Admission, settings: SigningSettings) -> DeadLetter:
+    """Return the dead letter about one refusal of a message, signed if there is a key to sign with."""
     attempt = admission.attempt
     subject = str(refusal.subject.get("event_id") or json.dumps(refusal.subject, sort_keys=True))
     reason = refusal.error.reason
-    return DeadLetter(
+    letter = DeadLetter(
         letter_id=uuid5(_LETTER_IDS, f"{reason} {subject}"),
         reason=reason,
         error=safe_text(str(refusal.error), max_chars=_MAX_ERROR_CHARS),
@@ -169,10 +170,16 @@ def letter_about(refusal: Refusal, admission: Admission) -> DeadLetter:
         sender_id=admission.sender_id,
         client_account_id=admission.client_account_id,
     )
+    return letter.signed(settings, attempt.signer, is_verified=admission.is_verified)
 
 
 def _found(store: LetterStore, selection: Selection) -> list[tuple[DeadLetter, list[Remove]]]:
     """Return the selected letters, oldest first, copies as one, with what removes each copy."""
+    return [(_as_one(copies), removes) for copies, removes in _copies(store, selection)]
+
+
+def _copies(store: LetterStore, selection: Selection) -> list[tuple[list[DeadLetter], list[Remove]]]:
+    """Return the copies of each selected letter, oldest first, with what removes them."""
     found: dict[UUID, tuple[list[DeadLetter], list[Remove]]] = {}
     for text, remove in store.read():
         letter = _letter(text)
@@ -180,14 +187,14 @@ def _found(store: LetterStore, selection: Selection) -> list[tuple[DeadLetter, l
             copies, removes = found.setdefault(letter.letter_id, ([], []))
             copies.append(letter)
             removes.append(remove)
-    return [(_as_one(copies), removes) for copies, removes in found.values()]
+    return list(found.values())
 
 
 def _letter(text: str) -> DeadLetter | None:
     try:
         return DeadLetter.model_validate_json(text)
     except ValidationError:
-        _logger.warning("A message among the dead letters is none: %.200s", text)
+        _logger.warning("A message among the dead letters is none: %s", ascii(text[:200]))
         return None
 
 
@@ -206,10 +213,10 @@ def _remove(removes: list[Remove]) -> None:
         remove()
 
 
-def _send_again(letter: DeadLetter, *, publisher: Publisher, redis: "Redis") -> None:
+def _send_again(letter: DeadLetter, past: DeadLetter, *, publisher: Publisher, redis: "Redis") -> None:
     batch_id = str(uuid7(time.time_ns() // 1000))
     signer = Signer(publisher.settings.keys_of(letter.client_account_id))
-    seed_attempt(redis, batch_id, signer, first_seen=letter.first_seen, tries=letter.attempts)
+    seed_attempt(redis, batch_id, signer, first_seen=past.first_seen, tries=past.attempts)
     publisher.publish(
         Batch(
             batch_id=batch_id,

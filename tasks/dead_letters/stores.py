@@ -11,6 +11,7 @@ from redis import Redis
 from typing_extensions import override
 
 from masterflow.domain.redis_keys import queue_key
+from masterflow.tasks.inbox.envelope import limit_unpacking
 from masterflow.tasks.queues import DEAD_LETTER_QUEUE, queue, speaks_amqp
 
 _ANSWER_TIMEOUT_S: Final = 5.0
@@ -21,6 +22,8 @@ _MOST_HELD: Final = 65_535
 # Letters that another process took first were counted, but do not come.
 _SILENCE_S: Final = 1.0
 
+_MOST_SHOWN_BYTES: Final = 1_000
+
 #: Takes the letter it came with off the store.
 Remove = Callable[[], object]
 
@@ -29,6 +32,8 @@ class LetterStore(ABC):
     """The letters of one broker, seen through one open channel."""
 
     def __init__(self, connection: Connection, channel: Any) -> None:
+        # Whoever puts something here need not be one of ours, and may have packed a bomb.
+        limit_unpacking()
         self._connection = connection
         self._queue = queue(DEAD_LETTER_QUEUE, connection.as_uri()).bind(channel)
         self._queue.declare()
@@ -88,8 +93,12 @@ class RedisLetterStore(LetterStore):
         return int(max(0, count - most))
 
     def _text(self, value: bytes) -> str:
-        body: bytes = self._channel.Message(loads(value), channel=self._channel).body
-        return body.decode("utf-8")
+        """Return what a letter's message says; of what is no message, what lies there."""
+        try:
+            body: Any = self._channel.Message(loads(value), channel=self._channel).body
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            return _text_of(value[:_MOST_SHOWN_BYTES])
+        return _text_of(body)
 
     def _remover(self, value: Any) -> Remove:
         # Each value holds a delivery tag, so it is the only one of its kind; the oldest are at the end.
@@ -136,4 +145,4 @@ def letter_store(connection: Connection, channel: Any) -> LetterStore:
 
 
 def _text_of(body: Any) -> str:
-    return body if isinstance(body, str) else bytes(body).decode("utf-8")
+    return body if isinstance(body, str) else bytes(body).decode("utf-8", "replace")

@@ -192,7 +192,7 @@ class MessageMerge:
     def _keep_refused(self) -> None:
         refusals = self._admission.refusals
         if refusals and not self._is_kept_already():
-            letters = [letter_about(refusal, self._admission) for refusal in refusals]
+            letters = [letter_about(refusal, self._admission, self._loop.queue) for refusal in refusals]
             self._loop.counters.add("dead_dropped", self._loop.dead_letters.put(letters))
 
     def _tell(self, controlled: frozenset[UUID]) -> None:

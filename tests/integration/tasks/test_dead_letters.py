@@ -7,10 +7,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Producer
+from pydantic import SecretStr
 
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.redis_keys import queue_key
+from masterflow.domain.signing.signer import Signer
 from masterflow.scripts.embedded import EmbeddedRedis, EmbeddedServer
+from masterflow.tasks.counters import read_counters
 from masterflow.tasks.dead_letters.letters import DeadLetter, DeadLetters, Selection
 from masterflow.tasks.enqueue import Batch, BrokerUnavailable, Publisher, QueueSettings, redis_client
 from masterflow.tasks.queues import DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE, queue, transport_options
@@ -29,8 +33,12 @@ class Broker:
 
     def __init__(self, server: EmbeddedServer, redis_url: str) -> None:
         self.server = server
-        values = {"REDIS_URL": redis_url, "CELERY_BROKER_URL": server.url}
-        self.settings = QueueSettings.model_validate(values)
+        self._values = {"REDIS_URL": redis_url, "CELERY_BROKER_URL": server.url}
+        self.settings = QueueSettings.model_validate(self._values)
+
+    def use_keys(self, **keys: Any) -> None:
+        """Let whoever replays hold these keys from now on."""
+        self.settings = QueueSettings.model_validate(self._values | keys)
 
     @contextmanager
     def letters(self, *, max_letters: int = 10_000) -> Iterator[DeadLetters]:
@@ -52,6 +60,24 @@ class Broker:
         with Connection(self.settings.broker_url) as connection, connection.channel() as channel:
             for name in (ENRICHMENT_QUEUE, DEAD_LETTER_QUEUE):
                 queue(name, self.settings.broker_url).bind(channel).delete()
+
+    def plant(self, *bodies: Any) -> None:
+        """Put anything among the letters."""
+        options = transport_options(self.settings)
+        with (
+            Connection(self.settings.broker_url, transport_options=options) as connection,
+            connection.channel() as channel,
+        ):
+            for body in bodies:
+                Producer(channel).publish(
+                    body,
+                    routing_key=DEAD_LETTER_QUEUE,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                )
+            if isinstance(self.server, EmbeddedRedis):
+                with redis_client(self.settings) as redis:
+                    redis.lpush(queue_key(DEAD_LETTER_QUEUE), *map(str, bodies))
 
     def sent_batches(self) -> list[dict[str, Any]]:
         """Take the batches that wait for a worker."""
@@ -194,6 +220,62 @@ def test_a_replay_sends_the_events_through_the_front_door(broker: Broker) -> Non
     assert json.loads(batch["events"]) == [letter.event]
     assert (batch["sender_id"], batch["client_account_id"]) == ("", str(CONTEXT.client_account_id))
     assert batch["batch_id"] != letter.batch_id
+
+
+ACCOUNT_KEYS = {"signing_keys": {CONTEXT.client_account_id: {"own": "o" * 16}}}
+WORKER_KEYS = {"worker_keys": {"workers": "w" * 16}}
+
+
+@pytest.mark.parametrize("keys", [ACCOUNT_KEYS, WORKER_KEYS, ACCOUNT_KEYS | WORKER_KEYS])
+def test_with_keys_only_what_a_worker_vouches_for_is_sent_again(broker: Broker, keys: dict[str, Any]) -> None:
+    broker.use_keys(**keys)
+    settings, signer = broker.settings, Signer(broker.settings.keys_of(CONTEXT.client_account_id))
+    vouched = new_letter().signed(settings, signer, is_verified=True)
+    proof = vouched.proof
+    assert proof is not None
+    stranger = Signer({"own": SecretStr("x" * 16), "workers": SecretStr("x" * 16)})
+    planted = [
+        new_letter(),
+        new_letter().model_copy(update={"proof": proof}),
+        new_letter().model_copy(update={"proof": proof.model_copy(update={"by": "account"})}),
+        vouched.model_copy(update={"letter_id": uuid4()}),
+        new_letter().signed(QueueSettings(), stranger, is_verified=True),
+        new_letter().signed(settings, signer, is_verified=False),
+        # A copy of the genuine one, which says something else.
+        vouched.model_copy(update={"event": new_letter().event}),
+    ]
+    with broker.letters() as letters:
+        letters.put([vouched, *planted])
+        assert broker.replay(letters, Selection()) == 1
+        assert letters.refused.total() == len(planted) - 1
+        hold(letters, len(planted) - 1)
+    [batch] = broker.sent_batches()
+    assert json.loads(batch["events"]) == [vouched.event]
+    with redis_client(broker.settings) as client:
+        assert read_counters(client)["forged:letter"] == len(planted) - 1
+
+
+def test_a_letter_that_a_worker_signed_is_not_sent_without_keys(broker: Broker) -> None:
+    broker.use_keys(**ACCOUNT_KEYS)
+    signer = Signer(broker.settings.keys_of(CONTEXT.client_account_id))
+    letter = new_letter().signed(broker.settings, signer, is_verified=True)
+    broker.use_keys()
+    with broker.letters() as letters:
+        letters.put([letter])
+        assert broker.replay(letters, Selection()) == 0
+        assert letters.refused == {"the key it is signed with is not known here": 1}
+        hold(letters, 1)
+        assert letters.read() == [letter]
+
+
+def test_junk_among_the_letters_hides_none_of_them(broker: Broker) -> None:
+    letter = new_letter()
+    junk: list[Any] = [b"\xff\xfe", "[" * 100_000, "5", '{"letter_id": 1}']
+    with broker.letters() as letters:
+        letters.put([letter])
+        broker.plant(*junk)
+        eventually(lambda: letters.count() >= 1 + len(junk))
+        assert letters.read() == [letter]
 
 
 def test_what_is_no_event_is_not_replayed(broker: Broker) -> None:

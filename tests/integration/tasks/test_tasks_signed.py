@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from masterflow.domain import FlowContext
-from masterflow.domain.events import FlowDeclared, FlowRetried, new_event
+from masterflow.domain.events import FlowDeclared, FlowRetried, StatusChanged, new_event
 from masterflow.domain.redis_keys import answers_key
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import sign
@@ -40,6 +40,7 @@ def signed_workplace(
             database_url=database_url,
             redis_url=server.url,
             ENRICHMENT_SIGNING_KEYS=json.dumps(KEYS),
+            ENRICHMENT_FLOW_GRACE_S="0",
         )
         with place.worker():
             yield place
@@ -181,7 +182,7 @@ def test_a_named_operation_is_refused_because_it_bears_no_signature(signed_workp
     assert signed_workplace.row(flow_id)["retry_count"] == 0
 
 
-def test_a_refused_batch_is_replayed_only_by_its_reason_and_then_signed(
+def test_what_could_not_be_verified_is_never_signed_by_a_replay(
     signed_workplace: Workplace, unsigned_publisher: Publisher
 ) -> None:
     flow_id = signed_workplace.new_flow(OURS)
@@ -191,5 +192,27 @@ def test_a_refused_batch_is_replayed_only_by_its_reason_and_then_signed(
     with signed_workplace.dead_letters() as letters:
         assert signed_workplace.replay(letters, Selection(flow_id=str(flow_id))) == 0
         forged = Selection(flow_id=str(flow_id), reason="signature_invalid")
-        assert signed_workplace.replay(letters, forged) == 1
+        assert signed_workplace.replay(letters, forged) == 0
+        assert letters.refused == {"no worker with keys wrote it": 1}
+    # Its sender has kept it, and is believed once it has the key.
+    signed_workplace.publisher.publish(batch)
     eventually(lambda: signed_workplace.row(flow_id)["retry_count"] == 1)
+
+
+def test_what_was_verified_and_set_aside_is_sent_again_and_a_letter_by_hand_is_not(
+    signed_workplace: Workplace,
+) -> None:
+    flow_id = uuid4()
+    batch = retry(OURS, flow_id)
+    signed_workplace.publisher.publish(batch)
+    letter = set_aside(signed_workplace, batch)
+    assert letter.reason == "flow_not_found"
+    signed_workplace.new_flow(OURS, flow_id)
+    completed = new_event(StatusChanged, OURS, flow_id, status="completed").model_dump(mode="json")
+    by_hand = letter.model_copy(update={"letter_id": uuid4(), "event": completed})
+    with signed_workplace.dead_letters() as letters:
+        letters.put([by_hand, by_hand.model_copy(update={"proof": None, "letter_id": uuid4()})])
+        assert signed_workplace.replay(letters, Selection(reason="flow_not_found", flow_id=str(flow_id))) == 1
+        assert letters.refused.total() == 2
+    eventually(lambda: signed_workplace.row(flow_id)["retry_count"] == 1)
+    assert signed_workplace.row(flow_id)["flow_status"] != "completed"
