@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from masterflow.domain.life.signs import SIGN_INTERVAL_S
 from masterflow.tasks import queues
 from masterflow.tasks.settings import QueueSettings, WorkerSettings
 
@@ -48,6 +49,7 @@ imports = [
     "masterflow.tasks.delivery.task",
     "masterflow.tasks.delivery.named_operations",
     "masterflow.tasks.delivery.requests",
+    "masterflow.tasks.watch.task",
 ]
 accept_content = ["json"]  # nothing that could run code, whatever else is installed
 task_ignore_result = True  # the row is the result
@@ -85,5 +87,10 @@ beat_schedule: dict[str, Any] = {
         "task": "backfill.run",
         "schedule": _worker.backfill_interval_s,
         "options": {"expires": _worker.backfill_interval_s},  # runs that nobody took do not pile up
+    },
+    "watch": {
+        "task": "watch.look",
+        "schedule": SIGN_INTERVAL_S,
+        "options": {"expires": 600},  # so long, as the clocks of beat and worker may be apart
     },
 }

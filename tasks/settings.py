@@ -1,14 +1,38 @@
 """What senders, workers and beat must know: broker, Redis, signing keys, and how long workers wait."""
 
+import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    model_validator,
+)
+from pydantic_settings import NoDecode
 
 from masterflow.domain.addresses import BrokerAddress, RedisAddressSettings
+from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.settings import SettingRefused, Settings
 from masterflow.domain.signing.settings import SigningKeys, SigningSettings
 
-__all__ = ["BackfillSettings", "QueueSettings", "SigningKeys", "WorkerSettings"]
+__all__ = ["BackfillSettings", "QueueSettings", "SigningKeys", "WatchSettings", "WorkerSettings"]
+
+
+def _from_json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _known_type(word: str) -> str:
+    if word not in FLOW_TYPES:
+        raise SettingRefused(f"{word!r:.80} is no flow type; there are {', '.join(FLOW_TYPES)}")
+    return word
+
+
+FlowType = Annotated[str, AfterValidator(_known_type)]
 
 
 def _broker_url(url: str) -> str:
@@ -80,4 +104,37 @@ class BackfillSettings(Settings):
         le=36_500,
         validation_alias="ENRICHMENT_BACKFILL_WINDOW_DAYS",
         description="days above 0",
+    )
+
+
+class TypeDeadlines(BaseModel):
+    """How long flows of one type may take, and each of their phases, in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flow: PositiveFloat | None = None
+    phases: dict[str, PositiveFloat] = {}
+
+
+class WatchSettings(Settings):
+    """When flows count as lost and overdue."""
+
+    lost_after_s: float = Field(
+        600,
+        ge=15,
+        le=43_200,
+        validation_alias="ENRICHMENT_LOST_AFTER_S",
+        description="seconds from 15 to 43200 without a sign of life after which a flow is lost",
+    )
+    fail_lost_after_s: float = Field(
+        0,
+        ge=0,
+        le=31_536_000,
+        validation_alias="ENRICHMENT_FAIL_LOST_AFTER_S",
+        description="seconds after which a lost flow is failed, or 0 to leave it as it is",
+    )
+    deadlines: Annotated[dict[FlowType, TypeDeadlines], NoDecode, BeforeValidator(_from_json)] = Field(
+        default_factory=dict,
+        validation_alias="ENRICHMENT_DEADLINES",
+        description='JSON {"<flow type>": {"flow": seconds, "phases": {"<phase>": seconds}}}',
     )

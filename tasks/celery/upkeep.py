@@ -1,4 +1,4 @@
-"""What a worker does besides its tasks: shows that it lives, frees parked messages, shares its time out."""
+"""What a worker does besides its tasks: shows its life, sees deaths, frees parked messages, shares time."""
 
 import logging
 import time
@@ -12,10 +12,11 @@ from redis import RedisError
 
 from masterflow.tasks.delivery.parking import release_due
 from masterflow.tasks.delivery.retry import is_stopping
-from masterflow.tasks.enqueue import QueueSettings, redis_client
+from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
 from masterflow.tasks.heartbeats import INTERVAL_S, forget_heartbeat, write_heartbeat
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from masterflow.tasks.shown_arguments import NOTHING
+from masterflow.tasks.watch.witness import Witness
 
 _RELEASE_INTERVAL_S: Final = 1.0
 _BALANCE_INTERVAL_S: Final = 0.05
@@ -27,13 +28,15 @@ _logger = logging.getLogger(__name__)
 
 
 class Upkeep(StartStopStep):
-    """Three timers of the consumer, running while it consumes."""
+    """The timers of the consumer, running while it consumes."""
 
     requires = (Tasks,)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
-        self._redis = redis_client(QueueSettings())
+        settings = QueueSettings()
+        self._redis = redis_client(settings)
+        self._witness = Witness(settings)
         self._entries: list[Any] = []
         self._resume_at = 0.0
 
@@ -43,6 +46,7 @@ class Upkeep(StartStopStep):
         repeat = consumer.timer.call_repeatedly
         self._entries = [
             repeat(INTERVAL_S, self._show_life, (consumer,)),
+            repeat(INTERVAL_S, self._attempt, (self._witness.look,)),
             repeat(_RELEASE_INTERVAL_S, self._release, (consumer,)),
             repeat(_BALANCE_INTERVAL_S, consumer.fairness.balance, (consumer,)),
         ]
@@ -77,6 +81,6 @@ class Upkeep(StartStopStep):
             return
         try:
             work()
-        except (RedisError, KombuError, OSError) as error:
+        except (BrokerUnavailable, RedisError, KombuError, OSError) as error:
             self._resume_at = time.monotonic() + _PAUSE_S
             _logger.warning("Upkeep waits: %s", error)

@@ -113,5 +113,8 @@ def _microseconds(at: datetime | None) -> int | None:
 
 
 def _began_at(attempt: Any) -> int:
-    """Return when an attempt began, in microseconds since 1970 and once and for all."""
-    return clock.tick_microseconds() - int((time.monotonic() - attempt.began_s) * 1e6)
+    """Return when an attempt began, in microseconds since 1970: a little late rather than early.
+
+    What ended before it must not seem to have ended since.
+    """
+    return clock.tick_microseconds() - int((time.monotonic() - attempt.began_s) * 1e6) + 1_000

@@ -8,6 +8,7 @@ from typing import Final
 
 from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.domain.life.holding import HOLDING
+from masterflow.tracker.life.witness import has_witnessed, last_words
 from masterflow.tracker.outbox.folder import remove_folder
 from masterflow.tracker.outbox.losses import QuietLog
 from masterflow.tracker.outbox.outbox import Outbox
@@ -58,7 +59,7 @@ def has_orphans(spool: Path, broker: str) -> bool:
 def _has_orphans(folder: Path) -> bool:
     try:
         with claimed(folder) as journal:
-            return journal is not None and bool(segments_in(folder))
+            return journal is not None and (bool(segments_in(folder)) or (folder / HOLDING).exists())
     except OSError as error:
         pass_interruption(error)
         return False
@@ -68,8 +69,12 @@ def _empty(folder: Path, outbox: Outbox) -> int:
     with claimed(folder) as journal:
         if journal is None:
             return 0
+        # Before the files are moved, in which the process's last moment stands.
+        told = last_words(folder)
         adopted_records = outbox.adopt(segments_in(folder), journal)
-        (folder / HOLDING).unlink(missing_ok=True)
+        for lane, event in told:
+            outbox.append(lane, event)
+        has_witnessed(folder)
         remove_folder(folder)
     return adopted_records
 

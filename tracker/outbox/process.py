@@ -13,6 +13,7 @@ from masterflow.domain import SettingsInvalid
 from masterflow.domain.events import Lane
 from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.tracker.life.holdings import process_holdings
+from masterflow.tracker.life.witness import goodbye
 from masterflow.tracker.outbox.adoption import Lookout, adopt_orphans, has_orphans
 from masterflow.tracker.outbox.delivery import Delivery, own_broker
 from masterflow.tracker.outbox.losses import Losses
@@ -112,6 +113,7 @@ class ProcessDelivery:
         report opens a new outbox.
         """
         deadline = time.monotonic() + timeout_s
+        self._say_goodbye()
         is_confirmed = self.flush(timeout_s)
         with self._gate:
             delivery, self._delivery, self._settings = self._delivery, None, None
@@ -248,6 +250,14 @@ class ProcessDelivery:
             self._close_with_multiprocessing()
         return delivery
 
+    def _say_goodbye(self) -> None:
+        """Tell of the flows that this process holds that it ends."""
+        if (delivery := self._delivery) is None or self.memory is not None:
+            return
+        for lane, event in goodbye(process_holdings.now.let_go(), delivery.outbox.sender_id):
+            with Suppressed(OSError, OutboxClosed):
+                delivery.append(lane, event)
+
     def _close_with_multiprocessing(self) -> None:
         """Close in a child of `multiprocessing` too, which ends without the functions of `atexit`."""
         process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
@@ -269,6 +279,7 @@ class ProcessDelivery:
         if (delivery := self._delivery) is None:
             return
         settings, self._broker = self._settings, delivery.outbox.own.broker
+        self._say_goodbye()
         with Suppressed(SettingsInvalid):
             deadline = time.monotonic() + self.settings.exit_timeout_s
             while time.monotonic() < deadline and not delivery.sender.is_cut_off:

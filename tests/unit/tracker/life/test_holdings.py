@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from masterflow import tracker
+from masterflow.domain.life.deaths import witnessed
 from masterflow.domain.life.holding import HOLDING, HeldFlow, Holding, hold_line, moment_line, release_line
 from masterflow.tracker.life.holdings import process_holdings
 from masterflow.tracker.outbox.process import process_delivery
@@ -181,3 +182,32 @@ def test_nothing_is_written_where_reports_stay_in_memory(told, spool, flow_id):
         assert held() == {flow_id}
     assert not spool.exists()
     assert process_delivery._delivery is None
+
+
+def test_a_process_that_ends_says_goodbye_to_what_it_holds(flow, flow_id, spool):
+    flow.start_phase("x")
+    tracker.shutdown(0)
+    [folder] = [one for one in spool.iterdir() if not one.name.startswith(".")]
+    records = b"".join(path.read_bytes() for path in folder.glob("*.log"))
+    [told] = [json.loads(line[9:]) for line in records.splitlines() if b"flow_lost" in line]
+    assert (told["cause"], told["flow_id"], told["holder"]) == ("goodbye", str(flow_id), folder.name)
+    assert not (folder / HOLDING).exists()
+    assert held() == set()
+    flow.start_phase("y")
+    assert held() == {flow_id}
+
+
+def test_a_dead_process_tells_its_flows_behind_the_last_that_was_heard_of_them(flow, flow_id, spool):
+    other = FlowProgressTracker(uuid4(), CONTEXT)
+    with other:
+        pass
+    with flow, tracker.phase("x"):
+        [folder] = [one for one in spool.iterdir() if not one.name.startswith(".")]
+        [told] = witnessed(folder)
+        seen = [path.read_bytes() for path in folder.glob("*.log")]
+    reported = [json.loads(line[9:]) for text in seen for line in text.splitlines()]
+    newest = max(one["occurred_at"] for one in reported if one["flow_id"] == str(flow_id))
+    assert told.flow_id == flow_id
+    assert told.occurred_at.isoformat() > newest.replace("Z", "+00:00")
+    assert told.cause == "witnessed"
+    assert witnessed(folder) == []
