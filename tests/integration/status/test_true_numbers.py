@@ -27,6 +27,7 @@ from masterflow.scripts.terminal.flow_news import Known
 from masterflow.scripts.terminal.flow_panel import FlowPanel, flow_table
 from masterflow.scripts.terminal.flow_view import read_flow
 from masterflow.status.manager import FlowStatusManager
+from masterflow.status.page.control import panel_to_keep
 from masterflow.status.page.entries import activity_entries, error_entries
 from masterflow.status.page.gantt import gantt_of
 from masterflow.status.page.rendering import render_report
@@ -48,6 +49,7 @@ async def shown(session: AsyncSession, context: FlowContext, flow_id: UUID) -> t
     view = await read_flow(session, FlowScope.of(context), flow_id)
     page = render_report(
         made_at=clock.tick(),
+        panel=panel_to_keep(view.status),
         flow=view.status,
         gantt=gantt_of(view.timeline.bars, view.errors.errors, view.status.phase_details),
         errors=error_entries(view.errors.errors),
