@@ -126,3 +126,13 @@ async def test_what_was_asked_takes_the_place_of_the_oldest_keys_and_of_no_more_
     assert [f"key {number}" in row.flow_metadata for number in (2, 3, 99)] == [False, True, True]
     row = await merged(session, flow_id, _events(flow_id, _asked_of_the_flow()))
     assert sum(key.startswith("key ") for key in row.flow_metadata) == 64
+
+
+async def test_that_a_flow_is_lost_is_known_however_many_keys_are_newer(session: AsyncSession) -> None:
+    flow_id = await new_flow(session, _CONTEXT)
+    sign: dict[str, Any] = {"holder": "host-7", "host": "host", "last_sign_at": _BEGIN}
+    lost = _events(flow_id, iter([(FlowLost, {"cause": "silent"} | sign)]))
+    keys = _events(flow_id, ((MetadataUpdated, {"updates": {f"key {n}": n}}) for n in range(120)), later=1)
+    row = await merged(session, flow_id, lost, keys)
+    assert row.flow_metadata["lost"]["holder"] == "host-7"
+    assert sum(key.startswith("key ") for key in row.flow_metadata) == 100
