@@ -10,6 +10,7 @@ from masterflow.domain import FlowContext
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.json_shapes import as_list, as_map
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
+from masterflow.repository.redis.holders import read_liveness
 from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
@@ -80,7 +81,8 @@ class FlowStatusManager:
         child = None
         if include_details:
             child = await read_child(self._db, self._scope, row["flow_id"], flow_type=row["flow_type"])
-        return status_of(row, child, (await self._skipped(row)).get(row["flow_id"]))
+        skipped = (await self._skipped(row)).get(row["flow_id"])
+        return status_of(row, child, skipped, await read_liveness(self._redis, row))
 
     async def get_timeline(self, flow_id: UUID | str) -> Timeline:
         """Return a flow's phases as bars, with the transitions they were made from."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from masterflow.domain.clock import from_microseconds
 from masterflow.domain.flow_types.progress import percent_of, progress_of
 from masterflow.domain.json_shapes import as_list, as_map, number_of
+from masterflow.domain.liveness import Liveness
 from masterflow.domain.phases import phase_order
 from masterflow.repository.redis.skipped import SkippedEvents
 from masterflow.repository.values import known_time
@@ -227,7 +228,10 @@ def summary_of(row: Mapping[Any, Any], skipped: SkippedEvents | None = None) -> 
 
 
 def status_of(
-    row: Mapping[Any, Any], child: Mapping[Any, Any] | None, skipped: SkippedEvents | None = None
+    row: Mapping[Any, Any],
+    child: Mapping[Any, Any] | None,
+    skipped: SkippedEvents | None = None,
+    liveness: Liveness | None = None,
 ) -> FlowStatus:
     """Return the view that a row of read_status.sql stands for."""
     entries = as_list(row["entries"])
@@ -261,7 +265,7 @@ def status_of(
         waiting_for_approval=approval,
         requests=request_views(row),
         questions=question_views(row),
-        possible_actions=possible_actions(row, None),
+        possible_actions=possible_actions(row, liveness),
         child_flow_status=child_status,
     )
 

@@ -1,13 +1,14 @@
 """How long ago the processes that hold flows gave their last sign of life, by the clock of Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
 
+from masterflow.domain.liveness import Liveness, liveness_of
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
-from masterflow.repository.redis.client import RedisLink
+from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 
 
 async def sign_ages(redis: RedisLink, flow_ids: Sequence[UUID]) -> dict[UUID, list[float]]:
@@ -34,6 +35,19 @@ async def sign_ages(redis: RedisLink, flow_ids: Sequence[UUID]) -> dict[UUID, li
         return ages
 
     return await redis.ask(ask) if flow_ids else {}
+
+
+async def read_liveness(redis: RedisLink | None, row: Mapping[Any, Any]) -> Liveness | None:
+    """Return what is known of the processes that hold the flow of a row that has `is_lost`.
+
+    While Redis is away, whoever may hold it counts as alive, for nobody can say otherwise.
+    """
+    flow_id = row["flow_id"]
+    try:
+        ages = (await sign_ages(redis, [flow_id]))[flow_id] if redis else []
+    except RedisUnavailable:
+        ages = [0.0]
+    return liveness_of(row["flow_status"], is_lost=row["is_lost"], sign_ages_s=ages)
 
 
 def _text(name: bytes | str) -> str:

@@ -27,11 +27,11 @@ from masterflow.domain.events import (
     new_event,
 )
 from masterflow.domain.events.control import Action
-from masterflow.domain.liveness import Liveness, liveness_of
+from masterflow.domain.liveness import Liveness
 from masterflow.domain.redis_keys import answering_key, request_key
 from masterflow.domain.tenant import flow_context
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
-from masterflow.repository.redis.holders import sign_ages
+from masterflow.repository.redis.holders import read_liveness
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.control import entries_of, read_control
 from masterflow.repository.status.reads import FlowScope
@@ -106,7 +106,7 @@ class RequestSender:
         row = await self._row(scope, flow_id)
         if _is_there(row, asked):
             return "accepted"
-        liveness = await self._liveness(row)
+        liveness = await read_liveness(self._redis, row)
         question = _question(row, asked) if asked.action == "answer" else None
         _check(row, asked, question, liveness)
         at = await self._time_of(row, asked)
@@ -122,14 +122,6 @@ class RequestSender:
                 return row
             await check_sight(db)
             raise await no_such_flow(db, flow_id)
-
-    async def _liveness(self, row: RowMapping) -> Liveness | None:
-        flow_id = row["flow_id"]
-        try:
-            ages = (await sign_ages(self._redis, [flow_id]))[flow_id]
-        except RedisUnavailable:
-            ages = [0.0]  # Whoever holds it may well be there.
-        return liveness_of(row["flow_status"], is_lost=row["is_lost"], sign_ages_s=ages)
 
     async def _time_of(self, row: RowMapping, asked: NewRequest) -> datetime:
         """Return when this is asked: later than all that is known of the flow; of a repetition, as before."""

@@ -50,6 +50,7 @@ def test_a_running_flow_pauses_goes_on_and_is_cancelled(
         "ENRICHMENT_SPOOL_DIR": str(tmp_path / "spool"),
     }
     orchestrator = Orchestrator(tmp_path / "one", _FLOW.format(flow_id=flow_id), **settings)
+    path, held = f"/api/v1/flows/{flow_id}/status", ["cancel", "pause"]
     with site, orchestrator.process:
 
         def status() -> str:
@@ -61,7 +62,11 @@ def test_a_running_flow_pauses_goes_on_and_is_cancelled(
         assert post(site, flow_id, "pause").status_code == 409
         assert post(site, flow_id, "resume").json()["state"] == "accepted"
         eventually(lambda: status() == "processing")
-        # Its process holds it, so the row says that it ended once the code has.
+        # Its process holds it, so it is not closed over its head.
+        eventually(lambda: site.get(path, headers=site.bearer(_CONTEXT)).json()["possible_actions"] == held)
+        refused = post(site, flow_id, "fail").json()["detail"]
+        assert refused == "The flow's process lives: cancel the flow instead."
+        # And the row says that it has ended once the code has.
         began = time.monotonic()
         assert post(site, flow_id, "cancel", reason="wrong file").json()["state"] == "accepted"
         assert orchestrator.wait() == 0
