@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -35,7 +35,7 @@ from masterflow.repository.redis.holders import read_liveness
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.control import entries_of, read_control
 from masterflow.repository.status.reads import FlowScope
-from masterflow.tasks.enqueue import Publisher, QueueSettings, RequestMessage
+from masterflow.tasks.enqueue import BrokerUnavailable, Publisher, QueueSettings, RequestMessage
 
 #: What became of a request: it stands in the row, or it is on its way there.
 State = Literal["accepted", "sent"]
@@ -100,8 +100,10 @@ class RequestSender:
         """Ask, and return what became of it within the time.
 
         RequestRefused says why this cannot be asked now, AnsweredAlready that another answer came first.
-        What raises FlowNotFound, InputInvalid or DatabaseUnavailable was not asked; after BrokerUnavailable
-        nobody knows, so ask again with the same id.
+        What raises FlowNotFound, InputInvalid or DatabaseUnavailable was not asked.
+
+        Raises:
+            BrokerUnavailable: nobody knows whether it was sent; ask again with the same id.
         """
         row = await self._row(scope, flow_id)
         if _is_there(row, asked):
@@ -113,7 +115,12 @@ class RequestSender:
         events = _events(row, asked, question, at=at, is_held=liveness in ("alive", "silent"))
         if question:
             await self._claim(question, asked)
-        await asyncio.to_thread(self._publish, str(row["client_account_id"]), asked, events)
+        try:
+            await asyncio.to_thread(self._publish, str(row["client_account_id"]), asked, events)
+        except BrokerUnavailable:
+            if question:
+                await self._let_go(question)
+            raise
         return await self._arrival(scope, flow_id, asked, wait_s)
 
     async def _row(self, scope: FlowScope, flow_id: UUID) -> RowMapping:
@@ -156,6 +163,12 @@ class RequestSender:
         request_id, _, by = (held.decode() if isinstance(held, bytes) else str(held or claim)).partition(" ")
         if request_id != str(asked.request_id):
             raise AnsweredAlready(f"{by} answered this a moment ago.")
+
+    async def _let_go(self, question: Question) -> None:
+        """Let others answer, as nobody knows whether this answer was sent; if it was, the law decides."""
+        with suppress(RedisUnavailable):
+            key = answering_key(question.id)
+            await self._redis.ask(lambda redis: redis.set(key, "", xx=True, px=1))
 
     def _publish(self, client_account_id: str, asked: NewRequest, events: list[AnyEvent]) -> None:
         message = RequestMessage(

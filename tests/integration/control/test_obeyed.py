@@ -1,6 +1,8 @@
 """A running orchestrator is told what was asked of its flow, and obeys where its code says so."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -8,10 +10,13 @@ import httpx
 import pytest
 
 from masterflow.domain import FlowContext
+from masterflow.scripts.embedded import EmbeddedRedis
 from tests.support.eventually import eventually
 from tests.support.processes.orchestrators import Orchestrator
 from tests.support.processes.status_site import StatusSite
 from tests.support.processes.workplace import Workplace
+from tests.support.servers.databases import temporary_database
+from tests.support.servers.rabbitmq import RabbitMQ
 
 _CONTEXT = FlowContext(client_account_id=UUID(int=1), engagement_id=UUID(int=2), user_id="ann")
 
@@ -28,12 +33,37 @@ except FlowStopped as stopped:
 """
 
 
+@pytest.fixture(scope="module", params=["Redis", "RabbitMQ"])
+def place(
+    request: pytest.FixtureRequest, postgres_server: str, database_template: str, server_folder: Path
+) -> Iterator[Workplace]:
+    """A workplace with a worker, on either broker."""
+    folder = server_folder / f"workplace-{uuid4().hex}"
+    with ExitStack() as stack:
+        database = temporary_database(postgres_server, template=database_template)
+        database_url, redis = stack.enter_context(database), EmbeddedRedis(folder / "redis")
+        settings = {"database_url": database_url, "redis_url": stack.enter_context(redis).url}
+        if request.param == "RabbitMQ":
+            request.getfixturevalue("debian_package")("rabbitmq-server", "rabbitmq-server")
+            settings["CELERY_BROKER_URL"] = stack.enter_context(RabbitMQ(folder / "rabbitmq")).url
+        place = Workplace(folder, **settings)
+        stack.callback(place.remove)
+        stack.enter_context(place.worker())
+        yield place
+
+
 @pytest.fixture
-def site(workplace: Workplace, tmp_path: Path) -> StatusSite:
-    environment = workplace.environment
-    return StatusSite(
-        tmp_path / "site", database_url=environment["DATABASE_URL"], redis_url=environment["REDIS_URL"]
-    )
+def settings(place: Workplace) -> dict[str, str]:
+    """Where broker and Redis are."""
+    names = ("REDIS_URL", "CELERY_BROKER_URL")
+    return {name: value for name, value in place.environment.items() if name in names}
+
+
+@pytest.fixture
+def site(place: Workplace, settings: dict[str, str], tmp_path: Path) -> StatusSite:
+    others = {name: value for name, value in settings.items() if name != "REDIS_URL"}
+    database_url = place.environment["DATABASE_URL"]
+    return StatusSite(tmp_path / "site", database_url=database_url, redis_url=settings["REDIS_URL"], **others)
 
 
 def post(site: StatusSite, flow_id: UUID, action: str, **body: str) -> httpx.Response:
@@ -42,19 +72,16 @@ def post(site: StatusSite, flow_id: UUID, action: str, **body: str) -> httpx.Res
 
 
 def test_a_running_flow_pauses_goes_on_and_is_cancelled(
-    workplace: Workplace, site: StatusSite, tmp_path: Path
+    place: Workplace, settings: dict[str, str], site: StatusSite, tmp_path: Path
 ) -> None:
-    flow_id = workplace.new_flow(_CONTEXT, uuid4())
-    settings = {
-        "REDIS_URL": workplace.settings.redis_url,
-        "ENRICHMENT_SPOOL_DIR": str(tmp_path / "spool"),
-    }
+    flow_id = place.new_flow(_CONTEXT, uuid4())
+    settings["ENRICHMENT_SPOOL_DIR"] = str(tmp_path / "spool")
     orchestrator = Orchestrator(tmp_path / "one", _FLOW.format(flow_id=flow_id), **settings)
     path, held = f"/api/v1/flows/{flow_id}/status", ["cancel", "pause"]
     with site, orchestrator.process:
 
         def status() -> str:
-            return str(workplace.row(flow_id)["flow_status"])
+            return str(place.row(flow_id)["flow_status"])
 
         eventually(lambda: status() == "processing", timeout_s=20)
         assert post(site, flow_id, "pause", reason="lunch").json()["state"] == "accepted"
@@ -73,6 +100,6 @@ def test_a_running_flow_pauses_goes_on_and_is_cancelled(
         assert time.monotonic() - began < 3
         eventually(lambda: status() == "cancelled")
         assert "stopped by bob wrong file" in orchestrator.log.read_text()
-        metadata = workplace.row(flow_id)["flow_metadata"]
+        metadata = place.row(flow_id)["flow_metadata"]
         assert (metadata["cancelled_by"], metadata["cancel_reason"]) == ("bob", "wrong file")
         assert post(site, flow_id, "cancel").status_code == 409

@@ -4,6 +4,7 @@ import base64
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from masterflow.domain.events import ControlRequested, StatusChanged, parse_even
 from masterflow.domain.redis_keys import queue_key
 from tests.support.events.flows import new_context
 from tests.support.events.reported_flows import Sessions, flow_of
+from tests.support.eventually import eventually
 from tests.support.processes.status_site import StatusSite
 from tests.support.rows.asked import answered, asked, entry, metadata, waiting
 
@@ -280,6 +282,34 @@ async def test_of_two_answers_at_once_one_is_sent_and_the_other_is_told_who_was_
         if answer.status_code == 409:
             assert answer.json()["detail"] == f"{winner} answered this a moment ago."
             assert answer.json()["type"] == "urn:enrichment:problem:answered_already"
+
+
+async def test_an_answer_that_the_broker_did_not_take_keeps_nobody_from_answering(
+    site: StatusSite,
+    sessions: Sessions,
+    context: FlowContext,
+    sent: Any,
+    tmp_path: Path,
+    site_and_database: tuple[StatusSite, str],
+    redis_server: str,
+) -> None:
+    flow_id = await flow_of(sessions, context, **waiting(asked()))
+    nowhere = {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    headers = {who: site.bearer(context, may_control=True, user_id=who) for who in ("ann", "bob")}
+    with StatusSite(
+        tmp_path, database_url=site_and_database[1], redis_url=redis_server, **nowhere
+    ) as cut_off:
+        lost = cut_off.post(address(flow_id, "answer"), json={"answer": 1}, headers=headers["ann"])
+    assert lost.status_code == 503
+    assert lost.json()["type"] == "urn:enrichment:problem:broker_unavailable"
+
+    def taken() -> bool:
+        body = {"answer": 2}
+        given = site.post(address(flow_id, "answer"), json=body, params=NOW, headers=headers["bob"])
+        return given.status_code == 202
+
+    eventually(taken)
+    assert [it["events"][0]["by"] for it in sent(flow_id)] == ["bob"]
 
 
 @pytest.mark.parametrize(
