@@ -29,6 +29,11 @@ _random = random.Random()  # noqa: S311
 os.register_at_fork(after_in_child=_random.seed)
 
 
+# Of a version 7 UUID: its version and variant, and which of its last 76 bits are by chance.
+_VERSION_7 = 7 << 76 | 2 << 62
+_CHANCE = (1 << 76) - 1 & ~(3 << 62)
+
+
 def to_microseconds(at: datetime) -> int:
     """Return microseconds since 1970 of an aware time."""
     return (at - _EPOCH) // _MICROSECOND
@@ -58,11 +63,9 @@ def uuid7(microseconds: int) -> UUID:
 
 def uuid7_text(microseconds: int) -> str:
     """Return the text of a new version 7 UUID."""
-    milliseconds, chance = microseconds // 1000, _random.getrandbits(74)
-    return (
-        f"{milliseconds >> 16 & 0xFFFFFFFF:08x}-{milliseconds & 0xFFFF:04x}-7{chance >> 62:03x}"
-        f"-{0x8000 | chance >> 48 & 0x3FFF:04x}-{chance & 0xFFFFFFFFFFFF:012x}"
-    )
+    bits = (microseconds // 1000 & 0xFFFFFFFFFFFF) << 80 | _random.getrandbits(76) & _CHANCE | _VERSION_7
+    text = bits.to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def parse_time(text: object) -> datetime | None:
@@ -130,8 +133,9 @@ class HybridClock:
             # call nothing: what they compare is still so when they store.
             while True:
                 last, lowest = self._last, floor[0] if floor else 0
-                now = max(self._now(), last + 1)
-                stamp = max(now, lowest + 1)
+                now = self._now()
+                now = now if now > last else last + 1
+                stamp = now if now > lowest else lowest + 1
                 if last == self._last and lowest == (floor[0] if floor else 0):
                     self._last = now
                     if floor:

@@ -35,6 +35,7 @@ class _Counter:
 
     def __init__(self) -> None:
         self.id = secrets.token_urlsafe(_ID_BYTES)
+        self.id_bytes = self.id.encode()
         self.numbers: dict[str, count[int]] = {}
         self.sums: dict[str, _Sum] = {}
 
@@ -84,13 +85,18 @@ class Counters:
 
     def number(self, flow_id: UUID, what: str) -> Counted:
         """Return the next number of this flow's `what`."""
+        by, number = self.next_number(flow_id, what)
+        return Counted.model_construct(by=by.decode(), number=number)
+
+    def next_number(self, flow_id: UUID, what: str) -> tuple[bytes, int]:
+        """Return it with the counter's id, without a model."""
         counter = self._counter(flow_id)
         numbers = counter.numbers.get(what)
         if numbers is None:
             if len(counter.numbers) >= _MAX_COUNTS:
                 counter = self._young[flow_id] = _Counter()
             numbers = counter.numbers.setdefault(what, count(1))
-        return Counted.model_construct(by=counter.id, number=next(numbers))
+        return counter.id_bytes, next(numbers)
 
     def add(
         self, flow_id: UUID, sums: tuple[str, ...], amounts: tuple[int, ...]

@@ -125,5 +125,7 @@ attempts_here: ContextVar[tuple[Attempt, ...]] = ContextVar("attempts_here", def
 
 def without_last(stack: tuple[T, ...], item: T) -> tuple[T, ...]:
     """Return the stack without the last occurrence of an item; one that is not there is no mistake."""
+    if stack and stack[-1] is item:
+        return stack[:-1]
     places = [index for index, other in enumerate(stack) if other is item]
     return (*stack[: places[-1]], *stack[places[-1] + 1 :]) if places else stack

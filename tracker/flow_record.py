@@ -304,12 +304,15 @@ class FlowRecord(WaitingFlow):
 
     def persist(self, progress: Mapping[str, object]) -> None:
         """Report a snapshot, and before it the flow's status if that has changed."""
+        self._tell_status(progress)
+        self.tell(ProgressReported, snapshot=progress)
+
+    def _tell_status(self, progress: Mapping[str, object]) -> None:
         status = progress.get("workflow_status", self._reported_status)
         if status != self._reported_status:
             self._reported_status = str(status)
             self.tell(StatusChanged, status=status, metadata={**_flags(progress), **self._why})
             self.hold.review(self.status)
-        self.tell(ProgressReported, snapshot=progress)
 
     def _tell_moment(
         self, kind: type[PhaseRecord], phase: str, facts: Mapping[str, object], **how: object
@@ -317,11 +320,16 @@ class FlowRecord(WaitingFlow):
         """Report in one record what a phase did, the flow's status if that has changed, and a snapshot."""
         status = None if self.status == "initialized" else self.status
         is_new = status is not None and status != self._reported_status
-        if is_new:
+        if is_new and self._why:
+            self._tell_status(self._status_facts())
+            is_new = False
+        elif is_new:
             self._reported_status = self.status
         percent = self.progress.percent([attempt.phase for attempt in tuple(self._open)])
         moment = Moment(status, is_new, self.phase, percent, self.message)
-        self.tell(kind, phase=phase, metadata={**facts, **trace_here()}, moment=moment, **how)
+        if trace := trace_here():
+            facts = {**facts, **trace}
+        self.tell(kind, phase=phase, metadata=facts, moment=moment, **how)
         if is_new:
             self.hold.review(self.status)
 

@@ -86,10 +86,12 @@ class PhaseHook:
     def _end(self, error: BaseException | None) -> Attempt:
         """End the attempt of this block; if it is left because the flow is to stop, say so instead."""
         # A block that is left in another context than it was entered in finds its attempt in the hook.
-        attempt = next(
-            (one for one in reversed(attempts_here.get()) if one in self._attempts),
-            next(reversed(self._attempts)),
-        )
+        here = attempts_here.get()
+        attempt = here[-1] if here else None
+        if attempt not in self._attempts:
+            attempt = next(
+                (one for one in reversed(here) if one in self._attempts), next(reversed(self._attempts))
+            )
         task_stop = self._attempts.pop(attempt)
         stopped = task_stop.leave(error) if task_stop else None
         attempt.end(error=stopped or error)

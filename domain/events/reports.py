@@ -55,7 +55,7 @@ def _known_type(word: str) -> str:
     return word
 
 
-def _without_own_keys(entry: object) -> object:
+def without_own_keys(entry: object) -> object:
     """Set aside a caller's own `id` and `timestamp`, which are the event's in the row."""
     if not isinstance(entry, dict) or not ("id" in entry or "timestamp" in entry):
         return entry
@@ -114,7 +114,7 @@ class AgentCollaborated(Event):
     lane: ClassVar[Lane] = "detail"
 
     kind: Literal["agent_collaborated"] = "agent_collaborated"
-    entry: Annotated[Entry, BeforeValidator(_without_own_keys)]
+    entry: Annotated[Entry, BeforeValidator(without_own_keys)]
 
 
 class MemoryMeasured(Event):

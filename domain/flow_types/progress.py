@@ -1,6 +1,7 @@
 """How far a flow is, in percent: of its phases, of its child row, of what it told; computed here only."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from masterflow.domain.flow_types.catalog import phases_of, specification
@@ -27,6 +28,7 @@ def progress_of(
     return reached, None
 
 
+@lru_cache(maxsize=1_000)
 def progress_at_start(flow_type: str | None, phase: str) -> float | None:
     """Return at which percentage, at least, a phase of such a flow starts; None where that is not known."""
     spec = specification(flow_type)

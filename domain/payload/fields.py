@@ -9,11 +9,13 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
 
 # An entry is at most 4 KB in the row; these leave room for its id, time, phase and status.
-_METADATA_BYTES = 3_300
-_ENTRY_BYTES = 3_900
-_ERROR_CHARS = 1_500
-_ERROR_BYTES = 1_600
-_DETAILS_BYTES = 1_900
+METADATA_BYTES = 3_300
+ENTRY_BYTES = 3_900
+ERROR_CHARS = 1_500
+ERROR_BYTES = 1_600
+DETAILS_BYTES = 1_900
+
+MOST_MILLISECONDS: Final = 1e12
 
 _PHASE_CHARS = 100
 _STATUS_CHARS = 40
@@ -34,12 +36,12 @@ _WORD_WINDOW_CHARS = 1_000
 # Not of JsonValue: what `domain.payload` returns is JSON, and pydantic would check each value of it.
 JsonObject = dict[str, Any]
 
-Metadata = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_METADATA_BYTES))]
-Details = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_DETAILS_BYTES))]
-Entry = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=_ENTRY_BYTES))]
+Metadata = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=METADATA_BYTES))]
+Details = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=DETAILS_BYTES))]
+Entry = Annotated[JsonObject, BeforeValidator(lambda value: safe_object(value, max_bytes=ENTRY_BYTES))]
 Updates = Annotated[JsonObject, BeforeValidator(safe_map)]
 ErrorText = Annotated[
-    str, BeforeValidator(lambda value: safe_text(value, max_chars=_ERROR_CHARS, max_bytes=_ERROR_BYTES))
+    str, BeforeValidator(lambda value: safe_text(value, max_chars=ERROR_CHARS, max_bytes=ERROR_BYTES))
 ]
 
 
@@ -83,5 +85,5 @@ Configuration = Annotated[
 ]
 Name = Annotated[str, BeforeValidator(lambda value: safe_text(value, max_chars=_NAME_CHARS))]
 UsageName = Annotated[str, BeforeValidator(_usage_name)]
-Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, le=1e12)]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, le=MOST_MILLISECONDS)]
 UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]

@@ -1,31 +1,19 @@
 """The JSON of a phase's begin or end, made without a model: what has its default is left out."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from masterflow.domain.counting import counters
-from masterflow.domain.errors import InputInvalid
-from masterflow.domain.events import PhaseTimed, describe
-from masterflow.domain.payload.fields import Phase, PhaseStatus
+from masterflow.domain.events import PhaseTimed
+from masterflow.domain.records.field_texts import Word, number_text, phase_word, status_word
 from masterflow.domain.records.phases import Facts, Message
 from masterflow.domain.statuses import FlowStatus
 
-_phase: Final[TypeAdapter[str]] = TypeAdapter(Phase)
-_status: Final[TypeAdapter[str]] = TypeAdapter(PhaseStatus)
 _facts: Final[TypeAdapter[dict[str, object]]] = TypeAdapter(Facts)
 _message: Final[TypeAdapter[str]] = TypeAdapter(Message)
-
-
-class _Word(NamedTuple):
-    """A phase or a status as its model would have it, and its JSON."""
-
-    phase: str
-    text: str
 
 
 class Moment(NamedTuple):
@@ -46,58 +34,43 @@ def phase_text(
     moment: Moment,
     status: str | None = None,
     execution_time_ms: float | None = None,
-) -> str:
+) -> bytes:
     """Return what a `PhaseBegan` says of its own, or with a status a `PhaseEnded`, which is numbered here.
 
     A phase or status that is none is InputInvalid.
     """
-    word = _word(_phase, "phase", phase)
+    word = phase_word(phase)
     if status is None:
-        text = f'{{"kind":"phase_began","phase":{word.text}'
+        text = b'{"kind":"phase_began","phase":' + word.text
     else:
-        text = f'{{"kind":"phase_ended","phase":{word.text}{_end(flow_id, word, status, execution_time_ms)}'
+        text = b'{"kind":"phase_ended","phase":' + word.text + _end(flow_id, word, status, execution_time_ms)
     if metadata:
-        text += f',"metadata":{to_json(_facts.validate_python(metadata)).decode()}'
-    return f"{text}{_said(phase, moment)}}}"
+        text += b',"metadata":' + to_json(_facts.validate_python(metadata))
+    return b"%b%b}" % (text, _said(phase, moment))
 
 
-def _end(flow_id: UUID, word: _Word, status: str, execution_time_ms: float | None) -> str:
-    text = "" if status == "completed" else f',"status":{_word(_status, "status", status).text}'
+def _end(flow_id: UUID, word: Word, status: str, execution_time_ms: float | None) -> bytes:
+    text = b"" if status == "completed" else b',"status":' + status_word(status).text
     if execution_time_ms is None:
         return text
-    text += f',"execution_time_ms":{execution_time_ms!r}'
+    text += b',"execution_time_ms":%a' % execution_time_ms
     if status == "cancelled":
         return text
-    counted = counters.number(flow_id, PhaseTimed.count_of(word))
-    return f'{text},"counted":{{"by":"{counted.by}","number":{counted.number}}}'
+    return b'%b,"counted":%b' % (text, number_text(flow_id, PhaseTimed.count_of(word)))
 
 
-def _said(phase: str, moment: Moment) -> str:
+def _said(phase: str, moment: Moment) -> bytes:
     flow_status, is_status_new, current_phase, progress, message = moment
-    text = ""
+    text = b""
     if flow_status != "processing":
-        text = f',"flow_status":"{flow_status}"' if flow_status else ',"flow_status":null'
+        text = b',"flow_status":"%b"' % flow_status.encode() if flow_status else b',"flow_status":null'
     if is_status_new:
-        text += ',"is_status_new":true'
+        text += b',"is_status_new":true'
     if current_phase is not None and current_phase != phase:
-        text += f',"current_phase":{_word(_phase, "current_phase", current_phase).text}'
+        text += b',"current_phase":' + phase_word(current_phase).text
     if progress is not None:
         # Of no other type, such as numpy's, that writes itself in another way.
-        text += f',"progress":{progress if type(progress) in (int, float) else float(progress)!r}'
+        text += b',"progress":%a' % (progress if type(progress) in (int, float) else float(progress))
     if message:
-        text += f',"message":{to_json(_message.validate_python(message)).decode()}'
+        text += b',"message":' + to_json(_message.validate_python(message))
     return text
-
-
-@lru_cache(maxsize=1_000)
-def _word(kind: "TypeAdapter[str]", name: str, given: str) -> _Word:
-    """Return a phase or a status that a caller gave; few of them come again and again.
-
-    Raises:
-        InputInvalid: it is none.
-    """
-    try:
-        word = kind.validate_python(given)
-        return _Word(word, to_json(word).decode())
-    except ValidationError as error:
-        raise InputInvalid(f"{name}: {describe(error)}") from error

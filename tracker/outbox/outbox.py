@@ -259,6 +259,18 @@ class Outbox:
 
     def _keep(self, lane: Lane, record: bytes) -> None:
         """Write a record, if need be in place of others, or count it as lost."""
+        segment = self._lanes.open.get(lane)
+        # Nearly always so, and all that a hook then waits for.
+        if segment is not None and segment.size < self._segment_bytes and self._fits(len(record)):
+            try:
+                self._write(segment, record)
+            except OSError as error:
+                pass_interruption(error)
+            else:
+                return
+        self._keep_anyhow(lane, record)
+
+    def _keep_anyhow(self, lane: Lane, record: bytes) -> None:
         while not self._fits(len(record)):
             if not self._eviction.make_room(lane):
                 return self._lose(f"overflow_{lane}", "the outbox is full of what goes last")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from masterflow.domain.events import Lane
 from masterflow.domain.interruptions import Suppressed, pass_interruption
@@ -163,14 +163,16 @@ class Segment:
             OSError: the disk is full or gone; nothing of the record is left.
         """
         # At its place, not at the file's end: what an interrupted append has left is written over.
+        size, at = len(record), self.size
         try:
-            _write_whole(self._descriptor, record, self.size)
+            if (written := os.pwrite(self._descriptor, record, at)) < size:
+                _fail_short(written, size, at)
         except OSError as error:
             pass_interruption(error)
             with Suppressed(OSError):
                 os.ftruncate(self._descriptor, self.size)
             raise
-        self.size += len(record)
+        self.size += size
         self.records += 1
 
     def rewrite_unread(self, data: bytes) -> None:
@@ -351,12 +353,13 @@ def _file_of(place: int | Path) -> tuple[int, int]:
 def _write_whole(descriptor: int, data: bytes, at: int) -> None:
     written = os.pwrite(descriptor, data, at) if data else 0
     if written < len(data):
-        raise OSError(_cause_of_cut(at + len(data)), f"the file took {written} of {len(data)} bytes")
+        _fail_short(written, len(data), at)
 
 
-def _cause_of_cut(wanted_size: int) -> int:
+def _fail_short(written: int, size: int, at: int) -> NoReturn:
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    return errno.EFBIG if limit != resource.RLIM_INFINITY and wanted_size > limit else errno.ENOSPC
+    is_too_big = limit != resource.RLIM_INFINITY and at + size > limit
+    raise OSError(errno.EFBIG if is_too_big else errno.ENOSPC, f"the file took {written} of {size} bytes")
 
 
 def _stretch(lines: list[bytes], *, end: int) -> Stretch:

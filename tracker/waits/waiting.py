@@ -174,13 +174,15 @@ class WaitingFlow:
         return here[-1] if here else self.phase if self.phase in phases else None
 
     def _attempts_here(self) -> tuple[Attempt, ...]:
-        return tuple(attempt for attempt in attempts_here.get() if attempt.flow is self)
+        here = attempts_here.get()
+        return tuple(attempt for attempt in here if attempt.flow is self) if here else here
 
     def _end_wait_if_over(self) -> None:
         """Take a phase that starts for the human's answer, unless it starts beside the phase that waits."""
+        if not self.is_waiting or self._questions:
+            return
         elsewhere = (self._waiting & self._open).difference(self._attempts_here())
-        is_beside = any(one.is_scoped and not one.is_left for one in elsewhere)
-        if self.is_waiting and not is_beside and not self._questions:
+        if not any(one.is_scoped and not one.is_left for one in elsewhere):
             self._go_on()
             self.enter("processing")
 

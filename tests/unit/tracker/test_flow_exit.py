@@ -3,7 +3,7 @@ import asyncio
 import celery.exceptions
 import pytest
 
-from masterflow.domain.events import ErrorOccurred
+from masterflow.domain.events import ErrorOccurred, StatusChanged
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.tracker import create_progress_tracker
 from tests.support.events.reported import CONTEXT, FLOW_ID
@@ -115,3 +115,10 @@ def test_a_clean_end_of_the_block_changes_nothing(tracker, told):
 def test_a_report_that_fails_hides_no_exception(tracker, told, strict, monkeypatch):
     monkeypatch.setattr(tracker.record, "leave", lambda _error: 1 / 0)
     leave(tracker, Boom("mine"))
+
+
+def test_the_end_of_a_phase_keeps_why_its_flow_has_a_new_status(tracker, told):
+    with tracker, phase("data_import"):
+        tracker.record.enter("paused", "Please wait.", why={"asked_by": "ana"})
+    [*_, changed] = told.of(StatusChanged)
+    assert (changed.status, changed.metadata["asked_by"]) == ("paused", "ana")
