@@ -47,7 +47,9 @@ class FlowRecord(WaitingFlow):
     """The state of one flow as this process knows it; threads and tasks may share it.
 
     There is no lock: each change is one operation on a set or an attribute, and what a race could
-    add (a status reported twice) changes nothing in the row.
+    add (a status reported twice) changes nothing in the row. Open
+    attempts are copied before one looks at them, which nothing can interrupt: `tuple()` of a set lets the
+    garbage collector in, and with it a forgotten phase that ends.
     """
 
     def __init__(
@@ -193,7 +195,7 @@ class FlowRecord(WaitingFlow):
 
     def find(self, phase: str | None) -> Attempt | None:
         """Return the open attempt of a phase that ends by its name, if there is one."""
-        open_attempts = tuple(self._open)
+        open_attempts = self._open.copy()
         return next((one for one in open_attempts if one.phase == phase and one.ending == "name"), None)
 
     def note_error(
@@ -279,7 +281,7 @@ class FlowRecord(WaitingFlow):
         phase's, `workflow_status` the flow's. A progress that nobody knows is left out.
         """
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        percent = self.progress.percent([attempt.phase for attempt in tuple(self._open)])
+        percent = self.progress.percent([attempt.phase for attempt in self._open.copy()])
         return {
             "phase": phase or self.phase_here,
             "current_phase": self.phase,
@@ -325,7 +327,7 @@ class FlowRecord(WaitingFlow):
             is_new = False
         elif is_new:
             self._reported_status = self.status
-        percent = self.progress.percent([attempt.phase for attempt in tuple(self._open)])
+        percent = self.progress.percent([attempt.phase for attempt in self._open.copy()])
         moment = Moment(status, is_new, self.phase, percent, self.message)
         if trace := trace_here():
             facts = {**facts, **trace}

@@ -10,6 +10,7 @@ from masterflow.domain import InputInvalid
 from masterflow.domain.interruptions import pass_interruption
 from masterflow.tracker.attempts import Attempt, attempts_here, without_last
 from masterflow.tracker.flow_record import FlowRecord
+from masterflow.tracker.reentry import put
 from masterflow.tracker.report import refuse
 from masterflow.tracker.tracker import FlowProgressTracker, current_flow
 from masterflow.tracker.waits.boundaries import Stoppable, TaskStop, obey, obey_async, stop_of_task
@@ -73,7 +74,7 @@ class PhaseHook:
         attempt = _begin(self._name, flow, self._deadline_s)
         stops_task = self._stoppable == "await" and flow is not None
         self._attempts[attempt] = stop_of_task(flow.record) if stops_task and flow else None
-        attempts_here.set((*attempts_here.get(), attempt))
+        put(attempts_here, (*attempts_here.get(), attempt))
         return attempt
 
     def __exit__(
@@ -95,7 +96,7 @@ class PhaseHook:
         task_stop = self._attempts.pop(attempt)
         stopped = task_stop.leave(error) if task_stop else None
         attempt.end(error=stopped or error)
-        attempts_here.set(without_last(attempts_here.get(), attempt))
+        put(attempts_here, without_last(attempts_here.get(), attempt))
         if stopped is not None:
             raise stopped from error
         return attempt

@@ -1,8 +1,23 @@
 """What a signal handler or the garbage collector may come in on, at any instruction, and not hang."""
 
 import threading
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
 
 from masterflow.domain.interruptions import Suppressed
+
+T = TypeVar("T")
+
+
+def put(variable: ContextVar[T], value: T) -> None:
+    """Set a context variable, also where the garbage collector comes in and sets another one meanwhile.
+
+    Up to Python 3.11, `ContextVar.set` does not hold on to what it copies: such a second `set` frees it,
+    and the process crashes. A copy of the context holds it.
+    """
+    held = copy_context()
+    variable.set(value)
+    del held
 
 
 class Wake:

@@ -23,6 +23,7 @@ from masterflow.domain.usage.budget import NO_BUDGET, Budget
 from masterflow.tracker.attempts import Attempt, without_last
 from masterflow.tracker.flow_record import FlowRecord
 from masterflow.tracker.phase_progress import declared_progress
+from masterflow.tracker.reentry import put
 from masterflow.tracker.report import REPORTED, Rest, at_once, refuse
 from masterflow.tracker.summaries import figures
 from masterflow.tracker.tenants import TenantIds, tenant_of
@@ -319,7 +320,7 @@ class FlowProgressTracker(ControlledFlow):
 
     def _inside(self, function: Callable[P, R]) -> Callable[P, R]:
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            _flows_here.set((*_flows_here.get(), self))
+            put(_flows_here, (*_flows_here.get(), self))
             return function(*args, **kwargs)
 
         return call
@@ -352,14 +353,16 @@ class FlowProgressTracker(ControlledFlow):
         return None
 
     def __enter__(self) -> Self:
-        _flows_here.set((*_flows_here.get(), self))
+        around: tuple[FlowProgressTracker, ...] = (*_flows_here.get(), self)
+        put(_flows_here, around)
         self.record.hold.enter(self.record.status)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _flows_here.set(around := without_last(_flows_here.get(), self))
+        around = without_last(_flows_here.get(), self)
+        put(_flows_here, around)
         try:
             if error is not None and self._ends_flow and self not in around:
                 self.record.leave(error)

@@ -161,7 +161,7 @@ class WaitingFlow:
 
     def _stand_still(self) -> set[Attempt]:
         here = self._attempts_here()
-        waiting = {one for one in tuple(self._open) if one in here or not (here and one.is_scoped)}
+        waiting = {one for one in self._open.copy() if one in here or not (here and one.is_scoped)}
         for attempt in waiting:
             attempt.stop()
         self._waiting |= waiting
@@ -170,7 +170,7 @@ class WaitingFlow:
     def _open_phase_here(self) -> str | None:
         """Return the innermost phase around the caller that is open, else the one that started last."""
         here = [attempt.phase for attempt in self._attempts_here() if attempt in self._open]
-        phases = {attempt.phase for attempt in tuple(self._open)}
+        phases = {attempt.phase for attempt in self._open.copy()}
         return here[-1] if here else self.phase if self.phase in phases else None
 
     def _attempts_here(self) -> tuple[Attempt, ...]:
