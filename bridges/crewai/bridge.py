@@ -27,12 +27,19 @@ _SETTLE_S: Final = 2.0
 class _Bridge:
     """A capture, and the consumer of what it captures; a forked child gets a consumer of its own."""
 
-    def __init__(self, tenant: Tenant, rules: Rules, listen: Callable[[Record], object] | None) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        rules: Rules,
+        listen: Callable[[Record], object] | None,
+        *,
+        stoppable: bool,
+    ) -> None:
         self.forked_late = False
         self.rules = rules
         self.listen = listen
         self.consumer = Consumer(rules, listen=listen)
-        self.capture = Capture(self.consumer, Tenants(tenant))
+        self.capture = Capture(self.consumer, Tenants(tenant), stoppable=stoppable)
 
     def flush(self, timeout_s: float) -> None:
         self.capture.settle(min(timeout_s, _SETTLE_S))
@@ -51,6 +58,7 @@ def install(
     phases: Sequence[str] | Mapping[str, str] | None = None,
     flow_type: str = DEFAULT_FLOW_TYPE,
     listen: Callable[[Record], object] | None = None,
+    stoppable: bool = False,
 ) -> None:
     """Let every `kickoff()` of this process fill its master row; once per process, from any thread.
 
@@ -58,7 +66,8 @@ def install(
     None stands for a flow that is to be left alone. `with flow(context):` around a kickoff goes before it.
     A missing row is made unless `create_rows` is false, with `flow_type`. `phases` names the phases that
     progress is made of, or maps methods to the names of their phases. `listen` is given each record, in
-    the consumer's thread: for recording streams.
+    the consumer's thread: for recording streams. With `stoppable`, a flow that somebody asked to stop ends as
+    `cancelled` before its next method.
 
     Called again it changes nothing; `uninstall` first to change the context. Without crewAI 1.10.1 or newer
     it fails with ImportError.
@@ -72,7 +81,7 @@ def install(
         raise InputInvalid("Say whose flows these are: pass a FlowContext, or what returns one for a flow.")
     with _lock:
         if _bridge is None:
-            made = _Bridge(context, rules, listen)
+            made = _Bridge(context, rules, listen, stoppable=stoppable)
             made.capture.start()
             process_delivery.feeds.append(made.flush)
             _bridge = made

@@ -28,9 +28,10 @@ _ENDS: Final = frozenset({"flow_finished", "flow_failed", "flow_paused"})
 class Capture:
     """Registers with this process's crewAI, whatever its version can do."""
 
-    def __init__(self, consumer: Consumer, tenants: Tenants) -> None:
+    def __init__(self, consumer: Consumer, tenants: Tenants, *, stoppable: bool = False) -> None:
         """Import crewAI, which takes seconds where it is not imported yet."""
         self.consumer = consumer
+        self._stoppable = stoppable
         self._tenants = tenants
         self._trackers: Recent[str, FlowProgressTracker] = Recent(_MOST_FLOWS)
         self._stops: dict[str, str] = {}
@@ -120,12 +121,22 @@ class Capture:
             self._note_step("began", self._tenants.ask(kickoff, flow))
             self._enter_flow(kickoff, flow)
             reason = self._stops.pop(flow_id_of(flow), None) if self._stops else None
+            reason = reason or self._asked_to_stop(kickoff)
         except Exception as error:  # noqa: BLE001  a step goes on without its watch
             pass_interruption(error)
             process_delivery.losses.note("bridge", error)
             return
         if reason is not None:
             raise self._hooks.HookAborted(reason)
+
+    def _asked_to_stop(self, kickoff: str) -> str | None:
+        """Return why people want the flow to stop, and let its row say who."""
+        tracker = self._trackers.get(kickoff) if self._stoppable else None
+        stop = tracker.stop_requested if tracker else None
+        if tracker is None or stop is None:
+            return None
+        tracker.update_metadata(stop.row_metadata)
+        return str(stop)
 
     def _after_step(self, context: Any) -> None:
         """Note when a method's code has ended."""

@@ -118,3 +118,9 @@ def pending_answers(entries: list[dict[str, Any]]) -> list[Request]:
     """Return the answers that have come and that the process has not taken yet, for it to be told again."""
     waiting = {question.request_id for question in questions(entries) if question.waits_for_process}
     return [request for request in requests(entries) if request.id in waiting]
+
+
+def given_answers(entries: list[dict[str, Any]]) -> list[Request]:
+    """Return the answers that count, also those that a process has taken: one that asks again needs them."""
+    given = {question.request_id for question in questions(entries) if question.state == "answered"}
+    return [request for request in requests(entries) if request.id in given]

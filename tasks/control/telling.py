@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from masterflow.domain.control.questions import pending_answers
+from masterflow.domain.control.questions import given_answers, pending_answers
 from masterflow.domain.control.requests import Request, pending_pause, pending_stop, requests
 from masterflow.domain.events import AnyEvent, ControlRequested, QuestionAsked
 from masterflow.domain.redis_keys import told_key
@@ -77,7 +77,8 @@ class Teller:
         """Write along with a pipeline what the flows of these rows are to be told."""
         for row in rows:
             for request in pending(row, occasion):
-                if request.id in occasion.fresh or self._is_due(request.id):
+                is_awaited = row["flow_id"] in occasion.asking
+                if request.id in occasion.fresh or is_awaited or self._is_due(request.id):
                     self._write(pipeline, row, request)
 
     def _write(self, pipeline: Any, row: Mapping[Any, Any], request: Request) -> None:
@@ -105,14 +106,16 @@ def pending(row: Mapping[Any, Any], occasion: Occasion) -> list[Request]:
     """Return what a flow has not obeyed yet, from a row of read_control.sql.
 
     A flow that waits for a human is held by nobody and is cancelled at once; its process, which may wait
-    still, is told when that is asked, and when it asks again.
+    still, is told when that is asked, and when it asks again. One that asks what was answered before, such
+    as a process that was started anew, is told that answer, whether a former process has taken it or not.
     """
     entries, status = entries_of(row), str(row["flow_status"])
+    is_asking = row["flow_id"] in occasion.asking
     if status == "cancelled":
-        is_asking = row["flow_id"] in occasion.asking
         cancels = [one for one in requests(entries) if one.action == "cancel"]
         return [one for one in cancels if is_asking or one.id in occasion.fresh][:1]
-    wanted = (pending_stop(entries, status), pending_pause(entries, status), *pending_answers(entries))
+    answers = given_answers(entries) if is_asking else pending_answers(entries)
+    wanted = (pending_stop(entries, status), pending_pause(entries, status), *answers)
     return [one for one in wanted if one]
 
 

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[3]
 #: One process runs these, because importing crewAI takes 4 s; the fork comes last.
 TOGETHER = (
     "sequence", "parallel", "cycle", "failing", "failing twice", "parallel failing", "paused", "asked",
-    "crewed", "model down", "stopped", "text id", "threads", "slow listener", "removed handlers",
-    "two tenants", "nested", "hand-wired", "forked",
+    "crewed", "model down", "stopped", "told to stop", "text id", "threads", "slow listener",
+    "removed handlers", "two tenants", "nested", "hand-wired", "forked",
 )  # fmt: skip
 
 Seen = dict[str, Any]

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,6 +21,7 @@ from masterflow.bridges import crewai as bridge
 from masterflow.bridges.crewai import capture
 from masterflow.bridges.crewai.records import Record, to_line
 from masterflow.domain import FlowContext
+from masterflow.tracker.control.requests import Message
 from tests.bridges.crewai import flows
 
 TENANTS = [
@@ -87,6 +89,22 @@ def stopped() -> Seen:
     flows.Sequence.before_b = lambda: bridge.request_stop(flow_id, "cancelled by ann")
     try:
         return kick_off(flows.Sequence(), flow_id)
+    finally:
+        flows.Sequence.before_b = None
+
+
+def told_to_stop() -> Seen:
+    """Run a flow that somebody asks to stop during its second method, as a worker would tell it."""
+
+    def tell() -> None:
+        tracker = masterflow.current_flow()
+        assert tracker is not None
+        now = datetime.now(UTC)
+        tracker.record.control.take(Message(uuid.uuid4(), "cancel", "ann", now, "Too slow."))
+
+    flows.Sequence.before_b = tell
+    try:
+        return kick_off(flows.Sequence())
     finally:
         flows.Sequence.before_b = None
 
@@ -171,6 +189,7 @@ SCENARIOS: dict[str, Callable[[], Seen]] = {
     "crewed": crewed,
     "model down": model_down,
     "stopped": stopped,
+    "told to stop": told_to_stop,
     "text id": lambda: kick_off(flows.Sequence(), "ext-42"),
     "threads": threads,
     "slow listener": beside_a_slow_listener,
@@ -193,7 +212,7 @@ def main(names: list[str]) -> None:
         recorded: list[Record] = []
         bridge.install(whose, listen=recorded.append)
     else:
-        bridge.install(whose)
+        bridge.install(whose, stoppable=True)
     for name in names or SCENARIOS:
         with redirect_stdout(sys.stderr):
             seen = SCENARIOS[name]()

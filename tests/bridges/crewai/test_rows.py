@@ -163,6 +163,14 @@ def test_an_error_that_passes_six_levels_is_one_entry(row_of):
     assert row["retry_count"] == 2
 
 
+def test_a_flow_that_people_asked_to_stop_says_who_asked(row_of, seen):
+    row = row_of("told to stop")
+    assert seen["told to stop"]["error"] == "HookAborted"
+    assert row["flow_status"] == "cancelled"
+    assert row["flow_metadata"]["cancelled_by"] == "ann"
+    assert row["flow_metadata"]["cancel_reason"] == "Too slow."
+
+
 def test_a_flow_that_is_stopped_is_cancelled_without_an_error(row_of, seen):
     row = row_of("stopped")
     assert seen["stopped"]["error"] == "HookAborted"
