@@ -376,3 +376,47 @@ async def test_a_phase_is_overdue_until_it_ends_and_a_flow_until_it_has_more_tim
     more = {"deadline_at": (_BEGIN + timedelta(seconds=90)).isoformat(timespec="microseconds")}
     row = await merged(session, flow_id, [at(41, MetadataUpdated, flow_id, updates=more)])
     assert overdue(row.flow_status, row.flow_metadata, row.phase_transitions) == []
+
+
+async def test_what_happened_to_a_flow_reads_the_same_in_whatever_order_it_came(
+    session: AsyncSession,
+) -> None:
+    question_id, answers = uuid4(), [uuid4(), uuid4()]
+    random = Random(17)
+    story: list[tuple[float, type[Any], dict[str, Any]]] = [
+        (1, PhaseTransitioned, {"phase": "data_import", "status": "processing"}),
+        (5, FlowLost, {"cause": "silent", "holder": "host-7", "host": "host", "last_sign_at": _BEGIN}),
+        (6, FlowSeen, {"holder": "host-7"}),
+        (7, QuestionAsked, {"event_id": question_id, "key": "k", "question": "Go on?"}),
+        (8, StatusChanged, {"status": "paused"}),
+        (9, ControlRequested, {"event_id": answers[0], "action": "answer", "by": "ana"}),
+        (9, ControlRequested, {"event_id": answers[1], "action": "answer", "by": "bo"}),
+        (10, QuestionSettled, {"question_id": question_id, "outcome": "answered", "request_id": answers[1]}),
+        (11, StatusChanged, {"status": "processing"}),
+        (12, DeadlinePassed, {"deadline_at": _BEGIN + timedelta(seconds=12)}),
+        (13, ControlRequested, {"event_id": uuid4(), "action": "cancel", "by": "ana", "reason": "too late"}),
+        (14, StatusChanged, {"status": "cancelled", "metadata": {"cancelled_by": "ana"}}),
+        (15, FlowLost, {"cause": "goodbye", "holder": "host-8", "host": "host", "last_sign_at": _BEGIN}),
+    ]
+    for _, _, fields in story:
+        if fields.get("action") == "answer":
+            fields |= {"question_id": question_id, "answer": fields["by"]}
+    events = [at(second, kind, question_id, **fields) for second, kind, fields in story]
+    rows = []
+    for _ in range(30):
+        flow_id = await new_flow(session, _CONTEXT)
+        way = [each.model_copy(update={"flow_id": flow_id}) for each in [*events, *random.sample(events, 5)]]
+        random.shuffle(way)
+        cut = random.randrange(len(way))
+        row = await merged(
+            session, flow_id, *random.choice([[way], [way[:cut], way[cut:]], [[each] for each in way]])
+        )
+        rows.append(tuple(await bytes_of(session, flow_id)))
+    assert len(set(rows)) == 1
+    entries = control_entries(row.flow_metadata)
+    [question] = questions(entries)
+    assert (question.answered_by, question.answer, question.is_settled) == ("bo", "bo", True)
+    assert row.flow_status == "cancelled"
+    assert not is_lost(row.flow_status, row.flow_metadata)
+    assert pending_stop(entries, row.flow_status) is None
+    assert overdue(row.flow_status, row.flow_metadata, row.phase_transitions) == []
