@@ -35,6 +35,7 @@ from masterflow.scripts.maintenance.backfill_ways import Direct, ThroughQueue, W
 from masterflow.scripts.terminal.failures import FAILED, fail
 from masterflow.scripts.terminal.text import complain
 from masterflow.tasks.backfill.catch_up import BackfillOptions
+from masterflow.tasks.backfill.task import NEEDS_WORKER_KEYS
 from masterflow.tasks.delivery.merging import Sessions
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 
@@ -113,7 +114,10 @@ async def _one_page(flow_ids: list[UUID]) -> AsyncIterator[list[UUID]]:
 def _way(order: Order, sessions: Sessions) -> Way:
     if order.is_direct:
         return Direct(sessions, order.scope, order.options)
-    return ThroughQueue(redis_client(QueueSettings()), order.scope, order.options)
+    settings = QueueSettings()
+    if settings.signing_keys and not settings.worker_keys:
+        fail(NEEDS_WORKER_KEYS)
+    return ThroughQueue(redis_client(settings), order.scope, order.options)
 
 
 async def _require_enrichment(stack: AsyncExitStack) -> None:

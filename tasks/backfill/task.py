@@ -5,17 +5,19 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from uuid import UUID, uuid4
 
 from celery import Task
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from redis import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from masterflow.domain.errors import TransientError
+from masterflow.domain.errors import SignatureInvalid, TransientError
 from masterflow.domain.events import describe
 from masterflow.domain.redis_keys import backfill_key
+from masterflow.domain.signing.settings import SigningSettings
+from masterflow.domain.signing.signatures import Keys, Signature, sign, verify
 from masterflow.repository.backfill.reads import Page, Scope, find_behind, lock_backfill
 from masterflow.repository.child_tables import unfit_tables
 from masterflow.repository.database import translated_errors
@@ -24,13 +26,19 @@ from masterflow.tasks.backfill.catch_up import SLICE, BackfillOptions, BackfillS
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
 from masterflow.tasks.delivery.retry import Retries, is_stopping
 from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, waiting
-from masterflow.tasks.settings import BackfillSettings
+from masterflow.tasks.settings import BackfillSettings, QueueSettings
 from masterflow.tasks.shown_arguments import shown_chunk
 
 RUN: Final = "backfill.run"
 
 #: Flows of one message: about a tenth of a second of work.
 CHUNK: Final = 200
+
+#: What operators without keys of their own cannot do where client accounts have some.
+NEEDS_WORKER_KEYS: Final = (
+    "Batches are signed here, so a backfill that somebody waits for, or that repairs statuses, is too: set"
+    " ENRICHMENT_WORKER_KEYS here and for the workers, or pass --direct."
+)
 
 #: Why flows are skipped while the flag is off.
 SWITCHED_OFF: Final = "enrichment is switched off"
@@ -58,16 +66,45 @@ class Chunk(BaseModel):
     engagement_id: UUID | None = None
     repair_status: bool = False
     #: Who waits for the summary; empty if nobody does.
-    report_to: str = ""
+    report_to: Annotated[str, StringConstraints(max_length=100)] = ""
+    #: Microseconds since 1970.
+    sent_at: int = 0
+    key_id: str | None = None
+    signature: str | None = None
 
     def send(self) -> None:
-        """Hand the chunk to the workers."""
+        """Hand the chunk to the workers, signed with the operators' key if there is one."""
         app.send_task(
             APPLY_CHUNK,
-            kwargs=self.model_dump(mode="json"),
+            kwargs=self.signed(QueueSettings().worker_keys).model_dump(mode="json"),
             argsrepr="()",
             kwargsrepr=shown_chunk(len(self.flow_ids)),
         )
+
+    def signed(self, keys: Keys) -> Self:
+        """Return it as sent now, with a proof if there is a key."""
+        sent = self.model_copy(update={"sent_at": time.time_ns() // 1000})
+        if (signature := sign("chunk", sent._fields(), keys)) is None:
+            return sent
+        return sent.model_copy(update={"key_id": signature.key_id, "signature": signature.value})
+
+    def check(self, settings: SigningSettings, *, now: datetime) -> None:
+        """Accept a chunk of the operators; without keys of theirs, any that does no more than a periodic run.
+
+        Raises:
+            SignatureInvalid: nobody with a key has sent it, or not of late.
+        """
+        if settings.worker_keys:
+            signature = None if self.key_id is None else Signature(self.key_id, self.signature or "")
+            verify("chunk", self._fields(), settings.worker_keys, signature)
+            settings.check_age(self.sent_at, now=now)
+        elif settings.signing_keys and (self.repair_status or self.report_to):
+            raise SignatureInvalid(NEEDS_WORKER_KEYS)
+
+    def _fields(self) -> list[str | int | bytes]:
+        tenant = [str(self.client_account_id), str(self.engagement_id)]
+        order: list[str | int] = [int(self.repair_status), self.report_to, self.sent_at]
+        return [str(self.chunk_id), *tenant, *order, *map(str, self.flow_ids)]
 
 
 @app.task(name=RUN)
@@ -102,6 +139,13 @@ def apply_chunk(task: "Task[..., None]", /, **fields: Any) -> None:
         _logger.error("Task %s is dropped: %s", task.request.id, describe(error))  # noqa: TRY400  no trace
         return
     loop = worker_loop()
+    try:
+        chunk.check(loop.queue, now=datetime.now(UTC))
+    except SignatureInvalid as error:
+        _logger.error("A chunk of a backfill is dropped: %s", error)  # noqa: TRY400  no trace
+        loop.counters.add("forged:chunk")
+        loop.counters.flush(loop.redis)
+        return
     _hand_in(loop, chunk, _work_off(loop, chunk) if loop.is_enabled() else _left_alone(chunk))
 
 

@@ -34,9 +34,9 @@ class Upkeep(StartStopStep):
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
-        settings = QueueSettings()
-        self._redis = redis_client(settings)
-        self._witness = Witness(settings)
+        self._settings = QueueSettings()
+        self._redis = redis_client(self._settings)
+        self._witness = Witness(self._settings)
         self._entries: list[Any] = []
         self._resume_at = 0.0
 
@@ -74,7 +74,8 @@ class Upkeep(StartStopStep):
                 kwargsrepr=message.get("shown", NOTHING),
             )
 
-        self._attempt(lambda: release_due(self._redis, send, now=datetime.now(UTC)))
+        keys = self._settings.worker_keys
+        self._attempt(lambda: release_due(self._redis, send, keys, now=datetime.now(UTC)))
 
     def _attempt(self, work: Any) -> None:
         if time.monotonic() < self._resume_at:

@@ -1,4 +1,8 @@
-"""Messages that wait for the row of a flow, in a Redis sorted set ordered by the time they are due."""
+"""Messages that wait for the row of a flow, in a Redis sorted set ordered by the time they are due.
+
+Where the operators have keys, each bears a proof with theirs. What bears none, and whatever is no message of
+ours, is removed when it is due, and counted.
+"""
 
 import json
 import logging
@@ -8,7 +12,8 @@ from typing import Any, Final
 
 from redis import Redis, RedisError
 
-from masterflow.domain.redis_keys import PARKED_KEY, PARKED_LOCK_KEY
+from masterflow.domain.redis_keys import COUNTERS_KEY, PARKED_KEY, PARKED_LOCK_KEY
+from masterflow.domain.signing.signatures import Keys, Signature, is_proof, sign
 from masterflow.tasks.enqueue import BrokerUnavailable
 
 #: More are not worth the memory; what comes on top does not wait.
@@ -17,12 +22,17 @@ MAX_PARKED: Final = 1_000
 _SHORTEST_S: Final = 0.5
 _LONGEST_S: Final = 10.0
 _LOCK_MS: Final = 5_000
-_MOST_AT_ONCE: Final = 100
+_MOST_AT_ONCE: Final = 20
+_BEYOND_S: Final = 600.0
+_OUR_TASKS: Final = "enrichment."
+_NO_KEYS: Final[Keys] = {}
 
 _logger = logging.getLogger(__name__)
 
 
-def park(redis: "Redis", message: Mapping[str, Any], *, now: datetime, waited_s: float) -> bool:
+def park(
+    redis: "Redis", message: Mapping[str, Any], keys: Keys = _NO_KEYS, *, now: datetime, waited_s: float
+) -> bool:
     """Put a message aside, the longer the longer it has waited; return whether there was room.
 
     The same message is parked once, however often it comes.
@@ -30,7 +40,7 @@ def park(redis: "Redis", message: Mapping[str, Any], *, now: datetime, waited_s:
     Raises:
         BrokerUnavailable: Redis is away; the message is parked or not.
     """
-    text = json.dumps(message, sort_keys=True)
+    text = _signed(message, keys)
     due = now.timestamp() + min(max(waited_s / 2, _SHORTEST_S), _LONGEST_S)
     try:
         parked: Any = redis.zcard(PARKED_KEY)
@@ -42,19 +52,51 @@ def park(redis: "Redis", message: Mapping[str, Any], *, now: datetime, waited_s:
     return True
 
 
-def release_due(redis: "Redis", send: Callable[[dict[str, Any]], None], *, now: datetime) -> int:
+def release_due(
+    redis: "Redis", send: Callable[[dict[str, Any]], None], keys: Keys = _NO_KEYS, *, now: datetime
+) -> int:
     """Send the messages that are due; return how many.
 
     A message leaves the set after it was sent. Were it sent twice, because the lock ran out or a
     worker was killed in between, the second one would change nothing. A `RedisError` passes.
     """
+    # Nothing waits for so long, and what somebody puts there must not take the room of what does.
+    redis.zremrangebyscore(PARKED_KEY, now.timestamp() + _BEYOND_S, "+inf")
     if not redis.zcount(PARKED_KEY, "-inf", now.timestamp()):
         return 0
     if not redis.set(PARKED_LOCK_KEY, "1", nx=True, px=_LOCK_MS):
         return 0
     texts: Any = redis.zrange(PARKED_KEY, "-inf", now.timestamp(), byscore=True, offset=0, num=_MOST_AT_ONCE)
+    sent = 0
     for text in texts:
-        send(json.loads(text))
+        message = _believed(text, keys)
+        if message is None:
+            redis.hincrbyfloat(COUNTERS_KEY, "forged:parked", 1)
+        else:
+            send(message)
+            sent += 1
         redis.zrem(PARKED_KEY, text)
     redis.delete(PARKED_LOCK_KEY)
-    return len(texts)
+    if sent < len(texts):
+        _logger.warning("%s parked messages were none of ours, and are gone", len(texts) - sent)
+    return sent
+
+
+def _signed(message: Mapping[str, Any], keys: Keys) -> str:
+    signature = sign("parked", [json.dumps(message, sort_keys=True)], keys)
+    proof = {"key_id": signature.key_id, "proof": signature.value} if signature else {}
+    return json.dumps({**message, **proof}, sort_keys=True)
+
+
+def _believed(text: str, keys: Keys) -> dict[str, Any] | None:
+    """Return a message that a worker has parked; None if it is no such thing."""
+    try:
+        found = json.loads(text)
+    except (RecursionError, ValueError):
+        return None
+    match found:
+        case {"task": str(task), "message_id": str(), "kwargs": {}} if task.startswith(_OUR_TASKS):
+            signature = Signature(str(found.pop("key_id", None)), str(found.pop("proof", None)))
+            content = json.dumps(found, sort_keys=True)
+            return found if not keys or is_proof("parked", [content], keys, signature) else None
+    return None

@@ -176,7 +176,8 @@ class MessageMerge:
     def _park(self) -> bool:
         # The number keeps one parking from being taken for the one before it.
         message = asdict(self._message) | {"number": self._attempt.number}
-        is_parked = park(self._loop.redis, message, now=datetime.now(UTC), waited_s=self._waited_s())
+        now, keys = datetime.now(UTC), self._loop.queue.worker_keys
+        is_parked = park(self._loop.redis, message, keys, now=now, waited_s=self._waited_s())
         self._loop.counters.add("parked", int(is_parked))
         return is_parked
 

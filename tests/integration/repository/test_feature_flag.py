@@ -1,11 +1,14 @@
 import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from masterflow.domain.redis_keys import FLAG_KEY
+from masterflow.domain.redis_keys import COUNTERS_KEY, FLAG_KEY
+from masterflow.domain.signing.signatures import sign
 from masterflow.repository.feature_flag import FeatureFlag, FlagState, Override
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.repository.settings import RedisSettings
@@ -100,3 +103,71 @@ async def test_an_override_ends_where_redis_is_lost(make_flag: Any, redis_url: s
     await flag.close()
     flag._known_until = 0.0
     assert await flag.is_enabled() is True
+
+
+KEYS = {"worker_keys": {"new": "n" * 16, "old": "o" * 16}}
+
+
+@pytest.fixture
+async def signed_flag(redis_url: str) -> AsyncIterator[FeatureFlag]:
+    flag = FeatureFlag(RedisSettings.model_validate({"redis_url": redis_url, **KEYS}))
+    yield flag
+    await flag.close()
+
+
+async def test_with_keys_an_override_is_signed_and_believed(signed_flag: FeatureFlag, redis_url: str) -> None:
+    other = FeatureFlag(RedisSettings.model_validate({"redis_url": redis_url, **KEYS}))
+    for override in ("off", "on", None):
+        await signed_flag.set_override(override)
+        assert (await other.show()).override == override
+    await other.close()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "off",
+        "[" * 400,
+        "[" * 1_000_000,
+        "\xff",
+        "{}",
+        '{"override": "off", "set_at": 1}',
+        '{"override": "off", "set_at": 1, "key_id": "new", "proof": "00"}',
+        '{"override": "off", "set_at": "now", "key_id": ["new"], "proof": {}}',
+    ],
+)
+async def test_with_keys_nobody_else_can_switch_anything(
+    signed_flag: FeatureFlag, redis: Redis, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    await redis.set(FLAG_KEY, value)
+    assert await signed_flag.is_enabled()
+    assert await redis.hget(COUNTERS_KEY, "forged:flag") == b"1"
+    assert "ignored, and counts as cleared" in caplog.text
+
+
+async def test_an_override_of_the_operators_cannot_be_put_back_once_it_was_changed(
+    signed_flag: FeatureFlag, redis: Redis
+) -> None:
+    await signed_flag.set_override("off")
+    former: Any = await redis.get(FLAG_KEY)
+    await signed_flag.set_override(None)
+    assert (await signed_flag.show()).enabled
+    await redis.set(FLAG_KEY, former)
+    assert (await signed_flag.show()).enabled
+
+
+async def test_an_override_for_another_key_or_from_long_ago_is_refused(
+    signed_flag: FeatureFlag, redis: Redis, redis_url: str
+) -> None:
+    stranger = FeatureFlag(
+        RedisSettings.model_validate({"redis_url": redis_url, "worker_keys": {"new": "x" * 16}})
+    )
+    await stranger.set_override("off")
+    await stranger.close()
+    assert (await signed_flag.show()).enabled
+    long_ago = (time.time_ns() - 32 * 86_400 * 10**9) // 1000
+    signature = sign("flag", ["off", long_ago], signed_flag._settings.worker_keys)
+    assert signature is not None
+    proof = {"key_id": signature.key_id, "proof": signature.value}
+    await redis.set(FLAG_KEY, json.dumps({"override": "off", "set_at": long_ago, **proof}))
+    assert (await signed_flag.show()).enabled

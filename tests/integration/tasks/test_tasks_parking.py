@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 
-from masterflow.domain.redis_keys import PARKED_KEY
+from masterflow.domain.redis_keys import COUNTERS_KEY, PARKED_KEY
+from masterflow.domain.signing.signatures import Keys
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.delivery.parking import MAX_PARKED, park, release_due
 from masterflow.tasks.enqueue import BrokerUnavailable
@@ -87,3 +89,39 @@ def test_without_redis_nothing_is_parked(own_redis: EmbeddedRedis) -> None:
     own_redis.stop()
     with Redis.from_url(own_redis.url) as redis, pytest.raises(BrokerUnavailable):
         park(redis, message(1), now=NOW, waited_s=0)
+
+
+KEYS: Keys = {"workers": SecretStr("w" * 16)}
+FORGERIES = [
+    "[" * 100_000,
+    "no JSON",
+    "{}",
+    "5",
+    json.dumps({"task": "celery.map", "message_id": "x", "kwargs": {}}),
+    json.dumps({"task": ["enrichment.apply_events"], "message_id": "x", "kwargs": {}}),
+]
+
+
+@pytest.mark.parametrize("keys", [{}, KEYS])
+def test_junk_among_what_is_parked_holds_up_nothing_and_is_counted(redis: Redis, keys: Keys) -> None:
+    redis.zadd(PARKED_KEY, dict.fromkeys(FORGERIES, 0))
+    park(redis, message(1), keys, now=NOW, waited_s=0)
+    sent: list[dict[str, Any]] = []
+    release_due(redis, sent.append, keys, now=NOW + timedelta(seconds=1))
+    assert sent == [message(1)]
+    assert redis.zcard(PARKED_KEY) == 0
+    assert float(redis.hget(COUNTERS_KEY, "forged:parked") or 0) == len(FORGERIES)
+
+
+def test_with_keys_only_what_a_worker_has_parked_is_sent(redis: Redis) -> None:
+    park(redis, message(1), now=NOW, waited_s=0)
+    park(redis, message(2), {"workers": SecretStr("x" * 16)}, now=NOW, waited_s=0)
+    sent: list[dict[str, Any]] = []
+    assert release_due(redis, sent.append, KEYS, now=NOW + timedelta(seconds=1)) == 0
+    assert (sent, redis.zcard(PARKED_KEY)) == ([], 0)
+
+
+def test_what_is_never_due_takes_no_room(redis: Redis) -> None:
+    redis.zadd(PARKED_KEY, {f"{number}": 1e15 for number in range(MAX_PARKED)})
+    release_due(redis, lambda _: None, now=NOW)
+    assert park(redis, message(1), now=NOW, waited_s=0)
