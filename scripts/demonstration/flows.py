@@ -46,15 +46,31 @@ OnProgress = Callable[[Act, str, int | None], None]
 
 
 async def run_acts(
-    acts: Sequence[Act], csv: Path, sessions: async_sessionmaker[AsyncSession], *, on_progress: OnProgress
+    acts: Sequence[Act],
+    csv: Path,
+    sessions: async_sessionmaker[AsyncSession],
+    *,
+    on_progress: OnProgress,
+    on_asked: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the flows to where they end or wait; if one fails, so does this."""
-    await asyncio.gather(*(_run(act, csv, sessions, on_progress=on_progress) for act in acts))
+    """Run the flows to their end; the one that asks people waits for them. If one fails, so does this."""
+    await asyncio.gather(
+        *(_run(act, csv, sessions, on_progress=on_progress, on_asked=on_asked) for act in acts)
+    )
 
 
 async def _run(
-    act: Act, csv: Path, sessions: async_sessionmaker[AsyncSession], *, on_progress: OnProgress
+    act: Act,
+    csv: Path,
+    sessions: async_sessionmaker[AsyncSession],
+    *,
+    on_progress: OnProgress,
+    on_asked: Callable[[], None],
 ) -> None:
+    def asked() -> None:
+        on_progress(act, "waiting_for_approval", None)
+        on_asked()
+
     await create_flow(sessions, CONTEXT, act.flow_id, name=act.title)
     outcome = await run_flow(
         CONTEXT,
@@ -63,5 +79,6 @@ async def _run(
         act.scenario,
         PostgresChildStore(sessions, CONTEXT, act.flow_id),
         on_progress=lambda phase, percent: on_progress(act, phase, percent),
+        on_asked=asked if act.scenario is Scenario.APPROVAL else None,
     )
     on_progress(act, outcome.status, None)

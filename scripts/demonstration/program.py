@@ -19,7 +19,13 @@ from masterflow.domain import EnrichmentError
 from masterflow.scripts.celery_commands import ROOT
 from masterflow.scripts.demonstration.crew_flow import perform_crew
 from masterflow.scripts.demonstration.flows import CONTEXT
-from masterflow.scripts.demonstration.performance import perform, set_the_stage
+from masterflow.scripts.demonstration.performance import (
+    AskingAct,
+    answer_for_all,
+    perform,
+    set_the_stage,
+    show_end,
+)
 from masterflow.scripts.demonstration.servers import Crew, running_servers
 from masterflow.scripts.demonstration.stage import print_guide
 from masterflow.scripts.sample_flow import SERVERS_CSV, check_csv
@@ -69,13 +75,22 @@ def main(
                 if crewai:
                     perform_crew(console, crew, folder / "crewai.log", pace_s=_PACE_S if stays else 0)
                 else:
-                    perform(console, csv, crew)
+                    asking = perform(console, csv, crew)
                     for remark in remarks:
                         console.print(terminal_text(remark))
-                if stays and not crewai:
-                    guide(console, crew, settings_path)
-                if stays:
+                    finish(console, crew, settings_path, asking, stays=stays)
+                if stays and crewai:
                     stay(console, crew)
+
+
+def finish(console: Console, crew: Crew, settings_path: Path, asking: AskingAct, *, stays: bool) -> None:
+    """Let people who look answer the flow that asks, or answer for them."""
+    if not stays:
+        answer_for_all(console, crew, asking)
+        return
+    console.print(f"“{asking.act.title}” asks you something: answer on its page, and it runs on.\n")
+    guide(console, crew, settings_path)
+    stay(console, crew, asking)
 
 
 def require_own_csv(csv: Path) -> None:
@@ -95,12 +110,15 @@ def guide(console: Console, crew: Crew, settings_path: Path) -> None:
     print_guide(console, {**crew.places, "In another shell": commands})
 
 
-def stay(console: Console, crew: Crew) -> None:
-    """Keep everything running until Ctrl-C."""
+def stay(console: Console, crew: Crew, asking: AskingAct | None = None) -> None:
+    """Keep everything running until Ctrl-C, and show the flow that asks once somebody has answered."""
     try:
         while True:
             time.sleep(1)
             crew.check()
+            if asking and asking.is_over:
+                show_end(console, crew, asking)
+                asking = None
     except KeyboardInterrupt:
         console.print("\nEnding everything ...")
 

@@ -53,6 +53,8 @@ class Discovery:
     approver: Approver
     #: How long it rests after each batch of rows, so that people can see it move.
     rest_s: float
+    #: Is called when the flow has asked people for the approval; without it the approver is asked.
+    on_asked: Callable[[], None] | None = None
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
     table: Table = field(default_factory=lambda: Table((), (), ","))

@@ -38,7 +38,7 @@ class Outcome:
     duration_s: float
 
 
-async def run_flow(
+async def run_flow(  # noqa: PLR0913  each is an option of its own, by name
     context: FlowContext,
     flow_id: UUID,
     csv_path: Path,
@@ -47,15 +47,18 @@ async def run_flow(
     *,
     approver: Approver | None = None,
     on_progress: OnProgress | None = None,
+    on_asked: Callable[[], None] | None = None,
     rest_s: float = 0.06,
 ) -> Outcome:
     """Run one flow to its end, or until it waits for an approval that nobody gives.
 
+    With `on_asked` the flow asks people for the approval, calls that, and waits until somebody answers.
     `approver` defaults to one that approves after a moment, and in the scenario `approval` to nobody.
     A file that cannot be used (`CsvInvalid`), like any other error, marks the flow as failed and is raised.
     """
     tracker = create_progress_tracker(flow_id, context)
-    flow = Discovery(tracker, csv_path, scenario, approver or _default_approver(scenario, rest_s), rest_s)
+    approver = approver or _default_approver(scenario, rest_s)
+    flow = Discovery(tracker, csv_path, scenario, approver, rest_s, on_asked)
     started_s = time.monotonic()
     with tracker:
         finished = await _run_phases(flow, child_store, on_progress=on_progress or _ignore)

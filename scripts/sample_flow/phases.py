@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from masterflow.domain import TransientError
+from masterflow.domain import PermanentError, TransientError
 from masterflow.scripts.sample_flow import dependencies, inventory, strategy, tech_debt, validation
 from masterflow.scripts.sample_flow.cleansing import Server, cleanse
 from masterflow.scripts.sample_flow.csv_file import read_table
@@ -17,6 +17,14 @@ Results = dict[str, Any]
 
 #: Returns None when the phase waits for an answer that does not come.
 PhaseFunction = Callable[[Discovery], Coroutine[Any, Any, Results | None]]
+
+
+#: By which people's approval is asked for, and found again.
+APPROVAL_KEY: Final = "field_mapping_approval"
+
+
+class MappingsRejected(PermanentError):
+    """Somebody does not approve of the field mappings."""
 
 
 class ReferenceDataUnavailable(TransientError):
@@ -90,6 +98,8 @@ async def field_mapping_generation(flow: Discovery) -> Results:
 async def field_mapping_approval(flow: Discovery) -> Results | None:
     """Wait until somebody approves the mappings; None when nobody does for now."""
     proposed = len(columns_of(flow.mappings))
+    if flow.on_asked:
+        return await _approval_by_people(flow, proposed)
     await flow.tracker.pause_for_user_input(f"{proposed} field mappings need approval")
     approved_by = await flow.approver(flow.mappings)
     if approved_by is None:
@@ -97,6 +107,25 @@ async def field_mapping_approval(flow: Discovery) -> Results | None:
     await flow.tracker.resume_after_user_input(f"Approved by {approved_by}")
     flow.columns = columns_of(flow.mappings)
     return {"approved_by": approved_by, "approved_mappings": proposed}
+
+
+async def _approval_by_people(flow: Discovery, proposed: int) -> Results:
+    """Ask people, on page, over HTTP or in the terminal.
+
+    Raises:
+        MappingsRejected: somebody does not approve.
+    """
+    question = flow.tracker.ask(
+        f"{proposed} field mappings are proposed. Approve them?",
+        options=["approve", "reject"],
+        key=APPROVAL_KEY,
+    )
+    if flow.on_asked:
+        flow.on_asked()
+    if await question == "reject":
+        raise MappingsRejected("The field mappings were rejected.")
+    flow.columns = columns_of(flow.mappings)
+    return {"approved_mappings": proposed}
 
 
 async def data_cleansing(flow: Discovery) -> Results:

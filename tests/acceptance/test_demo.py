@@ -1,11 +1,14 @@
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -27,7 +30,6 @@ from tests.support.servers.databases import temporary_database
 
 ROOT = Path(__file__).parents[2]
 WELL, RETRY, APPROVAL = "All goes well", "An error and a retry", "Waiting for approval"
-BEFORE_APPROVAL = PHASES[: PHASES.index("field_mapping_approval")]
 
 _DEMO_TIMEOUT_S = 120
 
@@ -109,7 +111,9 @@ def test_it_ends_by_itself_without_a_terminal_and_leaves_nothing(finished, said)
 def test_it_shows_every_row_and_both_checks(said):
     for title in (WELL, RETRY, APPROVAL):
         assert f"╭─ {title}" in said
-    assert said.count("tech debt assessment") == 2
+    # The one that asks is shown twice: while it waits, and at its end.
+    assert said.count("tech debt assessment") == 3
+    assert "so the demo approves for “Waiting for approval”" in said
     assert "No answer from postgresql://cleansing:[masked]@refdata.example/units." in said
     for sql in EXAMPLE_CHECKS.values():
         assert sql.strip() in "\n".join(line.rstrip() for line in said.splitlines())
@@ -119,24 +123,31 @@ def test_it_shows_every_row_and_both_checks(said):
 
 def test_each_flow_has_its_status(masters):
     statuses = {title: row["flow_status"] for title, row in masters.items()}
-    assert statuses == {WELL: "completed", RETRY: "completed", APPROVAL: "waiting_for_approval"}
+    assert statuses == {WELL: "completed", RETRY: "completed", APPROVAL: "completed"}
 
 
-@pytest.mark.parametrize(("title", "phases"), [(WELL, PHASES), (RETRY, PHASES), (APPROVAL, BEFORE_APPROVAL)])
-def test_every_executed_phase_has_a_start_an_end_and_a_time(masters, title, phases):
+def test_the_flow_that_asks_was_answered_and_ran_on(masters):
+    metadata = masters[APPROVAL]["flow_metadata"]
+    assert [entry["kind"] for entry in metadata["control"]] == ["asked", "answer", "settled"]
+    assert metadata["control"][1]["by"] == "demo"
+    assert "field_mapping_approval:paused" in metadata["phase_transitions"]
+
+
+@pytest.mark.parametrize("title", [WELL, RETRY, APPROVAL])
+def test_every_phase_has_a_start_an_end_and_a_time(masters, title):
     row = masters[title]
     steps = Counter((entry["phase"], entry["status"]) for entry in row["phase_transitions"])
-    for phase in phases:
+    for phase in PHASES:
         assert steps[phase, "processing"] >= 1
         assert steps[phase, "completed"] >= 1
         assert row["phase_execution_times"][phase]["execution_time_ms"] > 0
-    assert set(row["phase_execution_times"]) == set(phases)
+    assert set(row["phase_execution_times"]) == set(PHASES)
 
 
 def test_the_newest_snapshot_is_there(masters):
     assert masters[WELL]["flow_metadata"]["last_progress_update"]["progress"] == 100
-    assert masters[APPROVAL]["flow_metadata"]["last_progress_update"]["progress"] == 40
-    assert masters[APPROVAL]["flow_persistence_data"]["current_phase"] == "field_mapping_approval"
+    assert masters[APPROVAL]["flow_metadata"]["last_progress_update"]["progress"] == 100
+    assert masters[APPROVAL]["flow_persistence_data"]["current_phase"] == "finalization"
 
 
 def test_errors_and_retries_are_counted_where_they_happened(masters):
@@ -168,8 +179,8 @@ def test_the_example_checks_return_sensible_rows_as_written(finished, masters):
     assert found[WELL, "child"] == [
         {"progress_percentage": 100.0, "current_phase": "finalization", "state_type": "object"}
     ]
-    assert found[APPROVAL, "master"][0]["flow_status"] == "waiting_for_approval"
-    assert 0 < found[APPROVAL, "child"][0]["progress_percentage"] < 100
+    assert found[APPROVAL, "master"][0]["flow_status"] == "completed"
+    assert found[APPROVAL, "child"][0]["progress_percentage"] == 100
 
 
 # -- on a terminal, with embedded servers
@@ -208,6 +219,13 @@ def screen():
     screen.close()
 
 
+def flowctl(settings, *arguments):
+    """Run flowctl as the guide says, in another shell; return what it printed."""
+    command = shlex.join([str(Path(sys.executable).with_name("flowctl")), *arguments])
+    shell = ["bash", "-c", f". {shlex.quote(str(settings))} && {command}"]
+    return subprocess.run(shell, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 def test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing(data_folder, screen):
     settings = data_folder / "settings.sh"
     with Demo(data_folder, terminal=screen.far_end) as demo:
@@ -217,6 +235,10 @@ def test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing(data_
         pages = re.findall(r"http://127\.0\.0\.1:\d+\S*", said)
         assert [status_of(page) for page in pages] == [401, 200]
         assert settings.stat().st_mode & 0o077 == 0
+        [asking] = json.loads(flowctl(settings, "inbox", "--json"))
+        flowctl(settings, "flow", "answer", asking["flow_id"], "--answer", "approve")
+        eventually(lambda: screen.read().count("tech debt assessment") == 3, timeout_s=30)
+        assert flowctl(settings, "inbox", "--json").strip() == "[]"
         demo.process.send_signal(signal.SIGINT)
         assert demo.wait() == 0, screen.read()
     assert demo.left == []

@@ -18,7 +18,7 @@ from masterflow.domain.events import (
 from masterflow.domain.phases import PHASES
 from masterflow.scripts.sample_flow import SERVERS_CSV, CsvInvalid, Scenario, check_csv, run_flow
 from masterflow.scripts.sample_flow.__main__ import app
-from masterflow.scripts.sample_flow.phases import PHASE_FUNCTIONS
+from masterflow.scripts.sample_flow.phases import PHASE_FUNCTIONS, MappingsRejected
 from tests.support.events.reported import CONTEXT, FLOW_ID
 
 
@@ -86,6 +86,23 @@ async def test_without_an_approval_the_flow_stays_waiting(told):
     assert told.statuses[-1] == "waiting_for_approval"
     assert told.transitions[-1] == "field_mapping_approval:paused"
     assert tuple(kept) == PHASES[:4]
+
+
+async def test_people_are_asked_for_the_approval_and_the_flow_runs_on(told):
+    asked = []
+    told.answer("field_mapping_approval", "approve")
+    outcome, kept = await run(SERVERS_CSV, Scenario.APPROVAL, on_asked=lambda: asked.append(True))
+    assert (outcome.status, asked) == ("completed", [True])
+    assert kept["field_mapping_approval"]["approved_mappings"] == 16
+    assert told.statuses == ["processing", "waiting_for_approval", "processing", "completed"]
+
+
+async def test_a_flow_whose_mappings_are_rejected_fails(told):
+    told.answer("field_mapping_approval", "reject")
+    with pytest.raises(MappingsRejected):
+        await run(SERVERS_CSV, Scenario.APPROVAL, on_asked=lambda: None)
+    assert told.statuses[-1] == "failed"
+    assert told.errors == [("field_mapping_approval", "The field mappings were rejected.")]
 
 
 async def test_who_approves_sees_the_mappings(told):
