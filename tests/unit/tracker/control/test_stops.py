@@ -138,6 +138,18 @@ def test_code_that_only_asks_and_gives_the_flow_up_names_who_wanted_it(tracker, 
     assert end_of(told)["cancelled_by"] == "ann"
 
 
+def test_who_tells_that_a_flow_failed_by_the_stop_tells_that_it_was_cancelled(tracker, told):
+    stop(told)
+    tracker.start_phase("data_import")
+    with pytest.raises(FlowStopped) as stopped:
+        tracker.raise_if_stopped()
+    tracker.fail_flow(stopped.value)
+    assert told.statuses == ["processing", "cancelled"]
+    assert told.phases == {"data_import": "cancelled"}
+    assert told.errors == []
+    assert end_of(told)["cancelled_by"] == "ann"
+
+
 def test_a_flow_that_its_own_code_gives_up_names_nobody(tracker, told):
     tracker.cancel_flow()
     assert "cancelled_by" not in end_of(told)
