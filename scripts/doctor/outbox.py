@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from masterflow.domain.life.own_files import others_may_write
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tracker.outbox import spool
 from masterflow.tracker.outbox.delivery import own_broker
@@ -28,12 +29,12 @@ def check_outbox() -> list[CheckResult]:
             file.write(bytes(4_096))
         room = room_result(shutil.disk_usage(place).free, most_bytes=settings.max_bytes)
         statuses = spool.statuses(folder)
-        locks = lock_result(folder)
+        locks, rights = lock_result(folder), rights_result(folder)
     except OSError as error:
         found = f"The outbox folder {folder} cannot be used ({error.strerror})"
         advice = "let ENRICHMENT_SPOOL_DIR name a folder with room that the orchestrator's user may write"
         return [CheckResult("outbox", "problem", found, advice)]
-    results = [waiting_result(statuses), orphan_result(statuses), sick_result(statuses), locks]
+    results = [waiting_result(statuses), orphan_result(statuses), sick_result(statuses), locks, rights]
     return [CheckResult("outbox"), room, *results]
 
 
@@ -79,6 +80,14 @@ def sick_result(statuses: list[FolderStatus]) -> CheckResult:
     found = f"{len(sick)} folders of the outbox may hold events that nobody takes over ({'; '.join(sick)})"
     advice = "run this as the user that reported them, or hand the folders over with chown"
     return CheckResult("outbox folders", "problem", found, advice)
+
+
+def rights_result(folder: Path) -> CheckResult:
+    """Return whether nobody else may put events into the outbox folder, or take them away."""
+    if folder.exists() and others_may_write(folder):
+        found = f"Other users may write in {folder}, so they can take away what waits there"
+        return CheckResult("outbox rights", "problem", found, f"chmod 0700 {folder}, as its owner")
+    return CheckResult("outbox rights")
 
 
 def lock_result(folder: Path) -> CheckResult:

@@ -8,6 +8,7 @@ from typing import Final
 
 from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.domain.life.holding import HOLDING
+from masterflow.domain.life.own_files import check_own_folder
 from masterflow.tracker.life.witness import has_witnessed, last_words
 from masterflow.tracker.outbox.folder import remove_folder
 from masterflow.tracker.outbox.losses import QuietLog
@@ -38,6 +39,8 @@ def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
         _log.warning(str(spool), "The outbox folder %s cannot be looked through: %s", spool, error)
         return 0
     for folder, broker in brokers.items():
+        if not broker:
+            _tell_of_a_stranger(folder)
         if whoever or (broker and broker == outbox.own.broker):
             try:
                 adopted_records += _empty(folder, outbox)
@@ -54,6 +57,17 @@ def has_orphans(spool: Path, broker: str) -> bool:
     return bool(broker) and any(
         broker_of(folder) == broker and _has_orphans(folder) for folder in folders(spool)
     )
+
+
+def _tell_of_a_stranger(folder: Path) -> None:
+    """Say once of a folder that another user has made that nothing in it is sent."""
+    try:
+        check_own_folder(folder)
+    except OSError as error:
+        pass_interruption(error)
+        _log.warning(
+            str(folder), "%s in the outbox folder is not looked at: %s", folder, error.strerror or error
+        )
 
 
 def _has_orphans(folder: Path) -> bool:

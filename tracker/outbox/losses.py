@@ -6,13 +6,18 @@ import time
 from collections import Counter
 from typing import Final
 
+from masterflow.domain.shown.harmless import harmless
+
 logger = logging.getLogger(__name__)
 
 _QUIET_S: Final = 60.0
 
 
 class QuietLog:
-    """Warnings, at most one a minute for each topic."""
+    """Warnings, at most one a minute for each topic; how they are formatted is for the host to say.
+
+    So what they quote is made harmless here: names of files and errors may hold anything.
+    """
 
     def __init__(self) -> None:
         self._logged_at: dict[str, float] = {}
@@ -22,7 +27,7 @@ class QuietLog:
         now = time.monotonic()
         if now - self._logged_at.get(topic, -_QUIET_S) >= _QUIET_S:
             self._logged_at[topic] = now
-            logger.warning(text, *values)
+            logger.warning(text, *(value if isinstance(value, int) else harmless(value) for value in values))
 
 
 class Losses:

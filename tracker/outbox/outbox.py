@@ -363,6 +363,8 @@ class Outbox:
             self._losses.tell(reason, cause)
 
     def _move(self, path: Path) -> list[Segment]:
+        if not self._fits(path.lstat().st_size):
+            return []
         segment = Segment.find(path)
         with self.lock:
             if not self._fits(segment.size):

@@ -15,6 +15,7 @@ from typing import Final, NoReturn, Self
 
 from masterflow.domain.events import Lane
 from masterflow.domain.interruptions import Suppressed, pass_interruption
+from masterflow.domain.life.own_files import is_own_file, open_own
 from masterflow.tracker.outbox.folder import CutSpan
 
 #: What one message holds, unless a single event is larger. Packing it keeps the interpreter from the
@@ -34,6 +35,7 @@ _FLOW_ID: Final = slice(62, 98)
 
 _NAME: Final = re.compile(r"(vital|detail)-(\d{16})-[0-9a-f]+\.log")
 _CLOSED: Final = -1
+_CHUNK_BYTES: Final = 1_000_000
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 #: In a line whose beginning is damaged, one of the last places that look like a record is its own.
@@ -117,8 +119,12 @@ class Segment:
     def find(cls, path: Path) -> Self:
         """Return the closed segment that another process wrote."""
         segment = cls(path)
-        data = path.read_bytes()
-        segment.size, segment.records = len(data), _line_count(data)
+        descriptor = open_own(path)
+        try:
+            segment.size = os.fstat(descriptor).st_size
+            segment.records = _lines_in(descriptor, segment.size)
+        finally:
+            os.close(descriptor)
         return segment
 
     @property
@@ -181,7 +187,7 @@ class Segment:
         A kill in between leaves the others where they are, because none moves towards the end. With
         OSError nothing has changed.
         """
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = open_own(self.path, os.O_WRONLY)
         try:
             self._check_identity(descriptor)
             _write_whole(descriptor, data, self.read_to)
@@ -258,7 +264,7 @@ class Segment:
 
     def data(self, start: int, end: int) -> bytes:
         """Return the bytes between two offsets; FileNotFoundError also if another file has its name."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_own(self.path)
         try:
             self._check_identity(descriptor)
             return os.pread(descriptor, end - start, start)
@@ -323,18 +329,29 @@ class Cut:
         self.bytes += found.end - start
 
 
+def is_segment_name(name: str) -> bool:
+    """Return whether a file of this name would be a segment."""
+    return _NAME.fullmatch(name) is not None
+
+
 def segments_in(folder: Path) -> list[Path]:
     """Return the segment files of an outbox's folder; what else stands there is none of ours."""
     try:
         with os.scandir(folder) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-            ]
+            names = [entry.name for entry in entries if _NAME.fullmatch(entry.name) and is_own_file(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [folder / name for name in sorted(names)]
+
+
+def _lines_in(descriptor: int, size: int) -> int:
+    """Return how many records a file has, without holding more than a little of it."""
+    count, last = 0, b"\n"
+    for start in range(0, size, _CHUNK_BYTES):
+        if not (data := os.pread(descriptor, min(_CHUNK_BYTES, size - start), start)):
+            break
+        count, last = count + data.count(b"\n"), data[-1:]
+    return count + (last != b"\n")
 
 
 def _line_count(data: bytes) -> int:

@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import Final
 
 from masterflow.domain.life.holding import HOLDING
+from masterflow.domain.life.own_files import check_own_folder, is_own_file, open_own
 from masterflow.tracker.outbox.folder import (
     LOCK,
     Journal,
@@ -24,7 +25,7 @@ from masterflow.tracker.outbox.folder import (
     make_folder,
     remove_folder,
 )
-from masterflow.tracker.outbox.segments import Segment, segments_in
+from masterflow.tracker.outbox.segments import Segment, is_segment_name, segments_in
 
 __all__ = [
     "FolderStatus",
@@ -114,8 +115,8 @@ def claimed(folder: Path) -> Iterator[Journal | None]:
 def broker_of(folder: Path) -> str:
     """Return whom a folder's events are for; empty if it does not say."""
     try:
-        with (folder / LOCK).open("rb") as file:
-            return Journal.read(file.fileno()).broker
+        check_own_folder(folder)
+        return _journal_of(folder).broker
     except OSError:
         return ""
 
@@ -185,13 +186,15 @@ def shared_file_system(spool: Path) -> str:
 def _is_ours(folder: Path) -> bool:
     """Return whether this is a process's folder, or cannot be looked at."""
     try:
-        return (folder / LOCK).exists() or bool(segments_in(folder))
+        return os.path.lexists(folder / LOCK) or bool(segments_in(folder))
     except OSError:
         return _NAME.fullmatch(folder.name) is not None
 
 
 @contextmanager
 def _lock_of_dead(folder: Path) -> Iterator[tuple[bool, int]]:
+    with suppress(FileNotFoundError):
+        check_own_folder(folder)
     descriptor = _open_lock(folder)
     if descriptor is None:
         yield False, -1
@@ -211,12 +214,12 @@ def _lock_of_dead(folder: Path) -> Iterator[tuple[bool, int]]:
 
 def _open_lock(folder: Path) -> int | None:
     with suppress(FileNotFoundError):
-        return os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        return open_own(folder / LOCK, os.O_RDWR)
     if not _is_abandoned(folder):
         return None
     descriptor, _ = lock_new(folder / LOCK)
     os.close(descriptor)
-    return os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    return open_own(folder / LOCK, os.O_RDWR)
 
 
 def _is_abandoned(folder: Path) -> bool:
@@ -237,6 +240,8 @@ def _status(folder: Path) -> FolderStatus:
     has_owner, trouble, done = True, "", 0
     found: list[Segment] = []
     try:
+        check_own_folder(folder)
+        trouble = _strangers_in(folder)
         for path in segments_in(folder):
             with suppress(FileNotFoundError):
                 found.append(Segment.find(path))
@@ -247,6 +252,7 @@ def _status(folder: Path) -> FolderStatus:
         else:
             has_owner, trouble = False, "its lock is gone"
     except OSError as error:
+        has_owner = has_owner and not isinstance(error, PermissionError)
         trouble = f"it cannot be read ({error.strerror or error})"
     return FolderStatus(
         name=folder.name,
@@ -259,10 +265,26 @@ def _status(folder: Path) -> FolderStatus:
     )
 
 
+def _strangers_in(folder: Path) -> str:
+    """Return what stands in a folder of ours like a segment and is none, or is another user's."""
+    with os.scandir(folder) as entries:
+        names = sorted(
+            entry.name for entry in entries if is_segment_name(entry.name) and not is_own_file(entry)
+        )
+    return f"{', '.join(names[:3])}: no plain file of this user, and left alone" if names else ""
+
+
+def _journal_of(folder: Path) -> Journal:
+    descriptor = open_own(folder / LOCK)
+    try:
+        return Journal.read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _done_records(folder: Path, found: list[Segment]) -> int:
     """Return how many of these records are confirmed already, as the folder's journal says."""
-    with (folder / LOCK).open("rb") as file:
-        journal = Journal.read(file.fileno())
+    journal = _journal_of(folder)
     names = {segment.path.name for segment in found}
     return sum(
         counts[account]

@@ -1,0 +1,148 @@
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from masterflow.domain.life.own_files import others_may_write
+from masterflow.scripts.doctor.outbox import rights_result, sick_result
+from masterflow.tracker.outbox.adoption import adopt_orphans, has_orphans
+from masterflow.tracker.outbox.folder import LOCK
+from masterflow.tracker.outbox.segments import Segment, segments_in
+from masterflow.tracker.outbox.spool import broker_of, purge, statuses
+from tests.support.events.outboxes import BROKER, Process, contents
+
+NOBODY = 65_534
+NAME = "vital-1700000000000000-0123abcd.log"
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+
+
+def left(spool: Path, *numbers: int) -> Path:
+    """Return the folder of a process that died before it sent anything."""
+    process = Process(spool)
+    process.say(*numbers)
+    process.die()
+    return process.outbox.folder
+
+
+def give_away(folder: Path) -> None:
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+def at_once(action):
+    """Return what an action returns; fails if it waits, as who opens a FIFO does."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(action()), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert results, "it waits"
+    return results[0]
+
+
+@needs_root
+def test_events_that_another_user_planted_are_neither_sent_nor_deleted_but_named(tmp_path, caplog):
+    planted = left(tmp_path, 1)
+    give_away(planted)
+    own = left(tmp_path, 2)
+    process = Process(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert adopt_orphans(process.outbox, whoever=True) == 1
+        adopt_orphans(process.outbox, whoever=True)
+    assert contents(*process.send()) == [2]
+    assert caplog.text.count(f"{planted} in the outbox folder is not looked at") == 1
+    assert not has_orphans(tmp_path, BROKER)
+    assert purge(tmp_path) == 0
+    assert segments_or_links(planted)
+    assert not own.exists()
+    [status] = [it for it in statuses(tmp_path) if it.name == planted.name]
+    assert f"belongs to the user with the number {NOBODY}" in status.trouble
+    assert planted.name in sick_result([status]).found
+
+
+def segments_or_links(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.endswith(".log")]
+
+
+@needs_root
+def test_the_name_of_a_planted_folder_forges_no_line_in_the_log_of_the_orchestrator(tmp_path, caplog):
+    planted = tmp_path / "a\x1b[2J\x9b\u202e\u2028\nFORGED-1-0123abcd"
+    left(tmp_path, 1).rename(planted)
+    give_away(planted)
+    adopt_orphans(Process(tmp_path).outbox)
+    [message] = [record.getMessage() for record in caplog.records if "FORGED" in record.getMessage()]
+    assert message.isprintable()
+
+
+@needs_root
+def test_a_file_that_another_user_planted_in_a_folder_of_ours_is_left_alone(tmp_path):
+    folder = left(tmp_path, 1)
+    planted = folder / NAME
+    shutil.copy(next(path for path in segments_in(folder)), planted)
+    os.chown(planted, NOBODY, NOBODY)
+    process = Process(tmp_path)
+    assert adopt_orphans(process.outbox) == 1
+    assert contents(*process.send()) == [1]
+    [status] = [it for it in statuses(tmp_path) if it.name == folder.name]
+    assert NAME in status.trouble
+    assert planted.exists()
+
+
+@pytest.mark.parametrize("name", [LOCK, NAME])
+def test_a_fifo_keeps_nobody_waiting(tmp_path, name):
+    folder = left(tmp_path, 1)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    process = Process(tmp_path)
+    at_once(lambda: adopt_orphans(process.outbox, whoever=True))
+    at_once(lambda: broker_of(folder))
+    [status] = [it for it in at_once(lambda: statuses(tmp_path)) if it.name == folder.name]
+    assert status.trouble
+    at_once(lambda: purge(tmp_path))
+
+
+@pytest.mark.parametrize("name", [LOCK, NAME])
+def test_no_link_is_followed(tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    folder = left(tmp_path / "spool", 1)
+    shutil.copy(folder / LOCK if name == LOCK else segments_in(folder)[0], elsewhere)
+    content = elsewhere.read_bytes()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(elsewhere)
+    process = Process(tmp_path / "spool")
+    assert adopt_orphans(process.outbox, whoever=True) == (0 if name == LOCK else 1)
+    assert (broker_of(folder) == "") == (name == LOCK or not folder.exists())
+    assert elsewhere.read_bytes() == content
+    [status] = [it for it in statuses(tmp_path / "spool") if it.name == folder.name]
+    assert status.trouble
+
+
+def test_the_size_of_a_file_is_looked_at_before_its_content(tmp_path, monkeypatch):
+    folder = left(tmp_path, 1)
+    process = Process(tmp_path)
+    with (folder / NAME).open("wb") as file:
+        file.truncate(100_000_000_000)
+    monkeypatch.setattr(Segment, "find", _not_the_big_one(Segment.find))
+    assert adopt_orphans(process.outbox) == 1
+
+
+def _not_the_big_one(find: Callable[[Path], Segment]) -> Callable[[Path], Segment]:
+    def guarded(path: Path) -> Segment:
+        assert path.name != NAME
+        return find(path)
+
+    return guarded
+
+
+def test_doctor_says_that_others_may_write_in_the_outbox_folder(tmp_path):
+    tmp_path.chmod(0o700)
+    assert rights_result(tmp_path).level == "well"
+    tmp_path.chmod(0o777)
+    assert others_may_write(tmp_path)
+    assert rights_result(tmp_path).level == "problem"
+    tmp_path.chmod(0o1777)
+    assert not others_may_write(tmp_path)
