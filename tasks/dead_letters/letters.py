@@ -18,6 +18,7 @@ from redis import Redis, RedisError
 
 from masterflow.domain.clock import uuid7
 from masterflow.domain.errors import SignatureInvalid
+from masterflow.domain.events import describe
 from masterflow.domain.payload.safe import safe_text
 from masterflow.domain.signing.settings import SigningSettings
 from masterflow.domain.signing.signer import Signer
@@ -25,6 +26,7 @@ from masterflow.tasks.batch import Batch
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letter import DeadLetter
 from masterflow.tasks.dead_letters.stores import LetterStore, Remove, letter_store
+from masterflow.tasks.dead_letters.unreadable import unreadable_letter
 from masterflow.tasks.enqueue import BrokerUnavailable, Publisher, QueueSettings
 from masterflow.tasks.inbox.admission import Admission, Refusal
 from masterflow.tasks.inbox.attempts import seed_attempt
@@ -193,9 +195,9 @@ def _copies(store: LetterStore, selection: Selection) -> list[tuple[list[DeadLet
 def _letter(text: str) -> DeadLetter | None:
     try:
         return DeadLetter.model_validate_json(text)
-    except ValidationError:
+    except ValidationError as error:
         _logger.warning("A message among the dead letters is none: %s", ascii(text[:200]))
-        return None
+        return DeadLetter.model_validate(unreadable_letter(text, describe(error)))
 
 
 def _as_one(copies: list[DeadLetter]) -> DeadLetter:

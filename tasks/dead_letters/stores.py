@@ -10,7 +10,9 @@ from kombu.utils.json import loads
 from redis import Redis
 from typing_extensions import override
 
+from masterflow.domain.errors import InputInvalid
 from masterflow.domain.redis_keys import queue_key
+from masterflow.tasks.dead_letters.unreadable import MAX_LETTER_BYTES, unreadable_text
 from masterflow.tasks.inbox.envelope import limit_unpacking
 from masterflow.tasks.queues import DEAD_LETTER_QUEUE, queue, speaks_amqp
 
@@ -22,7 +24,8 @@ _MOST_HELD: Final = 65_535
 # Letters that another process took first were counted, but do not come.
 _SILENCE_S: Final = 1.0
 
-_MOST_SHOWN_BYTES: Final = 1_000
+# What reading a value that is no message raises, from its JSON to its missing headers and odd encodings.
+_NO_LETTER: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError, InputInvalid)
 
 #: Takes the letter it came with off the store.
 Remove = Callable[[], object]
@@ -93,12 +96,12 @@ class RedisLetterStore(LetterStore):
         return int(max(0, count - most))
 
     def _text(self, value: bytes) -> str:
-        """Return what a letter's message says; of what is no message, what lies there."""
+        if len(value) > 2 * MAX_LETTER_BYTES:
+            return unreadable_text(value, f"it has {len(value)} bytes.")
         try:
-            body: Any = self._channel.Message(loads(value), channel=self._channel).body
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            return _text_of(value[:_MOST_SHOWN_BYTES])
-        return _text_of(body)
+            return _text_of(self._channel.Message(loads(value), channel=self._channel))
+        except _NO_LETTER as error:
+            return unreadable_text(value, repr(error))
 
     def _remover(self, value: Any) -> Remove:
         # Each value holds a delivery tag, so it is the only one of its kind; the oldest are at the end.
@@ -117,10 +120,16 @@ class AmqpLetterStore(LetterStore):
         expected = min(self.count(), _MOST_HELD)
         if expected:
             self._channel.basic_qos(0, expected, a_global=False)
-            with Consumer(self._channel, [self._queue], on_message=held.append), suppress(TimeoutError):
+            consumer = Consumer(
+                self._channel,
+                [self._queue],
+                on_message=held.append,
+                on_decode_error=lambda message, _: held.append(message),
+            )
+            with consumer, suppress(TimeoutError):
                 while len(held) < expected:
                     self._connection.drain_events(timeout=_SILENCE_S)
-        return [(_text_of(message.body), message.ack) for message in held]
+        return [(_text_of(message), message.ack) for message in held]
 
     @override
     def count(self) -> int:
@@ -131,18 +140,29 @@ class AmqpLetterStore(LetterStore):
     def trim(self, most: int) -> int:
         dropped = 0
         for _ in range(self.count() - most):
-            if (message := self._queue.get()) is None:
+            # As it is: what is no letter cannot be unpacked, and goes all the same.
+            if (message := self._channel.basic_get(DEAD_LETTER_QUEUE)) is None:
                 break
-            message.ack()
+            self._channel.basic_ack(message.delivery_tag)
             dropped += 1
         return dropped
 
 
 def letter_store(connection: Connection, channel: Any) -> LetterStore:
     """Return the store of a connection's broker."""
+    limit_unpacking()
     kind = AmqpLetterStore if speaks_amqp(connection.as_uri()) else RedisLetterStore
     return kind(connection, channel)
 
 
-def _text_of(body: Any) -> str:
-    return body if isinstance(body, str) else bytes(body).decode("utf-8", "replace")
+def _text_of(message: Message) -> str:
+    """Return a letter's JSON; where it cannot be read, or is too large, that of a letter about it."""
+    body = message.body if isinstance(message.body, str) else bytes(message.body or b"")
+    if message.errors:
+        return unreadable_text(body, repr(message.errors[0][1]))
+    if len(body) > MAX_LETTER_BYTES:
+        return unreadable_text(body, f"it has {len(body)} bytes.")
+    try:
+        return body if isinstance(body, str) else body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return unreadable_text(body, error)
