@@ -2,11 +2,17 @@
 
 from celery import Celery
 
-from masterflow.tasks.guards.kombu import guard_stray_values, guard_subscriptions, guard_torn_down_channels
+from masterflow.tasks.guards.kombu import (
+    guard_large_values,
+    guard_stray_values,
+    guard_subscriptions,
+    guard_torn_down_channels,
+)
 from masterflow.tasks.guards.logs import guard_logs
 from masterflow.tasks.guards.pool import guard_handed_over_tasks
 
 guard_torn_down_channels()
+guard_large_values()
 guard_stray_values()
 guard_subscriptions()
 guard_handed_over_tasks()

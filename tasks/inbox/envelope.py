@@ -17,6 +17,9 @@ _MAX_BODY_BYTES: Final = 4_000_000
 _MAX_HEADERS_CHARS: Final = 20_000
 _EXCERPT_BYTES: Final = 4_000
 
+#: Tells how large a message was of which only the beginning was kept.
+SIZE_HEADER: Final = "enrichment_bytes"
+
 _ZLIB: Final = "application/x-gzip"
 
 # What else Celery would do with a message, or instead of calling its task. None of it is covered by a
@@ -48,7 +51,8 @@ def check_envelope(message: Message, *, may_expire: bool = False) -> None:
         MessageTooLarge: nothing of ours is that large.
         MessageUnreadable: it is no JSON.
     """
-    size = len(message.body or b"")
+    told = (message.headers or {}).get(SIZE_HEADER)
+    size = max(len(message.body or b""), told if isinstance(told, int) else 0)
     if size > _MAX_BODY_BYTES:
         raise MessageTooLarge(f"The message has {size} bytes; at most {_MAX_BODY_BYTES} are read.")
     headers = message.headers

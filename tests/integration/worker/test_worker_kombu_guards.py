@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 from kombu import Connection, Consumer, Exchange, Queue
@@ -21,3 +23,53 @@ def test_a_busy_connection_that_lost_its_redis_is_closed_without_an_error(own_re
     connection.collect(socket_timeout=1)
     connection.close()
     assert working.closed
+
+
+TAKE_ONE = """
+import sys
+from kombu import Connection, Consumer, Queue
+from masterflow.domain.errors import PermanentError
+from masterflow.tasks.app import app
+from masterflow.tasks.inbox.envelope import check_envelope, excerpt
+
+def take(message):
+    try:
+        check_envelope(message)
+    except PermanentError as error:
+        print(error.reason, error)
+        print(len(excerpt(message)))
+    message.ack()
+
+def largest_mb():
+    [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+
+before = largest_mb()
+with Connection(sys.argv[1]) as connection, connection.channel() as channel:
+    consumer = Consumer(channel, [Queue("large")], on_message=take)
+    consumer.on_decode_error = lambda message, _: take(message)
+    with consumer:
+        connection.drain_events(timeout=30)
+print(largest_mb() - before)
+"""
+
+
+def test_a_message_of_100_mb_costs_a_worker_no_more_than_to_receive_it_and_is_refused_as_too_large(
+    own_redis: EmbeddedRedis,
+) -> None:
+    with Connection(own_redis.url) as connection, connection.channel() as channel:
+        Queue("large").bind(channel).declare()
+        connection.Producer(channel).publish(
+            b"x" * 75_000_000, routing_key="large", content_type="application/json", content_encoding="utf-8"
+        )
+    done = subprocess.run(
+        [sys.executable, "-c", TAKE_ONE, own_redis.url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    refusal, excerpt_chars, extra_mb = done.stdout.splitlines()
+    assert refusal.startswith("too_large The message has 100000")
+    assert int(excerpt_chars) < 5_000
+    assert int(extra_mb) < 400
