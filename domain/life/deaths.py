@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from masterflow.domain.clock import from_microseconds, parse_time, to_microseconds
 from masterflow.domain.events import FlowLost, new_event
 from masterflow.domain.life.holding import HOLDING, HeldFlow, Holding, host_of
+from masterflow.domain.life.own_files import is_own_file, is_own_folder, open_own
 
 #: The file that a living process keeps locked.
 LOCK: Final = "lock"
@@ -66,7 +67,7 @@ def witnessed(folder: Path) -> list[FlowLost]:
 def left_in(folder: Path) -> Holding:
     """Return what a process noted as held, with the times of the last events in its outbox."""
     try:
-        with (folder / HOLDING).open("rb") as file:
+        with open(open_own(folder / HOLDING), "rb") as file:  # noqa: PTH123  a descriptor
             holding = Holding.read(file.read(_MOST_BYTES))
     except FileNotFoundError:
         return Holding()
@@ -81,7 +82,7 @@ def left_in(folder: Path) -> Holding:
 def locked_if_dead(folder: Path) -> Iterator[bool]:
     """Hold the folder's lock and yield True, or yield False if its owner lives or may live."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = open_own(folder / LOCK, os.O_RDWR)
     except FileNotFoundError:
         yield False
         return
@@ -100,10 +101,15 @@ def locked_if_dead(folder: Path) -> Iterator[bool]:
 
 
 def folders_that_hold(spool: Path) -> list[Path]:
-    """Return the folders of processes that hold flows or did when they died; OSError passes."""
+    """Return the folders of processes that hold flows or did when they died; OSError passes.
+
+    Only of this user: another's could tell that any flow is lost.
+    """
     try:
         with os.scandir(spool) as entries:
-            found = [spool / one.name for one in entries if not one.name.startswith(".") and one.is_dir()]
+            found = [
+                spool / one.name for one in entries if not one.name.startswith(".") and is_own_folder(one)
+            ]
     except FileNotFoundError:
         return []
     return [folder for folder in sorted(found) if (folder / HOLDING).exists()]
@@ -111,7 +117,7 @@ def folders_that_hold(spool: Path) -> list[Path]:
 
 def broker_of(folder: Path) -> str:
     """Return whom the events in a folder are for, as its lock's file says; OSError passes."""
-    with (folder / LOCK).open("rb") as file:
+    with open(open_own(folder / LOCK), "rb") as file:  # noqa: PTH123  a descriptor
         for line in file:
             if line.startswith(b'{"broker":'):
                 try:
@@ -123,9 +129,13 @@ def broker_of(folder: Path) -> str:
 
 def _last_events(folder: Path) -> Iterable[tuple[UUID, int]]:
     """Yield the flow and the time of the newest events in an outbox's files."""
-    names = sorted(entry.name for entry in os.scandir(folder) if _SEGMENT.fullmatch(entry.name))
+    names = sorted(
+        entry.name for entry in os.scandir(folder) if _SEGMENT.fullmatch(entry.name) and is_own_file(entry)
+    )
     for lane in ("vital", "detail"):
         for name in [one for one in names if one.startswith(lane)][-_NEWEST_SEGMENTS:]:
-            for match in _PLACE.finditer((folder / name).read_bytes()):
+            with open(open_own(folder / name), "rb") as file:  # noqa: PTH123  a descriptor
+                data = file.read(_MOST_BYTES)
+            for match in _PLACE.finditer(data):
                 if at := parse_time(match[2].decode()):
                     yield UUID(match[1].decode()), to_microseconds(at)

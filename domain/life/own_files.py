@@ -26,6 +26,11 @@ def is_own_file(entry: "os.DirEntry[str]") -> bool:
     return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
 
 
+def is_own_folder(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry of a folder is a folder of ours."""
+    return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+
+
 def check_own_folder(folder: Path) -> None:
     """Accept a folder of ours; OSError says that there is none, or that it is another user's."""
     _check(folder.lstat(), folder, stat.S_ISDIR, "it is no folder")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from masterflow.domain.life.deaths import folders_that_hold, left_in
+from masterflow.domain.life.holding import HOLDING
 from masterflow.domain.life.own_files import others_may_write
 from masterflow.scripts.doctor.outbox import rights_result, sick_result
 from masterflow.tracker.outbox.adoption import adopt_orphans, has_orphans
@@ -76,6 +78,28 @@ def test_the_name_of_a_planted_folder_forges_no_line_in_the_log_of_the_orchestra
     adopt_orphans(Process(tmp_path).outbox)
     [message] = [record.getMessage() for record in caplog.records if "FORGED" in record.getMessage()]
     assert message.isprintable()
+
+
+@needs_root
+def test_nobody_can_tell_by_a_planted_folder_that_a_flow_is_lost(tmp_path):
+    planted = left(tmp_path, 1)
+    (planted / HOLDING).write_text("")
+    assert folders_that_hold(tmp_path) == [planted]
+    give_away(planted)
+    assert folders_that_hold(tmp_path) == []
+    with pytest.raises(OSError, match="left alone"):
+        left_in(planted)
+
+
+def test_what_tells_of_held_flows_may_be_no_fifo_and_no_link(tmp_path):
+    folder = left(tmp_path, 1)
+    os.mkfifo(folder / HOLDING)
+    with pytest.raises(OSError, match="no plain file"):
+        left_in(folder)
+    (folder / HOLDING).unlink()
+    (folder / HOLDING).symlink_to(folder / LOCK)
+    with pytest.raises(OSError, match="symbolic links"):
+        left_in(folder)
 
 
 @needs_root
