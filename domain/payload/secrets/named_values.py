@@ -6,12 +6,20 @@ from binascii import Error as Base64Error
 from typing import Final, NamedTuple
 
 from masterflow.domain.payload.secrets.literals import Edit, edits_of_all, read_literal
-from masterflow.domain.payload.secrets.names import Looks, is_anything, is_likely, secrecy, spaced_secrecy
+from masterflow.domain.payload.secrets.names import (
+    Looks,
+    is_anything,
+    is_likely,
+    is_no_number,
+    is_typed_code,
+    secrecy,
+    spaced_secrecy,
+)
 from masterflow.domain.payload.secrets.places import MASK
 from masterflow.domain.payload.secrets.suspicion import STEM
 
 _NAME_WINDOW: Final = 64
-_CLOSING: Final = "\"'\\] \t`*"
+_CLOSING: Final = "\"'\\]) \t`*"
 _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.- "
 _FOREIGN_LETTERS: Final = (
     _NAME_LETTERS
@@ -23,11 +31,12 @@ _FOREIGN_LETTERS: Final = (
 # or nothing but a blank or an opening bracket.
 _NAMED: Final = re.compile(
     rf"""(?x)(?:{STEM}|[sSnN][iI][dD](?=[\s"'\]]{{0,4}}[=:]))[\w.-]{{0,40}}+(?:
-      [\\"'\] \t`*]{{0,8}}+(?P<equals>[=:](?:={{0,2}}+>?)(?:\*\*|`)?[ \t]*+)
+      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:](?:={{0,2}}+>?)|<-)(?:\*\*|`)?[ \t]*+)
     | ["'`]?[ \t]++(?P<told>(?:[iI][sS]|[wW]as|are|equals|has[ ]been
-        |(?:set|changed|reset|updated)[ ]to|to|[=-]>|\u2192|ist|es|est)
+        |(?:set|changed|reset|updated)[ ]to|to|[=-]>|\u2192|ist|lautet|es|est)
         (?:[ \t]+(?:now|set[ ]to|changed[ ]to|reset[ ]to|still|currently|just))?[ \t]*:?[ \t]+)
-    | (?P<next>["'`]?[ \t]++|\([ \t]*(?=["']))
+    | (?P<listed>["'][ \t]*,[ \t]*(?=["']))
+    | (?P<next>["'`]?[ \t]++|\|[ \t]*|\([ \t]*(?=["']))
     )"""
 )
 
@@ -37,8 +46,11 @@ def _value(bare: str) -> re.Pattern[str]:
     # Its repeated groups end it, so nothing backtracks. Possessive ones run past what a lookahead refuses,
     # in Python before 3.11.5, which Debian 12 has.
     return re.compile(
-        rf"""(?isx)(?P<kept>(?:[bru]{{0,2}}(?P<quote>\\*["'`]))?)
+        rf"""(?isx)(?P<kept>(?:[brun]{{0,2}}(?P<quote>\\*["'`]))?)
         (?!(?:none|null|nil|true|false|undefined)(?:[\s,;&)}}\]"'\\]|$)
+            | (?:\$\{{?[A-Z_]+\}}?|x{{3,}}
+              |\[[A-Z]{{3,12}}\]|<[\w\ -]{{1,40}}>|\.{{3}}|…)(?:[\s,;&)}}\]"'\\]|$)
+            | \{{\{{ | [a-z_][\w.]{{0,60}}\((?:["')]) | os\.environ
             | (?:%s|\?|\$\d+|%\(\w+\)s|:[a-z_]{{2,40}}|\$\{{\w+\}}|\*+)(?:[\s,;&)}}\]"'\\]|$)
             | [{{\[(](?:["'\s{{\[(]|$))
         (?P<value>(?(quote)(?:(?!(?P=quote))(?:\\.|[^\\\r\n]))+|{bare}))"""
@@ -56,12 +68,14 @@ _RANDOM_VALUE = _value(
 _HEADER_VALUE = _value(rf"""(?:{_LONG_SCHEME}[ \t]+[^\r\n']+|(?:{_SCHEME}[ \t]++)?{_BARE})""")
 _COOKIE_VALUE = _value(r"""[^\s"'=;,]{1,128}+=[^\r\n"']*+""")
 # A word alone on the line below its name.
-_ALONE: Final = re.compile(r"""\r?\n[ \t]+["']?(?P<value>[^\s:"'\-|>\[{][^\s:"']*)["']?[ \t]*(?:\r?\n|$)""")
+_ALONE: Final = re.compile(
+    r"""\r?\n(?:[ \t]*-)?[ \t]+["']?(?P<value>[^\s:"'\-|>\[{][^\s:"']*)["']{0,2}[ \t]*(?:\r?\n|$)"""
+)
 _TOLD_VALUE: Final = re.compile(
     r"""(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,500})(?P=quote)?|(?P<bare>[^\s"'<>,;`]{1,500})"""
 )
 _NEXT_VALUE: Final = re.compile(
-    r"""(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,500})(?P=quote)|(?P<bare>[\w!@\#$%^*+~.-]{6,500})(?![=:(/\\])"""
+    r"""(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,500})(?P=quote)|(?P<bare>[\w!@\#$%^&*+~?.-]{4,500})(?![=:(/\\])"""
 )
 _SENTENCE_END: Final = re.compile(r"[.!?;,)\"'\]}]*(?:$|\s*\n|[.!;)]\s)")
 
@@ -88,6 +102,18 @@ _ALGORITHM: Final = re.compile(
     r"(?i)base-?\d+|sha-?\d+|md5|utf-?\d+|o?auth-?\d|http/?\d|v\d+\w*|aes\S*|rsa\d*|ed25519|\d+[a-z]{0,3}"
 )
 _PASSWORDS: Final = re.compile(r"(?i)(?:pass(?:word|wd|phrase|code|wort)?|pwd|pw|kennwort|secret)s?$")
+_PLACEHOLDER: Final = re.compile(r"\[[A-Z]{3,12}\]|\{\{")
+
+# What is said of a password behind a colon: `password: field required`, `password: str`.
+_STATE: Final = re.compile(
+    r"(?i)(?:(?:required|missing|invalid|optional|expired|unset|empty|str|string|bytes|int|set|unknown|hidden"
+    r"|enabled|disabled|wrong|incorrect|passed|failed)(?:[\s,;.)\]=]|$)|optional\["
+    r"|(?:field|must|should|cannot|not|is) )"
+)
+_QUOTE: Final = re.compile(r"\\*[\"']")
+_TYPED_NUMBER: Final = re.compile(r"\d{4,10}")
+_VARIABLE: Final = re.compile(r"[A-Z]{2,}_[A-Z_]+$")
+_IS_OPTION: Final = re.compile(r"-+\w")
 _HAS_DIGIT: Final = re.compile(r"\d")
 _LEAST_CHARS: Final = 4
 
@@ -152,16 +178,18 @@ def looks_of(name: str) -> Looks | None:
 def _behind_equals(text: str, named: _Named) -> list[Edit]:
     end = named.found.end()
     name, looks = named.name.lower(), named.looks
-    is_tight = named.found["equals"][0] == "=" or named.is_closed
+    is_tight = named.found["equals"][0] in "=<" or named.is_closed
     if name.endswith("auth"):
         looks = is_likely if is_tight else is_login
-    elif text[end : end + 1] in {"[", "{", "("}:
+    elif name == "pass" and _QUOTE.match(text, end):
+        looks = is_no_number
+    elif text[end : end + 1] in {"[", "{", "("} and not _PLACEHOLDER.match(text, end):
         return _behind_bracket(text, end, looks)
     if looks is is_anything and (line := _ALONE.match(text, end)):
         return [Edit(*line.span("value"))]
     pattern = _pattern_behind(name, is_tight=is_tight, begins_line=named.begins_line)
     value = (pattern if looks is is_anything else _ANY_VALUE).match(text, end)
-    if value is None:
+    if value is None or (not is_tight and _STATE.match(text, value.start("value"))):
         return []
     form = value["value"] if looks is is_anything or value["quote"] else value["value"].rstrip("}])")
     return [Edit(value.end("kept"), value.end("kept") + len(form))] if looks(form) else []
@@ -191,7 +219,8 @@ def _behind_is(text: str, named: _Named) -> list[Edit]:
     if value is None or named.name.lower().endswith("auth"):
         return []
     if value["quoted"]:
-        return [Edit(*value.span("quoted"))] if named.looks(value["quoted"]) else []
+        is_one = named.looks(value["quoted"]) and not secrecy(value["quoted"])
+        return [Edit(*value.span("quoted"))] if is_one else []
     word = value["bare"].rstrip(".!?)")
     start = value.start("bare")
     if not word or not named.looks(word):
@@ -199,7 +228,8 @@ def _behind_is(text: str, named: _Named) -> list[Edit]:
     is_one = named.looks is not is_anything or (
         not _ALGORITHM.fullmatch(word)
         and (
-            is_likely(word) or (len(word) >= _LEAST_CHARS and not word.isalpha() and _HAS_DIGIT.search(word))
+            is_likely(word)
+            or (len(word) >= _LEAST_CHARS and not word.isalpha() and _HAS_DIGIT.search(word) is not None)
         )
     )
     is_told = named.found["told"].strip() not in {"to", "es", "est"} and _PASSWORDS.search(named.name)
@@ -220,23 +250,24 @@ def _is_last_word(text: str, start: int, word: str) -> bool:
 
 def _behind_blank(text: str, named: _Named) -> list[Edit]:
     value = _NEXT_VALUE.match(text, named.found.end())
-    if value is None or named.looks is not is_anything:
+    if value is None or (named.looks is not is_anything and not _TYPED_NUMBER.fullmatch(value["bare"] or "")):
         return []
     is_call = named.found["next"][0] == "("
     if value["quoted"]:
         is_one = _CALLED.search(named.name) if is_call else _is_quoted_one(named.name, value["quoted"])
         return [Edit(*value.span("quoted"))] if is_one else []
     word = value["bare"].rstrip(".!?")
-    least = 6 if _PASSWORDS.search(named.name) else 16
+    least = 6 if _PASSWORDS.search(named.name) else 8 if _VARIABLE.search(named.name) else 16
     is_one = len(word) >= least and is_likely(word) and _MIXED.match(word) and not _ALGORITHM.fullmatch(word)
-    if is_call or named.name.startswith("-") or not is_one:
+    is_typed = named.looks is is_typed_code and _TYPED_NUMBER.fullmatch(word)
+    if is_call or _IS_OPTION.match(named.name) or not (is_one or is_typed):
         return []
     return [Edit(value.start("bare"), value.start("bare") + len(word))]
 
 
 def _is_quoted_one(name: str, quoted: str) -> bool:
     """Tell whether what stands in quotes behind a name is its value: `PASSWORD 'x'`, `password 'hunter2'`."""
-    return name.endswith("PASSWORD") or (
+    return name.endswith(("PASSWORD", ", password", "(password")) or (
         _PASSWORDS.search(name) is not None and not quoted.isalpha() and " " not in quoted
     )
 
@@ -250,4 +281,17 @@ def is_login(text: str) -> bool:
         return False
 
 
-_READERS: Final = {"equals": _behind_equals, "told": _behind_is, "next": _behind_blank}
+def _behind_comma(text: str, named: _Named) -> list[Edit]:
+    value = _TOLD_VALUE.match(text, named.found.end())
+    quoted = value["quoted"] if value else None
+    if value is None or not quoted or not named.looks(quoted) or not is_likely(quoted) or secrecy(quoted):
+        return []
+    return [Edit(*value.span("quoted"))] if _HAS_DIGIT.search(quoted) or not quoted.isalnum() else []
+
+
+_READERS: Final = {
+    "listed": _behind_comma,
+    "equals": _behind_equals,
+    "told": _behind_is,
+    "next": _behind_blank,
+}

@@ -18,18 +18,29 @@ MASK: Final = "[masked]"
 # Keys, in small letters, under which a name stands, and under which its value does.
 _NAMED: Final = words_of(
     """name key field variable var env header param parameter label id k n property attribute option setting
-    column argument arg flag type envname varname fieldname secretname keyname title path prop entry"""
+    column argument arg flag type envname varname fieldname secretname keyname title path prop entry attr"""
 )
 _VALUED: Final = words_of(
     """value values val v content contents data default text input string current new old newvalue oldvalue
     defaultvalue rawvalue plaintext before after actual expected got was to from answer body payload"""
 )
 
+# Beside these, `pass` is a password and no result.
+_BESIDE_PASS: Final = words_of("user username login host email User Username")
+
 # What holds the values of a statement with places for them.
 _BOUND: Final = words_of(
     "params parameters args arguments bindings binds bind values vars variables parameter_values"
 )
 _STATEMENT_PLACE: Final = re.compile(r"%s|\?|\$\d|:\w|%\(|@\w")
+
+# A mapping of two or three keys that holds a name is taken for a pair, unless the others are about it.
+_MOST_IN_A_PAIR: Final = 3
+_ABOUT_NAMES: Final = words_of(
+    """type kind required description desc help title label id path format unit phase status state count order
+    position index created updated message msg error code reason size length min max null nullable optional
+    enabled host user username email role scope owner source ref version url name key step agent tool note"""
+)
 
 _MOST_ROWS: Final = 20_000
 _MOST_NAME_CHARS: Final = 80
@@ -110,8 +121,11 @@ def hidden_in_map(source: Mapping[Any, Any]) -> dict[Any, Any] | None:
                 and secrecy(value)
             ):
                 changes.update(_beside(source, key, value))
-        elif kind is list or kind is tuple:
+        elif kind in _CONTAINERS:
             lists += 1
+    name = source.get("pass")
+    if type(name) is str and name and not _BESIDE_PASS.isdisjoint(source):
+        changes["pass"] = MASK
     if lists:
         changes.update(_hidden_columns(source))
         changes.update(_hidden_parameters(source))
@@ -125,6 +139,8 @@ def hidden_in_list(source: Sequence[Any]) -> list[Any] | None:
         return [hidden.get(place, item) for place, item in enumerate(source)]
     if source and type(source[0]) in (list, tuple) and len(source) >= 2:
         return _hidden_rows(source)
+    if type(source) is tuple and _is_pair(source) and _is_told(*source):
+        return [source[0], MASK]
     if len(source) == 1 and _is_pair(source[0]) and _is_told(*source[0]):
         return [[source[0][0], MASK]]
     return None
@@ -157,7 +173,11 @@ def _beside(source: Mapping[Any, Any], named: str, name: str) -> Iterator[tuple[
     for key, value in source.items():
         if key == named or type(key) is not str or value is None or type(value) is bool or value == "":
             continue
-        is_valued = key.lower() in _VALUED or key.lower().endswith(("value", "val", "_data", "content"))
+        is_valued = (
+            key.lower() in _VALUED
+            or key.lower().endswith(("value", "val", "_data", "content"))
+            or (len(source) <= _MOST_IN_A_PAIR and key.lower() not in _ABOUT_NAMES)
+        )
         if is_valued and (type(value) not in (str, int, float) or looks(str(value))):
             yield key, MASK
 
@@ -181,17 +201,23 @@ def _hidden_parameters(source: Mapping[Any, Any]) -> Iterator[tuple[Any, str]]:
     """Yield the values of a statement that has places for a secret's."""
     if any(type(value) is str and names_secret_place(value[:20_000]) for value in source.values()):
         for key, value in source.items():
-            if type(key) is str and key.lower() in _BOUND and type(value) in (list, tuple):
+            is_named = type(value) is dict and any(type(name) is str and secrecy(name) for name in value)
+            is_bound = type(key) is str and key.lower() in _BOUND and type(value) in (list, tuple, dict)
+            if is_bound and value and not is_named:
                 yield key, MASK
 
 
+_CONTAINERS: Final = (list, tuple, dict)
+_FORMATTED: Final = re.compile(r"([A-Za-z][\w-]{1,40})[\"']?[ \t]*[:= ][ \t]*[\"']?(?:%[sr]|\{\w{0,20}\})")
 _NAME_IN_STATEMENT: Final = re.compile(
     r"(?<![\w'])\w{0,30}(?i:pass|pwd|pw\b|secret|token|_?key\b|otp|pin\b)\w{0,30}"
 )
 
 
 def names_secret_place(statement: str) -> bool:
-    """Tell whether an SQL statement with places for values names a column of secrets."""
+    """Tell whether a statement, or a text to be formatted, has places for values of secrets."""
+    if any(secrecy(found[1]) for found in _FORMATTED.finditer(statement)):
+        return True
     if not re.match(
         r"(?i)\s*(?:insert|update|select|delete|alter|create|call|exec|merge|replace|with|set)\b", statement
     ):
@@ -204,10 +230,17 @@ def names_secret_place(statement: str) -> bool:
 def _secret_columns(header: object) -> list[int]:
     if type(header) not in (list, tuple) or not 2 <= len(header) <= 500:  # type: ignore[arg-type]
         return []
-    items: Sequence[Any] = header  # type: ignore[assignment]
+    items: Sequence[Any] = [_column_name(item) for item in header]  # type: ignore[attr-defined]
     if not all(type(item) is str and len(item) <= _MOST_NAME_CHARS for item in items):
         return []
     return [place for place, item in enumerate(items) if secrecy(item)]
+
+
+def _column_name(item: object) -> object:
+    """Return the name in a column's description; what describes none is left as it is."""
+    if type(item) is dict:
+        return next((item[key] for key in ("name", "key", "field", "id") if key in item), item)
+    return item
 
 
 def _masked_rows(rows: Sequence[Any], places: Iterable[int]) -> list[Any]:
@@ -288,6 +321,8 @@ def _leads_to(item: str, following: str) -> bool:
         return False
     if option_names_secret(item):
         return not following.startswith("--")
+    if item.lower().startswith("/user:"):
+        return following[:1] not in "/*"
     return hidden_after_name(item, following) and is_likely(following)
 
 
@@ -296,11 +331,17 @@ def _behind_short(
 ) -> Iterator[tuple[int, str]]:
     for option in options:
         name, kind = option.rstrip(":%,+"), option[-1]
-        if item == name and following is not None:
-            if kind in ":%,":
-                if parted := _AFTER_USER.search(following):
-                    yield place + 1, following[: parted.end()] + MASK
-            else:
-                yield place + 1, MASK
+        if kind in ":%,":
+            yield from _behind_user(place, item, following, name)
+        elif item == name and following is not None:
+            yield place + 1, MASK
         elif kind == "+" and len(name) == 2 and item.startswith(name) and len(item) > 2:
             yield place, name + MASK
+
+
+def _behind_user(place: int, item: str, following: str | None, name: str) -> Iterator[tuple[int, str]]:
+    """Yield `user:password` behind an option, or in the same word, without the password."""
+    if item == name and following and (parted := _AFTER_USER.search(following)):
+        yield place + 1, following[: parted.end()] + MASK
+    elif len(name) == len("-u") and item.startswith(name) and (parted := _AFTER_USER.search(item)):
+        yield place, item[: parted.end()] + MASK

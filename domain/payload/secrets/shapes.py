@@ -97,11 +97,15 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "login",
         re.compile(
             r"(?P<kept>(?:machine\s{1,20}\S{1,255}|default|^|\n[ \t]*)\s{0,20}"
-            r"login\s{1,20}\S{1,255}\s{1,20}password\s{1,20})\S+"
+            r"login\s{1,20}\S{1,255}\s{1,20}password\s{1,20})(?:(?!\\n)\S)+"
         ),
         _KEPT,
     ),
-    Shape("machine", re.compile(r"(?P<kept>machine\s{1,20}\S{1,255}\s{1,20}password\s{1,20})\S+"), _KEPT),
+    Shape(
+        "machine",
+        re.compile(r"(?P<kept>machine\s{1,20}\S{1,255}\s{1,20}password\s{1,20})(?:(?!\\n)\S)+"),
+        _KEPT,
+    ),
     # pgpass: host:port:database:user:password
     Shape(
         ":",
@@ -121,18 +125,28 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "IDENTIFIED",
         re.compile(
             r"(?P<kept>IDENTIFIED\s+(?:WITH\s+\S{1,60}\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s+|VALUES\s+)?)"
-            r"(?:'(?:[^'\\]|''|\\.)*+'?|\"[^\"]*+\"?|[^\s;'\"]+)"
+            r"(?:'(?:[^'\\]|''|\\.)*+'?|\"[^\"]*+\"?|[^\s;'\"\\]+)"
         ),
         _KEPT,
     ),
     Shape(
         "dentified",
         re.compile(
-            r"(?P<kept>(?:[uU][sS][eE][rR]|[rR][oO][lL][eE])\s+\S{1,130}\s+[iI]dentified\s+(?:with\s+\S{1,60}\s+)?by\s+)"
-            r"(?:'(?:[^'\\]|''|\\.)*+'?|\"[^\"]*+\"?|[^\s;'\"]+)"
+            r"(?P<kept>(?:[uU][sS][eE][rR]|[rR][oO][lL][eE]|\b[tT][oO])\s+\S{1,130}\s+[iI]dentified\s+(?:with\s+\S{1,60}\s+)?by\s+)"
+            r"(?:'(?:[^'\\]|''|\\.)*+'?|\"[^\"]*+\"?|[^\s;'\"\\]+)"
         ),
         _KEPT,
     ),
+    Shape("REPLACE", re.compile(r"(?P<kept>BY \[masked\]\s+REPLACE\s+)['\"][^'\"]{1,200}['\"]"), _KEPT),
+    # echo secret | sudo -S, echo secret | docker login --password-stdin
+    Shape(
+        "echo",
+        re.compile(
+            r"(?P<kept>echo\s+(?:-n\s+)?)[^|\n]{1,200}(?=\|[^|\n]{0,80}(?:sudo\s+-S|--password-stdin|--stdin|passwd))"
+        ),
+        f"{_KEPT} ",
+    ),
+    Shape("redential", re.compile(r"(?P<kept>redentials?\s+[\"']?[\w.@-]{1,64}[:/])[^\s\"'\[]{3,}"), _KEPT),
     # What SQL functions encrypt with.
     Shape(
         "crypt(",

@@ -21,6 +21,7 @@ _QUOTED: Final = (
 _VALUE_WORD: Final = re.compile(r"[vV]al|VALUE|ontent|efault|data|text")
 _NAME_FIRST: Final = re.compile(
     rf"""(?x)(?<![A-Za-z]){_NAME_KEY}["'\\]*\s*(?:=>|[:=])\s*\\*["']?(?P<name>[A-Za-z_][\w.-]{{1,63}})\\*["']?
+    (?:\n[ \t]+(?!(?i:name|key|value)\b)\w{{1,30}}:[^\n]{{0,80}}){{0,4}}
     [\s,;|]{{1,40}}(?:-\s)?["']?{_VALUE_KEY}["'\\]*\s*(?:=>|[:=])\s*{_QUOTED}"""
 )
 _VALUE_FIRST: Final = re.compile(
@@ -29,7 +30,7 @@ _VALUE_FIRST: Final = re.compile(
 )
 # <entry key="password">…</entry>, <password type="x">…</password>
 _ELEMENT: Final = re.compile(
-    r"""(?x)<(?:[\w.-]{1,20}:)?(?P<tag>[A-Za-z][\w.-]{0,63})(?P<rest>[^<>]{0,300})>\s*(?P<value>(?!\[masked\])[^<>\s][^<>]{0,8000})"""
+    r"""(?x)<(?:[\w.-]{1,20}:)?(?P<tag>[A-Za-z][\w.-]{0,63})(?P<rest>[^<>]{0,300})>\s*(?:<!\[CDATA\[)?(?P<value>(?!\[masked\])[^<>\s][^<>\]]{0,8000})"""
 )
 _NAME_ATTRIBUTE: Final = re.compile(
     r"""\b(?:name|key|id|field|property)\s*=\s*["']([\w.-]{1,64})""", re.IGNORECASE

@@ -80,6 +80,8 @@ _SHAPE_ENDS: Final = {
     "-": (
         "----(?:BEGIN|END) ",
         "u(?:ser)?[\"' ,]",
+        r"u[\w.-]{1,40}:",
+        r"S(?<=\s-S)",
         "[pPwakUK](?<=[\\s\"']-.)",
         "(?<=sk-)|(?<=xai-)|(?<=(?:xapp|pypi|pplx|tvly|CSPX|PMAK|NRAK)-)",
         "(?<=xox[a-z]-)",

@@ -6,7 +6,7 @@ from typing import Final
 
 from masterflow.domain.payload.secrets.literals import Edit, edits_of_all, read_literal
 from masterflow.domain.payload.secrets.names import secrecy
-from masterflow.domain.payload.secrets.places import MASK, names_secret_place
+from masterflow.domain.payload.secrets.places import MASK, hidden_in_map, names_secret_place
 
 # What a line of names must hold for one of them to be a secret's.
 _NAMED: Final = re.compile(
@@ -54,12 +54,16 @@ def _rows(lines: list[str], number: int, mark: str, cells: re.Pattern[str]) -> I
     places, width = _secret_cells(lines[number], cells)
     if not places or mark[-1] not in lines[number].replace("\t", "t"):
         return
+    # "columns: id, password" over "rows: 12, 13" is no table.
+    is_told = ": " in lines[number]
     for row in range(number + 1, len(lines)):
         line = lines[row][:_MOST_LINE_CHARS]
         if _RULE.fullmatch(line) and line.strip():
             continue
         found = list(cells.finditer(line))
         # The last line may be cut off.
+        if is_told and ": " in line[: found[0].end()]:
+            return
         if len(found) != width and not (len(found) > 2 and row == len(lines) - 1):
             return
         for place in places:
@@ -123,6 +127,7 @@ def _below(
 _INSERTED: Final = re.compile(
     r"\((?P<columns>[^()']{3,2000})\)\s*(?:OVERRIDING \w+ VALUE\s*)?(?i:values?)\s*(?=\()"
 )
+_STATEMENT_PLACE: Final = re.compile(r"%s|\?|\$\d+|[:@]\w+|%\(\w+\)s?|.%s|.\?|.\$\d+")
 _NEXT_ROW: Final = re.compile(r"\s*,\s*(?=\()")
 _VERB: Final = re.compile(
     r"(?i)\b(?:insert\s+into|update|select|delete\s+from|alter|create|call|exec|merge|replace)\b"
@@ -140,8 +145,7 @@ def edits_in_statements(text: str) -> list[Edit]:
     edits: list[Edit] = []
     for inserted, _ in zip(_INSERTED.finditer(text), range(_MOST_STATEMENTS), strict=False):
         columns = [name.strip(' `"[]\n') for name in inserted["columns"].split(",")]
-        if places := [place for place, name in enumerate(columns) if secrecy(name)]:
-            edits += _inserted_rows(text, inserted.end(), places)
+        edits += _inserted_rows(text, inserted.end(), columns)
     if any(
         names_secret_place(text[verb.start() : verb.start() + _STATEMENT_CHARS])
         for verb, _ in zip(_VERB.finditer(text), range(5), strict=False)
@@ -156,16 +160,20 @@ def edits_in_statements(text: str) -> list[Edit]:
     return sorted(set(edits))
 
 
-def _inserted_rows(text: str, start: int, places: list[int]) -> Iterator[Edit]:
+def _inserted_rows(text: str, start: int, columns: list[str]) -> Iterator[Edit]:
+    places = [place for place, name in enumerate(columns) if secrecy(name)]
     for _ in range(_MOST_STATEMENTS):
         row = read_literal(text, start, 2_000)
         if type(row.value) is list:
-            for place in places:
+            beside = hidden_in_map(dict(zip(columns, row.value, strict=False))) or {}
+            hidden = {*places, *(place for place, name in enumerate(columns) if beside.get(name) == MASK)}
+            for place in sorted(hidden):
                 if place < len(row.value):
                     yield from (
                         edit
                         for edit in edits_of_all(row.value[place], row.place[place])
-                        if text[edit.start : edit.end] not in {"%s", "?"} and text[edit.start] not in "$:%@"
+                        if not _STATEMENT_PLACE.fullmatch(text, edit.start - 1, edit.end)
+                        and not _STATEMENT_PLACE.fullmatch(text, edit.start, edit.end)
                     )
         if not (following := _NEXT_ROW.match(text, row.end)):
             return
