@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from masterflow.domain.life.signs import SIGN_INTERVAL_S
+from masterflow.domain.life.signs import SIGN_INTERVAL_S as _SIGN_INTERVAL_S
 from masterflow.tasks import queues
 from masterflow.tasks.settings import QueueSettings, WorkerSettings
 
@@ -90,7 +90,7 @@ beat_schedule: dict[str, Any] = {
     },
     "watch": {
         "task": "watch.look",
-        "schedule": SIGN_INTERVAL_S,
+        "schedule": _SIGN_INTERVAL_S,
         "options": {"expires": 600},  # so long, as the clocks of beat and worker may be apart
     },
 }
