@@ -27,6 +27,8 @@ ALIVE_KEY: Final = f"{KEY_PREFIX}alive"
 
 #: A hash: what the watch knows between its rounds.
 WATCH_KEY: Final = f"{KEY_PREFIX}watch"
+#: Its field with the server's time of the last round.
+ROUND_AT: Final = "round_at"
 WATCH_LOCK_KEY: Final = f"{KEY_PREFIX}watch_lock"
 
 #: kombu's hash of messages that workers have taken and not acknowledged.

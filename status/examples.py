@@ -52,6 +52,17 @@ _QUESTION: Final[dict[str, Any]] = {
 STATUS: Final[dict[str, Any]] = {
     **SUMMARY,
     "progress_note": "Its child row says 33.3 %.",
+    "liveness": "lost",
+    "last_sign_at": _PAUSED_AT,
+    "last_sign_age_s": 95.2,
+    "lost": {
+        "cause": "witnessed",
+        "host": "worker-7",
+        "last_sign_at": _PAUSED_AT,
+        "phase": _APPROVAL,
+    },
+    "is_overdue": True,
+    "overdue": [{"phase": "data_import", "deadline_at": _PAUSED_AT}],
     "at_least": ["attempts:data_import"],
     "phase_details": [
         {

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS, WorkerGauges
+from masterflow.status.summary.life import LifeCounts
 
 _SECONDS: Final = (0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
@@ -86,6 +87,23 @@ def queue_metrics(lengths: Mapping[str, int] | None) -> list[Metric]:
     return [is_up, waiting]
 
 
+def life_metrics(counts: LifeCounts | None) -> list[Metric]:
+    """Return how it stands with the flows that run; nothing where that cannot be told now."""
+    if counts is None:
+        return []
+    flows = GaugeMetricFamily(
+        "enrichment_flows_held",
+        "Flows by what is known of the processes that hold them.",
+        labels=["liveness"],
+    )
+    for liveness, count in (("alive", counts.alive), ("silent", counts.silent), ("lost", counts.lost)):
+        flows.add_metric([liveness], count)
+    return [
+        flows,
+        GaugeMetricFamily("enrichment_flows_overdue", "Flows that are past a deadline.", counts.overdue),
+    ]
+
+
 # What has not happened yet is shown as 0: a rate cannot see the step from nothing to one.
 _OUTCOMES: Final = frozenset({"applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped"})
 
@@ -96,6 +114,9 @@ def redis_metrics(gauges: WorkerGauges | None, *, is_broker: bool) -> list[Metri
         GaugeMetricFamily("enrichment_redis_up", "1 if Redis answers.", float(gauges is not None))
     ]
     if gauges is not None:
+        if gauges.watch_age_s is not None:
+            last = "Seconds since the watch over flows made its last round."
+            metrics.append(GaugeMetricFamily("enrichment_watch_age_seconds", last, gauges.watch_age_s))
         metrics += [*_counter_metrics(gauges.counters), *_state_metrics(gauges), *_outbox_metrics(gauges)]
         if is_broker:
             taken = "Messages that workers have taken and not acknowledged."

@@ -1,7 +1,7 @@
 """What the API answers with, and how rows become that; whatever a row holds, nothing here raises."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -9,10 +9,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masterflow.domain.clock import from_microseconds
-from masterflow.domain.flow_types.progress import percent_of, progress_of
+from masterflow.domain.flow_types.progress import progress_of
 from masterflow.domain.json_shapes import as_list, as_map, number_of
 from masterflow.domain.liveness import Liveness
 from masterflow.domain.phases import phase_order
+from masterflow.repository.redis.holders import Holder
 from masterflow.repository.redis.skipped import SkippedEvents
 from masterflow.repository.values import known_time
 from masterflow.status import examples, floors
@@ -25,6 +26,8 @@ from masterflow.status.control.views import (
     request_views,
 )
 from masterflow.status.entry_texts import entry_text
+from masterflow.status.summary.children import ChildStatus, child_view, progress_note
+from masterflow.status.summary.life import LostView, OverdueView, life_of, overdue_of
 from masterflow.status.timeline import (
     Bar,
     bars_of,
@@ -72,6 +75,14 @@ class FlowSummary(BaseModel):
     engagement_id: UUID
     created_at: datetime | None
     updated_at: datetime | None
+    #: Of the processes that hold it: `alive`, `silent` (no sign for 15 s) or `lost`; null where none is known
+    #: to, and in event streams, which look at the row alone.
+    liveness: Liveness | None = None
+    last_sign_at: datetime | None = None
+    last_sign_age_s: float | None = None
+    lost: LostView | None = None
+    #: A phase, or the flow, goes on past its deadline.
+    is_overdue: bool = False
     #: Events that are not in the row, as they came while enrichment was off, within 30 days; null where
     #: nobody looked (event streams) or Redis does not answer.
     skipped_events: int | None = None
@@ -107,22 +118,6 @@ class Approval(BaseModel):
     since: datetime | None
 
 
-class ChildStatus(BaseModel):
-    """The child row in a few words, never its documents."""
-
-    status: str
-    current_phase: str | None
-    #: 0 to 100, or null if nothing tells on which scale it is.
-    progress_percentage: float | None
-    #: Of `phases`, by its columns; null where it has none, or where its versions disagree.
-    completed_phases: int | None
-    phases: int | None = None
-    error_phase: str | None = None
-    discovered_assets: int | None
-    updated_at: datetime | None
-    completed_at: datetime | None = None
-
-
 class FlowStatus(FlowSummary):
     """One flow's summary with its phases, its newest snapshot, and how much more there is to read."""
 
@@ -142,6 +137,8 @@ class FlowStatus(FlowSummary):
     questions: list[QuestionView] = []
     #: What may be asked of it now, besides answers.
     possible_actions: list[Button] = []
+    #: Deadlines that have passed while what they are about goes on, the earliest first.
+    overdue: list[OverdueView] = []
     #: Only if asked for.
     child_flow_status: ChildStatus | None = None
 
@@ -215,27 +212,33 @@ class Activity(BaseModel):
     trace_url: str | None = None
 
 
-def summary_of(row: Mapping[Any, Any], skipped: SkippedEvents | None = None) -> FlowSummary:
+def summary_of(
+    row: Mapping[Any, Any],
+    skipped: SkippedEvents | None = None,
+    holders: Sequence[Holder] | None = None,
+) -> FlowSummary:
     """Return the summary that a row of list_flows.sql or of the reads like it stands for.
 
     A row that nobody thought of fails alone: it is shown by its id, and says so.
     """
     try:
-        return FlowSummary(**_summary_fields(row, skipped))
+        return FlowSummary(**_summary_fields(row, skipped, holders))
     except Exception:
         _logger.exception("The row of flow %s cannot be read.", row["flow_id"])
-        return FlowSummary(**_summary_fields({**row, **_UNREADABLE}, skipped))
+        return FlowSummary(**_summary_fields({**row, **_UNREADABLE}, skipped, None))
 
 
 def status_of(
     row: Mapping[Any, Any],
     child: Mapping[Any, Any] | None,
     skipped: SkippedEvents | None = None,
+    *,
+    holders: Sequence[Holder] | None = None,
     liveness: Liveness | None = None,
 ) -> FlowStatus:
     """Return the view that a row of read_status.sql stands for."""
     entries = as_list(row["entries"])
-    summary = _summary_fields(row, skipped)
+    summary = _summary_fields(row, skipped, holders)
     bars = bars_of(
         entries, is_over=is_over(summary["status"]), over_at=summary["updated_at"], times=row["times"]
     )
@@ -255,7 +258,7 @@ def status_of(
         )
     child_status = child_view(child) if child else None
     if child_status and summary["progress_note"] is None:
-        summary["progress_note"] = _note(summary["progress_percentage"], child_status)
+        summary["progress_note"] = progress_note(summary["progress_percentage"], child_status)
     return FlowStatus(
         **summary,
         **dict(counts),
@@ -263,18 +266,12 @@ def status_of(
         last_progress_update=as_map(row["snapshot"]) or None,
         usage=usage_of(row),
         waiting_for_approval=approval,
+        overdue=overdue_of(row),
         requests=request_views(row),
         questions=question_views(row),
         possible_actions=possible_actions(row, liveness),
         child_flow_status=child_status,
     )
-
-
-def child_view(row: Mapping[Any, Any]) -> ChildStatus:
-    """Return the view that a row of read_child_status.sql stands for."""
-    times = {name: known_time(row[name]) for name in ("updated_at", "completed_at")}
-    progress = number_of(row["progress_percentage"])
-    return ChildStatus.model_validate({**row, **times, "progress_percentage": progress})
 
 
 def phase_views(
@@ -301,6 +298,9 @@ _UNREADABLE: Final[dict[str, Any]] = {
     "floors": [],
     "usage": None,
     "budget": None,
+    "is_lost": False,
+    "lost": None,
+    "is_overdue": False,
 }
 
 
@@ -314,13 +314,16 @@ def newest_first(entries: object) -> list[dict[str, JsonValue]]:
     return dated_entries(entries)[::-1]
 
 
-def _summary_fields(row: Mapping[Any, Any], skipped: SkippedEvents | None) -> dict[str, Any]:
+def _summary_fields(
+    row: Mapping[Any, Any], skipped: SkippedEvents | None, holders: Sequence[Holder] | None
+) -> dict[str, Any]:
     snapshot = as_map(row["snapshot"])
     status, phase = str(row["flow_status"]), row["current_phase"]
     progress, note = progress_of(row["flow_type"], status=status, phase=phase, snapshot=snapshot)
     message = snapshot.get("message") or snapshot.get("status_message")
     states = phase_states(row["phases"], row["statuses"])
     return {
+        **dict(life_of(row, holders)),
         "flow_id": row["flow_id"],
         "flow_type": row["flow_type"],
         "flow_name": row["flow_name"],
@@ -341,23 +344,6 @@ def _summary_fields(row: Mapping[Any, Any], skipped: SkippedEvents | None) -> di
         "at_least": floors.floors_of(row["floors"])
         + ([floors.SKIPPED] if skipped and skipped.is_floor else []),
     }
-
-
-def _note(progress: float | None, child: ChildStatus) -> str | None:
-    """Return what the child row says otherwise: by its number, or by the phases that it calls complete."""
-    of_child = child.progress_percentage
-    if progress is None or of_child is None:
-        return None
-    if round(progress) != round(of_child):
-        return f"Its child row says {of_child:g} %."
-    if not child.completed_phases or not child.phases:
-        return None
-    least, next_ = (
-        percent_of(count, child.phases) for count in (child.completed_phases, child.completed_phases + 1)
-    )
-    if round(least) <= round(progress) <= round(next_):
-        return None
-    return f"Its child row calls {child.completed_phases} of {child.phases} phases complete."
 
 
 def _in_order(names: Iterable[str], flow_type: str) -> list[str]:

@@ -13,9 +13,7 @@ from masterflow.domain.redis_keys import HEARTBEAT_NOTE, NOTES_KEY, note_key
 #: No note is kept for longer, nor its name, or the names of all processes there ever were would pile up.
 LONGEST_S: Final = 3_600
 
-#: What is no worker, and shows that it lives all the same.
 BEAT: Final = "beat"
-WATCH: Final = "watch"
 
 #: How often a process shows that it lives.
 INTERVAL_S: Final = 5.0

@@ -14,7 +14,9 @@ from masterflow.domain.redis_keys import (
     NOTES_KEY,
     OUTBOX_NOTE,
     PARKED_KEY,
+    ROUND_AT,
     UNACKNOWLEDGED_KEY,
+    WATCH_KEY,
     note_key,
 )
 from masterflow.repository.redis.client import RedisLink
@@ -54,11 +56,13 @@ class WorkerGauges:
     heartbeats: dict[str, float]
     #: Of the outboxes that had anything to tell within the last minute.
     backlogs: list[OutboxBacklog]
+    #: Seconds since the last round of the watch; None if there was none within a day.
+    watch_age_s: float | None = None
 
 
 async def read_gauges(link: RedisLink) -> WorkerGauges:
     """Return what Redis holds now; raises RedisUnavailable when it does not answer."""
-    fields, unacknowledged, parked, names = await link.ask(_ask_numbers)
+    fields, unacknowledged, parked, names, round_at, (seconds, _) = await link.ask(_ask_numbers)
     signs = await _read_signs(link, [name.decode() for name in names])
     now = time.time()
     return WorkerGauges(
@@ -71,6 +75,7 @@ async def read_gauges(link: RedisLink) -> WorkerGauges:
             if name.startswith(HEARTBEAT_NOTE)
         },
         backlogs=[_backlog(note, now) for name, note in signs.items() if name.startswith(OUTBOX_NOTE)],
+        watch_age_s=None if round_at is None else max(0.0, seconds - float(round_at)),
     )
 
 
@@ -80,6 +85,8 @@ async def _ask_numbers(redis: Redis) -> list[Any]:
     pipeline.hlen(UNACKNOWLEDGED_KEY)
     pipeline.zcard(PARKED_KEY)
     pipeline.zrevrange(NOTES_KEY, 0, _MOST_SIGNS - 1)
+    pipeline.hget(WATCH_KEY, ROUND_AT)
+    pipeline.time()
     answers: list[Any] = await pipeline.execute()
     return answers
 

@@ -1,40 +1,85 @@
-"""How long ago the processes that hold flows gave their last sign of life, by the clock of Redis."""
+"""Who holds which flow, as the processes tell it by their signs of life."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 
-from masterflow.domain.liveness import Liveness, liveness_of
+from masterflow.domain.life.signs import Held, Sign
+from masterflow.domain.liveness import FRESH_S, Liveness, liveness_of
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 
+#: One look serves all who ask within this time.
+_KEPT_S: Final = 1.0
 
-async def sign_ages(redis: RedisLink, flow_ids: Sequence[UUID]) -> dict[UUID, list[float]]:
+_MOST_SENDERS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds a flow: what it told of it, and how long ago."""
+
+    sender_id: str
+    host: str
+    age_s: float
+    held: Held
+
+
+class Holders:
+    """All who hold flows, at one moment."""
+
+    def __init__(self, holders: Iterable[tuple[UUID, Holder]]) -> None:
+        self._holders: dict[UUID, list[Holder]] = {}
+        for flow_id, holder in holders:
+            self._holders.setdefault(flow_id, []).append(holder)
+
+    def of(self, flow_id: UUID) -> list[Holder]:
+        """Return who holds a flow, whoever told it last first."""
+        return sorted(self._holders.get(flow_id, []), key=lambda one: one.age_s)
+
+    def silent(self) -> list[UUID]:
+        """Return the flows of which no holder has given a sign for too long."""
+        return [
+            flow_id
+            for flow_id, holders in self._holders.items()
+            if all(holder.age_s > FRESH_S for holder in holders)
+        ]
+
+    def alive(self) -> list[UUID]:
+        """Return the flows that a process holds which gives signs."""
+        return [
+            flow_id
+            for flow_id, holders in self._holders.items()
+            if any(holder.age_s <= FRESH_S for holder in holders)
+        ]
+
+
+_looks: WeakKeyDictionary[RedisLink, tuple[float, Holders]] = WeakKeyDictionary()
+
+
+async def read_holders(link: RedisLink) -> Holders:
+    """Return who holds what now, or a second ago; raises RedisUnavailable if nobody can tell."""
+    at, holders = _looks.get(link, (0.0, None))
+    if holders is None or time.monotonic() - at > _KEPT_S:
+        holders = Holders(_seen(*await link.ask(_ask)))
+        _looks[link] = time.monotonic(), holders
+    return holders
+
+
+async def sign_ages(link: RedisLink, flow_ids: Sequence[UUID]) -> dict[UUID, list[float]]:
     """Return the ages in seconds of the last signs of those that hold each flow; none where nobody does.
 
     What raises RedisUnavailable says nothing of anybody.
     """
-
-    async def ask(client: Redis) -> dict[UUID, list[float]]:
-        signs: Any = client.pipeline(transaction=False)
-        signs.time()
-        signs.zrange(ALIVE_KEY, 0, -1, withscores=True)
-        (seconds, microseconds), alive = await signs.execute()
-        holds: Any = client.pipeline(transaction=False)
-        for sender_id, _ in alive:
-            holds.hmget(holds_key(_text(sender_id)), [str(flow_id) for flow_id in flow_ids])
-        held = await holds.execute() if alive else []
-        now = seconds + microseconds / 1_000_000
-        ages: dict[UUID, list[float]] = {flow_id: [] for flow_id in flow_ids}
-        for (_, signed_at), fields in zip(alive, held, strict=True):
-            for flow_id, field in zip(flow_ids, fields, strict=True):
-                if field is not None:
-                    ages[flow_id].append(max(0.0, now - signed_at))
-        return ages
-
-    return await redis.ask(ask) if flow_ids else {}
+    if not flow_ids:
+        return {}
+    holders = await read_holders(link)
+    return {flow_id: [one.age_s for one in holders.of(flow_id)] for flow_id in flow_ids}
 
 
 async def read_liveness(redis: RedisLink | None, row: Mapping[Any, Any]) -> Liveness | None:
@@ -50,5 +95,27 @@ async def read_liveness(redis: RedisLink | None, row: Mapping[Any, Any]) -> Live
     return liveness_of(row["flow_status"], is_lost=row["is_lost"], sign_ages_s=ages)
 
 
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+async def _ask(redis: Redis) -> tuple[float, list[tuple[bytes, float]], list[dict[bytes, bytes]]]:
+    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline.time()
+    pipeline.zrevrange(ALIVE_KEY, 0, _MOST_SENDERS - 1, withscores=True)
+    (seconds, microseconds), senders = await pipeline.execute()
+    fields: list[dict[bytes, bytes]] = []
+    if senders:
+        pipeline = redis.pipeline(transaction=False)
+        for name, _ in senders:
+            pipeline.hgetall(holds_key(name.decode()))
+        fields = await pipeline.execute()
+    return seconds + microseconds / 1e6, senders, fields
+
+
+def _seen(
+    now_s: float, senders: Iterable[tuple[bytes, float]], hashes: Iterable[Mapping[bytes, bytes]]
+) -> Iterable[tuple[UUID, Holder]]:
+    for (name, at_s), fields in zip(senders, hashes, strict=True):
+        sign = Sign.read(
+            name.decode(), {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
+        )
+        if sign is not None:
+            for flow_id, held in sign.held.items():
+                yield flow_id, Holder(sign.sender_id, sign.host, max(0.0, now_s - at_s), held)

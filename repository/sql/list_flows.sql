@@ -10,7 +10,9 @@ with after as not materialized (
         and engagement_id = any (cast(:engagement_ids as uuid[]))
         and (cast(:statuses as text[]) is null or flow_status = any (cast(:statuses as text[])))
         and (cast(:flow_type as text) is null or flow_type = cast(:flow_type as text))
-        and (cast(:flow_id as uuid) is null or flow_id = cast(:flow_id as uuid)) as is_candidate
+        and (cast(:flow_id as uuid) is null or flow_id = cast(:flow_id as uuid))
+        and (cast(:only_ids as uuid[]) is null or flow_id = any (cast(:only_ids as uuid[])))
+        and (cast(:except_ids as uuid[]) is null or flow_id <> all (cast(:except_ids as uuid[]))) as is_candidate
     from migration.crewai_flow_state_extensions
     where
         (cast(:since as timestamptz) is null or created_at >= cast(:since as timestamptz))
@@ -93,6 +95,16 @@ page as materialized (
                 -- Not every locale knows the case of every letter.
                 or position(cast(:text as text) in words.words) > 0
                 or position(lower(cast(:text as text)) in lower(words.words)) > 0
+            )
+            and (
+                not cast(:is_lost as boolean)
+                or
+                -- include: is_lost
+            )
+            and (
+                not cast(:is_overdue as boolean)
+                or
+                -- include: is_overdue
             ) as is_meant
     ) as meant
     where meant.is_meant or looked_at.place = looked_at.total

@@ -4,6 +4,7 @@ select
     ,
     flow.phase_transitions as entries,
     flow.phase_execution_times as times,
+    raw.metadata -> 'overdue' as overdue, raw.metadata -> 'deadline_at' as deadline_at,
     flow.agent_performance_metrics -> 'usage' as agents_usage,
     raw.metadata -> 'control' as control,
     case when jsonb_typeof(lists.errors) = 'array' then jsonb_array_length(lists.errors) else 0 end as error_count,

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowContext
+from masterflow.domain.liveness import Liveness
 from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
 
@@ -58,6 +59,17 @@ class FlowFilter:
     since: datetime | None = None
     #: Part of a name, an id or a user, in any case.
     text: str | None = None
+    #: How it stands with whoever works on them.
+    liveness: Liveness | None = None
+    is_overdue: bool = False
+    #: Only these, and none of those.
+    only_ids: tuple[UUID, ...] | None = None
+    except_ids: tuple[UUID, ...] | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Return whether no index helps to find such flows."""
+        return bool(self.phase or self.text or self.liveness == "lost" or self.is_overdue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,7 @@ async def list_flows(
     db: AsyncSession, scope: FlowScope, *, wanted: FlowFilter, after: Place | None = None, limit: int = 50
 ) -> FlowPage:
     """Return the flows after a place, newest first; raises DatabaseUnavailable as all reads here do."""
-    scanned = SCANNED_ROWS if wanted.phase or wanted.text else limit + 1
+    scanned = SCANNED_ROWS if wanted.is_slow else limit + 1
     arguments = {
         **scope.arguments,
         "statuses": list(wanted.statuses) or None,
@@ -90,6 +102,10 @@ async def list_flows(
         "phase": wanted.phase,
         "since": wanted.since,
         "text": wanted.text,
+        "is_lost": wanted.liveness == "lost",
+        "is_overdue": wanted.is_overdue,
+        "only_ids": None if wanted.only_ids is None else list(wanted.only_ids),
+        "except_ids": list(wanted.except_ids) if wanted.except_ids else None,
         "after_at": _timestamp(after.created_us) if after else None,
         "after_id": after.flow_id if after else None,
         "scanned": scanned,

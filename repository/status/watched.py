@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.clock import parse_time, to_microseconds
 from masterflow.domain.json_shapes import as_map
+from masterflow.domain.phases import FLOW_TYPES
 from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
 
@@ -34,6 +35,13 @@ async def find_failed_as_lost(sessions: Sessions, *, most: int) -> list[Row]:
     """Return flows that were failed because they were lost, and have reported something since."""
     rows = await _rows(sessions, "find_failed_as_lost", most=most)
     return [row for row in rows if _has_reported(row)]
+
+
+async def count_life(sessions: Sessions, alive_ids: Sequence[UUID]) -> tuple[int, int]:
+    """Return how many flows of all tenants are lost, and how many overdue."""
+    arguments = {"alive_ids": list(alive_ids), "flow_types": list(FLOW_TYPES)}
+    [row] = await _rows(sessions, "count_life", **arguments)
+    return row["lost"], row["overdue"]
 
 
 def _has_reported(row: Row) -> bool:

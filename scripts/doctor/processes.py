@@ -18,6 +18,7 @@ from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE
 MOST_WAITING: Final = 1_000
 
 _SLOW_S: Final = 60.0
+_LONGEST_ROUND_S: Final = 60.0
 
 
 def check_processes() -> list[CheckResult]:
@@ -28,6 +29,7 @@ def check_processes() -> list[CheckResult]:
         return []
     return [
         beat_result(gauges),
+        watch_result(gauges),
         worker_result(gauges),
         *_queues(gauges),
         lag_result(gauges),
@@ -38,6 +40,15 @@ def check_processes() -> list[CheckResult]:
 def beat_result(gauges: WorkerGauges) -> CheckResult:
     """Return whether beat lives."""
     return replace(life_of(BEAT, gauges.heartbeats.get(BEAT)), name="beat")
+
+
+def watch_result(gauges: WorkerGauges) -> CheckResult:
+    """Return whether the watch over flows makes its rounds."""
+    if gauges.watch_age_s is not None and gauges.watch_age_s <= _LONGEST_ROUND_S:
+        return CheckResult("watch")
+    ago = "within a day" if gauges.watch_age_s is None else f"for {gauges.watch_age_s:.0f} s"
+    found = f"The watch has made no round {ago}, so nobody sees that flows fell silent"
+    return CheckResult("watch", "note", found, "see that beat and a worker of this version run")
 
 
 def worker_result(gauges: WorkerGauges) -> CheckResult:

@@ -59,10 +59,17 @@ def list_(
         list[str] | None,
         typer.Option(help="Only these; may be repeated.", autocompletion=_statuses),
     ] = None,
+    lost: Annotated[bool, typer.Option("--lost", help="Only flows whose process is gone.")] = False,
+    silent: Annotated[bool, typer.Option("--silent", help="Only flows without signs of life.")] = False,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only flows past a deadline.")] = False,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the flows of an engagement, newest first."""
+    """List the flows of an engagement, newest first.
+
+    Raises:
+        typer.BadParameter: lost and silent are asked for at once.
+    """
     from masterflow.domain.statuses import flow_status
     from masterflow.repository.redis.client import redis_link
     from masterflow.repository.status.reads import FlowFilter, FlowScope
@@ -73,7 +80,13 @@ def list_(
     from masterflow.status.views import FlowList
 
     scope = FlowScope(client, frozenset({engagement}))
-    wanted = FlowFilter(statuses=tuple(flow_status(word) for word in status or ()))
+    if lost and silent:
+        raise typer.BadParameter("A flow is either lost or silent; ask for one of them.")
+    wanted = FlowFilter(
+        statuses=tuple(flow_status(word) for word in status or ()),
+        liveness="lost" if lost else "silent" if silent else None,
+        is_overdue=overdue,
+    )
 
     async def read(session: "AsyncSession") -> FlowList:
         async with redis_link() as redis:

@@ -22,6 +22,10 @@ def summary_line(flow: FlowSummary) -> Text:
     line = _beginning(flow.updated_at, flow)
     line.append(f"{progress:>5}  ")
     line.append_text(_words(flow.current_phase or ""))
+    if flow.liveness in ("lost", "silent"):
+        line.append(f"  {flow.liveness}", "red")
+    if flow.is_overdue:
+        line.append("  overdue", "yellow")
     if flow.message:
         line.append("  ").append_text(terminal_text(flow.message, "dim"))
     return line

@@ -19,6 +19,7 @@ from masterflow.status import floors, usage
 from masterflow.status.control.lines import lines_of
 from masterflow.status.durations import lasting
 from masterflow.status.entry_texts import entry_text
+from masterflow.status.summary.life import life_sentence
 from masterflow.status.views import FlowStatus, FlowSummary
 
 _STYLES: Final = {
@@ -73,11 +74,14 @@ def flow_table(flows: Iterable[FlowSummary]) -> Whole:
         progress = "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %"
         retried = _retries(flow) if flow.retry_count else ""
         skipped = f"{flow.skipped_events} skipped" if flow.skipped_events else ""
+        life = flow.liveness if flow.liveness in ("lost", "silent") else ""
+        late = "overdue" if flow.is_overdue else ""
         phase = _words(flow.current_phase or "")
+        told = (life or "", late, progress, retried, skipped)
         table.add_row(
             status_text(flow.status).append(created, "dim"),
             _name(flow).append(f"\n{flow.flow_id}", "dim"),
-            Text(", ".join(filter(None, (progress, retried, skipped)))).append("\n").append_text(phase),
+            Text(", ".join(filter(None, told))).append("\n").append_text(phase),
         )
     return Whole(table)
 
@@ -101,6 +105,8 @@ def _facts(view: FlowView) -> RenderableType:
         "progress": " ".join(part for part in (progress, status.progress_note) if part),
         "phase": (status.current_phase or "").replace("_", " "),
         "message": status.message or "",
+        "process": life_sentence(status),
+        "overdue": _overdue(view),
         "waits since": _clock(approval.since if approval else None),
         "counts": ", ".join(_counts(view)),
         "missing": floors.skipped_sentence(status.skipped_events, status.at_least),
@@ -108,6 +114,13 @@ def _facts(view: FlowView) -> RenderableType:
         "memory": _pairs(view.activity.memory_usage_metrics),
     }
     return Record({name: terminal_text(fact) for name, fact in facts.items() if fact})
+
+
+def _overdue(view: FlowView) -> str:
+    return ", ".join(
+        f"{late.phase.replace('_', ' ') if late.phase else 'the flow'} since {_clock(late.deadline_at)}"
+        for late in view.status.overdue
+    )
 
 
 def _counts(view: FlowView) -> list[str]:

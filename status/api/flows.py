@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain.clock import parse_time
+from masterflow.domain.liveness import Liveness
 from masterflow.domain.statuses import FlowStatus as FlowStatusName
 from masterflow.repository.status.reads import FlowFilter
 from masterflow.status import cursors
@@ -83,6 +84,10 @@ async def filter_of(
         Moment | None, Query(description="Created then or later; ISO 8601, in UTC unless it has an offset.")
     ] = None,
     text: Word = None,
+    liveness: Annotated[
+        Liveness | None, Query(description="How it stands with the processes that hold the flow.")
+    ] = None,
+    overdue: Annotated[bool, Query(description="Only flows past a deadline.")] = False,
 ) -> FlowFilter:
     """Return the filter that a query stands for."""
     clean = text.replace("\0", "") if text else None
@@ -93,6 +98,8 @@ async def filter_of(
         phase=phase.replace("\0", "") if phase else None,
         since=since,
         text=clean or None,
+        liveness=liveness,
+        is_overdue=overdue,
     )
 
 

@@ -10,13 +10,16 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from masterflow.domain import DatabaseUnavailable
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
+from masterflow.repository.redis.holders import read_holders
 from masterflow.repository.rights.row_security import check_sight
 from masterflow.repository.status.changes import read_summaries
+from masterflow.repository.status.watched import count_life
 from masterflow.status.api.access import require_prober
 from masterflow.status.api.problems import NotReady, described
 from masterflow.status.api.safe_route import SafeRoute
-from masterflow.status.metrics import queue_metrics, redis_metrics, stream_metrics
+from masterflow.status.metrics import life_metrics, queue_metrics, redis_metrics, stream_metrics
 from masterflow.status.service import StatusService, lifespan, service_of
+from masterflow.status.summary.life import LifeCounts
 from masterflow.tasks.enqueue import BrokerUnavailable, queue_lengths
 
 router = APIRouter(route_class=SafeRoute, tags=["probes"], lifespan=lifespan)
@@ -57,10 +60,13 @@ async def ready(request: Request) -> str:
 async def metrics(request: Request) -> Response:
     """Tell Prometheus how this process, workers and outboxes do; what is away has its part missing."""
     service = service_of(request)
-    gauges, lengths = await asyncio.gather(_gauges(service), _queue_lengths(service))
+    gauges, lengths, life = await asyncio.gather(
+        _gauges(service), _queue_lengths(service), _life_counts(service)
+    )
     told = [
         *stream_metrics(service.changes.open_streams, service.changes.poll_s),
         *queue_metrics(lengths),
+        *life_metrics(life),
         *redis_metrics(gauges, is_broker=service.queue.broker_url == service.queue.redis_url),
     ]
     return Response(service.metrics.text(*told), media_type=CONTENT_TYPE_LATEST)
@@ -71,6 +77,16 @@ async def _gauges(service: StatusService) -> WorkerGauges | None:
         return await read_gauges(service.redis)
     except RedisUnavailable:
         return None
+
+
+async def _life_counts(service: StatusService) -> LifeCounts | None:
+    try:
+        holders = await read_holders(service.redis)
+        alive, silent = holders.alive(), holders.silent()
+        lost, overdue = await count_life(service.sessions, alive)
+    except (RedisUnavailable, DatabaseUnavailable):
+        return None
+    return LifeCounts(alive=len(alive), silent=len(silent), lost=lost, overdue=overdue)
 
 
 async def _queue_lengths(service: StatusService) -> dict[str, int] | None:

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from typing_extensions import override
 
 from masterflow.domain import EnrichmentError
+from masterflow.domain.liveness import Liveness
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.repository.status.reads import FlowFilter
@@ -27,6 +28,7 @@ from masterflow.status.page.roots import FLOWS, events_address, page_root
 from masterflow.status.service import lifespan, service_of
 
 _PAGE_ROWS: Final = 25
+_LIVENESS: Final[tuple[Liveness, ...]] = ("lost", "silent", "alive")
 _SINCE: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
@@ -60,7 +62,7 @@ async def home(request: Request) -> Response:
 
 
 @router.get("/flows", name=FLOWS)
-async def flows(
+async def flows(  # noqa: PLR0913  each is a field of the form
     request: Request,
     manager: Manager,
     *,
@@ -69,10 +71,11 @@ async def flows(
     phase: Annotated[str, Query(max_length=200)] = "",
     since: str = "",
     text: Annotated[str, Query(max_length=200)] = "",
+    life: str = "",
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Show the list; what the form leaves empty does not matter."""
-    chosen = {"status": status, "type": flow_type, "phase": phase, "since": since, "text": text}
+    chosen = {"status": status, "type": flow_type, "phase": phase, "since": since, "text": text, "life": life}
     wanted = await _wanted(chosen)
     page = await manager.list_flows(wanted, cursor=cursor or None, limit=_PAGE_ROWS)
     kept = {name: value for name, value in chosen.items() if value}
@@ -196,6 +199,8 @@ async def _wanted(chosen: dict[str, str]) -> FlowFilter:
         phase=chosen["phase"].strip() or None,
         since=datetime.now(UTC) - past if past else None,
         text=chosen["text"].strip() or None,
+        liveness=next((one for one in _LIVENESS if one == chosen["life"]), None),
+        overdue=chosen["life"] == "overdue",
     )
 
 

@@ -7,11 +7,13 @@ from typing import Any, Final
 from masterflow.status.durations import DAY_S, HOUR_S, MINUTE_S, lasting
 from masterflow.status.floors import figure as number
 from masterflow.status.floors import skipped_sentence
+from masterflow.status.summary.life import life_sentence
 
 __all__ = [
     "ago",
     "figure",
     "lasting",
+    "life_sentence",
     "moment",
     "number",
     "plain",

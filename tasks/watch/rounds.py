@@ -13,7 +13,7 @@ from uuid import UUID
 from redis import Redis
 
 from masterflow.domain.life.signs import SIGN_INTERVAL_S, SILENT_AFTER_S, Held, Sign
-from masterflow.domain.redis_keys import ALIVE_KEY, WATCH_KEY, WATCH_LOCK_KEY, holds_key
+from masterflow.domain.redis_keys import ALIVE_KEY, ROUND_AT, WATCH_KEY, WATCH_LOCK_KEY, holds_key
 
 #: What comes sooner after a round is another beat's.
 _SHORTEST_ROUND_S: Final = 4.0
@@ -21,7 +21,6 @@ _SHORTEST_ROUND_S: Final = 4.0
 _LOCK_MS: Final = 30_000
 _KEPT_S: Final = 86_400
 
-_ROUND_AT: Final = "round_at"
 _ROUNDS: Final = "rounds"
 _SENDER: Final = "sender:"
 
@@ -96,11 +95,11 @@ def _begun(redis: "Redis") -> Round | None:
     pipeline.zrange(ALIVE_KEY, 0, -1)
     (seconds, microseconds), known, sender_ids = pipeline.execute()
     now_s = seconds + microseconds / 1e6
-    if _ROUND_AT in known and abs(now_s - float(known[_ROUND_AT])) < _SHORTEST_ROUND_S:
+    if ROUND_AT in known and abs(now_s - float(known[ROUND_AT])) < _SHORTEST_ROUND_S:
         return None
     holders = [_holder(sign, sender_id, known) for sender_id, sign in _signs(redis, sender_ids).items()]
     number = int(known.get(_ROUNDS, 0)) + 1
-    _note(redis, known, holders, {_ROUND_AT: f"{now_s:.3f}", _ROUNDS: str(number)})
+    _note(redis, known, holders, {ROUND_AT: f"{now_s:.3f}", _ROUNDS: str(number)})
     return Round(number, holders)
 
 

@@ -17,7 +17,6 @@ from masterflow.repository.status.watched import find_failed_as_lost, find_lost,
 from masterflow.tasks.app import app
 from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
 from masterflow.tasks.delivery.merging import merge
-from masterflow.tasks.heartbeats import WATCH, write_heartbeat
 from masterflow.tasks.settings import WatchSettings
 from masterflow.tasks.watch import verdicts
 from masterflow.tasks.watch.rounds import Holder, Round, forget, next_round
@@ -45,7 +44,6 @@ def look() -> None:
         with next_round(loop.redis) as seen:
             if seen is not None:
                 Watch(loop, WatchSettings()).make(seen)
-                write_heartbeat(loop.redis, WATCH)
     except (RedisError, TransientError) as error:
         _logger.warning("The watch waits for its next round: %s", error)
 

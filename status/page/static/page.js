@@ -3,6 +3,7 @@
 
 const LEAST_PAUSE_MS = 1000;
 const RETRY_MS = 5000;
+const SILENCE_MS = 5000;
 const state = document.getElementById("link-state");
 const away = new Map(); // What each server that is away means, in a sentence.
 let timer = null;
@@ -185,6 +186,7 @@ if (document.body.dataset.events) {
   follow(document.body.dataset.events);
   document.addEventListener("visibilitychange", () => document.hidden || schedule());
   setInterval(tellAges, 10_000);
+  setInterval(() => document.hidden || schedule(), SILENCE_MS); // No row changes as a process falls silent.
 } else if (document.querySelector("[data-retry]")) {
   setTimeout(() => location.reload(), RETRY_MS);
 }

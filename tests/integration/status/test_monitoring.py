@@ -1,6 +1,7 @@
 import json
 import re
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from masterflow.domain.redis_keys import ROUND_AT, WATCH_KEY
 from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
 from masterflow.scripts.outbox_metrics import outbox_metrics
 from masterflow.scripts.supervise.ports import free_port
@@ -39,6 +41,7 @@ def worker_numbers(redis_url):
         client.hset("enrichment:counters", mapping={"applied": 3, "dead:invalid": 1, "lag_seconds:le:1": 3})
         for name in ("celery@one", "beat"):
             write_heartbeat(client, name)
+        client.hset(WATCH_KEY, ROUND_AT, time.time())
         yield client
 
 
@@ -105,7 +108,7 @@ def test_each_alert_fires_when_it_should_and_only_then(promtool):
 
 def test_each_alert_has_a_test_in_which_it_fires():
     alerts = re.findall(r"- alert: (\w+)", RULES.read_text())
-    assert len(alerts) == 14
+    assert len(alerts) == 18
     fired = set(re.findall(r"alertname: (\w+)\n +exp_alerts:", RULE_TESTS.read_text()))
     assert set(alerts) == fired
 

@@ -182,6 +182,11 @@ def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot
             "budget": times,
             "agents_usage": {"a": {"m": snapshot}, "b": times},
             "control": control,
+            "is_lost": True,
+            "lost": snapshot,
+            "is_overdue": True,
+            "overdue": entries,
+            "deadline_at": snapshot,
         },
     }
     shown = status_of(columns, None)
