@@ -86,7 +86,7 @@ def answering_key(question_id: UUID) -> str:
 
 def refused_key(batch_id: str, key_id: str, digest: str) -> str:
     """Return the mark that there are letters about a batch that could not be verified."""
-    return f"{KEY_PREFIX}refused:{batch_id}:{key_id[:100]}:{digest}"
+    return attempt_key(f"refused:{batch_id}:{key_id[:100]}:{digest}")
 
 
 def backfill_key(report_to: str) -> str:

@@ -57,6 +57,7 @@ TYPED = {
     "flowctl dead show ID": r'"reason": ?"invalid"',
     "flowctl dead drop": r"1 dropped",
     "flowctl security keygen --client ID": r"ENRICHMENT_SIGNING_KEYS=",
+    "flowctl security worker-key": r"ENRICHMENT_WORKER_KEYS=",
     "flowctl security cache-key": r"ENRICHMENT_CACHE_KEYS=",
     "flowctl outbox metrics": r"# TYPE enrichment_outbox",
     "flowctl outbox status": r".",
