@@ -20,6 +20,7 @@ from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.support.events.flows import new_context
 from tests.support.events.reported_flows import Sessions
 from tests.support.processes.status_site import StatusSite
+from tests.support.processes.workplace import Workplace
 from tests.support.servers.databases import engine_for, fill_with_tables
 
 _AXE: str = "axe-core-4.14.1"
@@ -87,6 +88,17 @@ def site(servers: tuple[EmbeddedPostgres, EmbeddedRedis], server_folder: Path) -
     folder = server_folder / f"site-{uuid.uuid4().hex}"
     with StatusSite(folder, database_url=postgres.url, redis_url=redis.url) as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def worker(servers: tuple[EmbeddedPostgres, EmbeddedRedis], server_folder: Path) -> Iterator[None]:
+    """A worker that takes what is asked in a browser."""
+    postgres, redis = servers
+    folder = server_folder / f"workplace-{uuid.uuid4().hex}"
+    place = Workplace(folder, database_url=postgres.url, redis_url=redis.url)
+    with place.worker():
+        yield
+    place.remove()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Cancelling and answering flows in a browser, with a worker that takes it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,9 +11,7 @@ from playwright.sync_api import Page, expect
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import QuestionAsked, StatusChanged
-from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.support.events.reported_flows import flow_of, report, told
-from tests.support.processes.workplace import Workplace
 
 OpenPage = Callable[..., Page]
 Do = Callable[[Any], Any]
@@ -22,14 +20,7 @@ Do = Callable[[Any], Any]
 _SOON_MS = 2_000
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(servers: tuple[EmbeddedPostgres, EmbeddedRedis], server_folder: Path) -> Iterator[None]:
-    postgres, redis = servers
-    folder = server_folder / f"workplace-{uuid4().hex}"
-    place = Workplace(folder, database_url=postgres.url, redis_url=redis.url)
-    with place.worker():
-        yield
-    place.remove()
+pytestmark = pytest.mark.usefixtures("worker")
 
 
 def question(**fields: Any) -> tuple[Any, dict[str, Any]]:
