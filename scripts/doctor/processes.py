@@ -43,11 +43,12 @@ def beat_result(gauges: WorkerGauges) -> CheckResult:
 
 
 def watch_result(gauges: WorkerGauges) -> CheckResult:
-    """Return whether the watch over flows makes its rounds."""
-    if gauges.watch_age_s is not None and gauges.watch_age_s <= _LONGEST_ROUND_S:
+    """Return whether the watch over flows makes its rounds; before the first one, beat's result says more."""
+    if gauges.watch_age_s is None or gauges.watch_age_s <= _LONGEST_ROUND_S:
         return CheckResult("watch")
-    ago = "within a day" if gauges.watch_age_s is None else f"for {gauges.watch_age_s:.0f} s"
-    found = f"The watch has made no round {ago}, so nobody sees that flows fell silent"
+    found = (
+        f"The watch has made no round for {gauges.watch_age_s:.0f} s, so nobody tells silent flows as lost"
+    )
     return CheckResult("watch", "note", found, "see that beat and a worker of this version run")
 
 
