@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from masterflow.tasks.enqueue import RequestMessage
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
+
+_LONGEST_S = 60
 
 PRELUDE = """
     import asyncio, sys, time
@@ -102,12 +105,17 @@ class Orchestrator:
             stdout=subprocess.PIPE,
             text=True,
         )
+        # What is never said must not be waited for without end.
+        self._limit = threading.Timer(_LONGEST_S, self.process.kill)
+        self._limit.daemon = True
+        self._limit.start()
 
     def hear(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
     def kill(self) -> None:
+        self._limit.cancel()
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
