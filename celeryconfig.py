@@ -78,6 +78,7 @@ worker_max_tasks_per_child = 5_000  # against leaks, Celery's own included
 worker_max_memory_per_child = 300_000  # KiB
 worker_hijack_root_logger = False  # the host decides how it logs
 worker_send_task_events = True  # Flower shows them; they carry no payload
+worker_enable_remote_control = _worker.remote_control  # by default anybody at the broker may end a worker
 worker_proc_alive_timeout = 30  # by default a child that takes 4 s to start on a busy host is killed
 
 beat_scheduler = "masterflow.tasks.celery.scheduler:Scheduler"  # keeps no file, and shows that it lives

@@ -31,12 +31,23 @@ WATCH_KEY: Final = f"{KEY_PREFIX}watch"
 ROUND_AT: Final = "round_at"
 WATCH_LOCK_KEY: Final = f"{KEY_PREFIX}watch_lock"
 
+#: A hash: what waits in each outbox, by the name of its sender. An orchestrator may write this one alone.
+OUTBOXES_KEY: Final = f"{KEY_PREFIX}outboxes"
+
 #: kombu's hash of messages that workers have taken and not acknowledged.
 UNACKNOWLEDGED_KEY: Final = f"{KEY_PREFIX}unacked"
 
 #: How the names of notes begin: of a process that lives, of what waits in an outbox.
 HEARTBEAT_NOTE: Final = "heartbeat:"
 OUTBOX_NOTE: Final = "outbox:"
+
+
+def sender_name(username: str | None, sender_id: str) -> str:
+    """Return under which name a sender is confirmed: it begins with its user of Redis, if that has a name.
+
+    So a rule such as `~enrichment:confirmed:crew.*` lets a user see its own confirmations and no others.
+    """
+    return f"{username}.{sender_id}" if username and username != "default" else sender_id
 
 
 def note_key(name: str) -> str:

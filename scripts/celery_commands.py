@@ -31,7 +31,12 @@ def flower(*options: str, address: str, port: int) -> list[str]:
     The name and password come from FLOWER_BASIC_AUTH, so that no list of processes shows them.
     """
     place = [f"--address={address}", f"--port={port}"]
-    limits = ["--read-only", f"--max-tasks={_MOST_FLOWER_TASKS}", "--persistent=false"]
+    limits = [
+        "--read-only",
+        f"--max-tasks={_MOST_FLOWER_TASKS}",
+        "--persistent=false",
+        "--enable-events=false",
+    ]
     return _celery("flower", *place, *limits, *options, app="masterflow.scripts.flower_app")
 
 

@@ -157,6 +157,14 @@ def _state_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
     for name, age_s in gauges.heartbeats.items():
         beats.add_metric([name], age_s)
     yield beats
+    idle = GaugeMetricFamily(
+        "enrichment_worker_idle_seconds",
+        "Seconds since a worker took a message, or ended one that it held.",
+        labels=["name"],
+    )
+    for name, consumption in gauges.consumptions.items():
+        idle.add_metric([name], consumption.idle_s)
+    yield idle
     yield GaugeMetricFamily("enrichment_parked", "Batches that wait for a flow's row.", gauges.parked)
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-#: All is well; worth knowing; not as it should be; a server does not answer.
-Level = Literal["well", "note", "problem", "away"]
+#: All is well; worth knowing; open to others; not as it should be; a server does not answer.
+Level = Literal["well", "note", "warning", "problem", "away"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,12 @@ from uuid import UUID
 
 import redis
 
-from masterflow.domain.redis_keys import OUTBOX_NOTE, answers_key, former_confirmations_key
+from masterflow.domain.redis_keys import OUTBOXES_KEY, answers_key, former_confirmations_key, sender_name
 from masterflow.domain.signing.settings import keys_of
 from masterflow.domain.signing.signatures import Signature, is_proof
 from masterflow.domain.signing.signer import Signer
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.broker import BrokerUnavailable, cause_of, redis_client
-from masterflow.tasks.heartbeats import leave_note
 from masterflow.tasks.settings import QueueSettings
 
 # A sender that has not fetched them for an hour is gone; who adopts its outbox sends the batch again.
@@ -37,7 +36,6 @@ _KEPT_S: Final = 3600
 _MOST_ANSWER_BYTES: Final = 2_000
 _MOST_FLOWS: Final = 20
 _MOST_LOGGED_FLOWS: Final = 10_000
-_BACKLOG_KEPT_S: Final = 60
 _QUIET_S: Final = 60.0
 
 _COUNTS: Final = ("applied", "repeated", "dead")
@@ -108,7 +106,8 @@ class ConfirmationInbox:
         self._keys = settings.signing_keys
         self._logged_flows: set[str] = set()
         self._warned_at: dict[str, float] = {}
-        self._backlog_name = f"{OUTBOX_NOTE}{sender_id}"
+        self._username = settings.redis.username
+        self._sender_id = sender_id
         #: Answers that prove nothing, since the start.
         self.forged = 0
 
@@ -130,16 +129,22 @@ class ConfirmationInbox:
         }
 
     def note_backlog(self, backlog: Mapping[str, float | None]) -> None:
-        """Note what waits in the outbox, for a minute: {"events", "bytes", "lost", "oldest_at"}.
+        """Note what waits in the outbox, which holds for a minute: {"events", "bytes", "lost", "oldest_at"}.
 
         Raises:
             BrokerUnavailable: Redis did not answer.
         """
-        note = json.dumps({**backlog, "forged": self.forged})
         try:
-            leave_note(self._redis, self._backlog_name, note, kept_s=_BACKLOG_KEPT_S)
+            # By its own clock, which all who read it know as well.
+            at: Any = self._redis.time()
+            note = json.dumps({"at": at[0], **backlog, "forged": self.forged})
+            self._redis.hset(OUTBOXES_KEY, self._name_of(self._sender_id), note)
         except redis.RedisError as error:
             raise BrokerUnavailable(f"Redis took no note ({cause_of(error)}).") from error
+
+    def _name_of(self, sender_id: str) -> str:
+        """Return what a sender is called in Redis."""
+        return sender_name(self._username, sender_id)
 
     def close(self) -> None:
         """Close the connection."""
@@ -168,8 +173,8 @@ class ConfirmationInbox:
         pipeline: Any = self._redis.pipeline(transaction=True)
         for name, batches in wanted.items():
             # At least one field has to be named.
-            pipeline.hmget(answers_key(name), [batch.batch_id for batch in batches] or [""])
-            pipeline.unlink(answers_key(name))
+            pipeline.hmget(answers_key(self._name_of(name)), [batch.batch_id for batch in batches] or [""])
+            pipeline.unlink(answers_key(self._name_of(name)))
         texts: list[Any] = pipeline.execute()[::2]
         return {
             name: [(batch, text) for batch, text in zip(batches, answers, strict=False) if text is not None]
@@ -181,11 +186,11 @@ class ConfirmationInbox:
         keys = list(keys)
         pipeline: Any = self._redis.pipeline(transaction=False)
         for name, arguments in keys:
-            getattr(pipeline, command)(answers_key(name), *arguments)
+            getattr(pipeline, command)(answers_key(self._name_of(name)), *arguments)
         answers: list[Any] = pipeline.execute(raise_on_error=False)
         for place, answer in enumerate(answers):
             if isinstance(answer, redis.ResponseError) and str(answer).startswith("WRONGTYPE"):
-                self._redis.unlink(answers_key(keys[place][0]))
+                self._redis.unlink(answers_key(self._name_of(keys[place][0])))
                 self._note_forged()
                 answers[place] = 0
             elif isinstance(answer, Exception):
@@ -223,7 +228,7 @@ class ConfirmationInbox:
         digest = batch.digest(name) if signature.key_id in keys else None
         if digest is None:
             return False
-        fields = _fields(name, batch.batch_id, batch.client_account_id, digest, answer)
+        fields = _fields(self._name_of(name), batch.batch_id, batch.client_account_id, digest, answer)
         return is_proof("confirmation", fields, keys, signature)
 
     def _note_forged(self) -> None:

@@ -1,12 +1,14 @@
 """The sending end of the queue: publish a batch, and hear which batches are committed."""
 
 import uuid
+from dataclasses import replace
 from typing import Any, Final
 
 from celery import Celery
 from kombu import Producer
 from kombu.exceptions import KombuError
 
+from masterflow.domain.redis_keys import sender_name
 from masterflow.tasks.batch import Batch, digest_of, sign
 from masterflow.tasks.broker import ANSWER_TIMEOUT_S, BrokerUnavailable, cause_of, client_of, redis_client
 from masterflow.tasks.confirmations import Awaited, ConfirmationInbox
@@ -19,6 +21,7 @@ from masterflow.tasks.queues import (
     broker_address,
     broker_connection,
     queue,
+    speaks_amqp,
     waiting,
 )
 from masterflow.tasks.settings import QueueSettings
@@ -56,6 +59,8 @@ class Publisher:
         self._connection = broker_connection(settings, timeout_s=ANSWER_TIMEOUT_S)
         self._producer = Producer(self._connection)
         self._queue = queue(ENRICHMENT_QUEUE, settings.broker_url)
+        # A list of Redis is there once something is in it.
+        self._declared = [self._queue] if speaks_amqp(settings.broker_url) else []
         transport_errors = self._connection.connection_errors + self._connection.channel_errors
         self._errors: tuple[type[BaseException], ...] = (KombuError, OSError, *transport_errors)
         # Only writes the message; it reads no configuration and becomes nobody's current app.
@@ -69,7 +74,8 @@ class Publisher:
         What raises BrokerUnavailable the broker did not take, or did not say so in time.
         """
         keys = self.settings.keys_of(batch.client_account_id)
-        self._send(APPLY_EVENTS, batch.batch_id, sign(batch, keys).kwargs(), shown=shown_batch(batch))
+        signed = sign(self._named(batch), keys)
+        self._send(APPLY_EVENTS, batch.batch_id, signed.kwargs(), shown=shown_batch(batch))
         return batch.digest if keys else None
 
     def ask(self, request: RequestMessage) -> None:
@@ -88,6 +94,7 @@ class Publisher:
                 task,
                 message,
                 queue=self._queue,
+                declare=self._declared,
                 compression="zlib" if is_long else None,
                 retry=False,
                 timeout=ANSWER_TIMEOUT_S,
@@ -96,6 +103,11 @@ class Publisher:
         except self._errors as error:
             self._renew()
             raise BrokerUnavailable(f"The broker took no message ({cause_of(error)}).") from error
+
+    def _named(self, batch: Batch) -> Batch:
+        is_awaited = batch.sender_id != ""
+        name = sender_name(self.settings.redis.username, batch.sender_id)
+        return replace(batch, sender_id=name) if is_awaited else batch
 
     def close(self) -> None:
         """Close the connection without waiting for the broker."""

@@ -1,6 +1,7 @@
 """Whether worker, beat and what they need are really well, for probes and for people."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from kombu.exceptions import KombuError
@@ -11,14 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from masterflow.domain.errors import DatabaseUnavailable
 from masterflow.repository.database import make_engine, translated_errors
 from masterflow.repository.settings import DatabaseSettings
-from masterflow.tasks.app import app
-from masterflow.tasks.celery.idleness import takes_nothing
+from masterflow.tasks.celery.idleness import idle_workers
 from masterflow.tasks.check_result import CheckResult
-from masterflow.tasks.enqueue import QueueSettings, redis_client
+from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
 from masterflow.tasks.heartbeats import BEAT, heartbeat_age_s
 from masterflow.tasks.queues import broker_connection
 from masterflow.tasks.rights.postgres import postgres_rights
 from masterflow.tasks.rights.redis import redis_rights
+from masterflow.tasks.rights.roles import ROLES
 
 _ANSWER_TIMEOUT_S: Final = 3
 
@@ -28,7 +29,7 @@ STALE_AFTER_S: Final = 30.0
 
 def worker_health(hostname: str) -> list[CheckResult]:
     """Return what was found about one worker, by its `name@host`, and about all it needs."""
-    return [_broker(), *_database(), _redis_rights(), _heartbeat(hostname), _answer(hostname)]
+    return [_broker(), *_database(), _redis_rights(), _heartbeat(hostname), _consumption(hostname)]
 
 
 def beat_health() -> list[CheckResult]:
@@ -50,7 +51,7 @@ def life_of(name: str, age_s: float | None) -> CheckResult:
 
 def _redis_rights() -> CheckResult:
     try:
-        return redis_rights(QueueSettings())
+        return redis_rights(QueueSettings(), ROLES["worker"])
     except (OSError, RedisError):
         return CheckResult("redis rights")  # As the other results say.
 
@@ -80,19 +81,20 @@ def _heartbeat(name: str) -> CheckResult:
     return life_of(name, age_s)
 
 
-def _answer(hostname: str) -> CheckResult:
+def consumption_of(idle: Sequence[str]) -> CheckResult:
+    """Return whether all workers take messages, but for these, which do not although some wait."""
+    if not idle:
+        return CheckResult("consumption")
+    takes = "takes" if len(idle) == 1 else "take"
+    found = f"{', '.join(idle[:5])} {takes} none of the messages that wait"
+    return CheckResult("consumption", "problem", found, "restart it")
+
+
+def _consumption(hostname: str) -> CheckResult:
     try:
-        if not app.control.ping(destination=[hostname], timeout=_ANSWER_TIMEOUT_S):
-            return _stuck(f"{hostname} did not answer within {_ANSWER_TIMEOUT_S} s")
-        if takes_nothing(hostname):
-            return _stuck(f"{hostname} takes none of the messages that wait for it")
-    except (KombuError, OSError, RedisError) as error:
-        return _unanswered("answer", "The broker", error)
-    return CheckResult("answer")
-
-
-def _stuck(found: str) -> CheckResult:
-    return CheckResult("answer", "problem", found, "restart it")
+        return consumption_of(idle_workers([hostname]))
+    except (BrokerUnavailable, RedisError) as error:
+        return _unanswered("consumption", "The broker", error)
 
 
 def _database() -> list[CheckResult]:

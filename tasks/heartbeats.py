@@ -3,17 +3,21 @@
 The names are listed, so that nobody has to search all keys for them.
 """
 
+import json
 import time
 from typing import Any, Final
 
 from redis import Redis
 
-from masterflow.domain.redis_keys import HEARTBEAT_NOTE, NOTES_KEY, note_key
+from masterflow.domain.redis_keys import HEARTBEAT_NOTE, NOTES_KEY, OUTBOXES_KEY, note_key
+from masterflow.repository.redis.gauges import is_stale
 
 #: No note is kept for longer, nor its name, or the names of all processes there ever were would pile up.
 LONGEST_S: Final = 3_600
 
 BEAT: Final = "beat"
+
+_MOST_DROPPED: Final = 1_000
 
 #: How often a process shows that it lives.
 INTERVAL_S: Final = 5.0
@@ -39,6 +43,23 @@ def heartbeat_age_s(redis: "Redis", name: str) -> float | None:
     """Return how long ago a process showed that it lives, None if over an hour; a `RedisError` passes."""
     at: Any = redis.get(note_key(f"{HEARTBEAT_NOTE}{name}"))
     return None if at is None else max(0.0, time.time() - float(at))
+
+
+def forget_silent_outboxes(redis: "Redis") -> None:
+    """Drop what outboxes told that have been silent since; a `RedisError` passes."""
+    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline.hgetall(OUTBOXES_KEY)
+    pipeline.time()
+    notes, there = pipeline.execute()
+    if silent := [name for name, note in notes.items() if not _holds(note, there[0])]:
+        redis.hdel(OUTBOXES_KEY, *silent[:_MOST_DROPPED])
+
+
+def _holds(note: str, there_s: float) -> bool:
+    try:
+        return not is_stale(json.loads(note), there_s)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def forget_heartbeat(redis: "Redis", name: str) -> None:

@@ -86,6 +86,12 @@ class WorkerSettings(Settings):
         validation_alias="ENRICHMENT_MAX_DEAD_LETTERS",
         description="a whole number above 0",
     )
+    #: Celery's: whoever writes to the broker could then end a worker, or change what it takes.
+    remote_control: bool = Field(
+        default=False,
+        validation_alias="ENRICHMENT_REMOTE_CONTROL",
+        description="true or false",
+    )
     backfill_interval_s: float = Field(
         300,
         gt=0,

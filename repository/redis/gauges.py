@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -13,6 +13,7 @@ from masterflow.domain.redis_keys import (
     HEARTBEAT_NOTE,
     NOTES_KEY,
     OUTBOX_NOTE,
+    OUTBOXES_KEY,
     PARKED_KEY,
     ROUND_AT,
     UNACKNOWLEDGED_KEY,
@@ -20,8 +21,12 @@ from masterflow.domain.redis_keys import (
     note_key,
 )
 from masterflow.repository.redis.client import RedisLink
+from masterflow.repository.redis.consumption import CONSUMPTION_NOTE, Consumption
 
 _MOST_SIGNS: Final = 10_000
+
+#: For how long what an outbox told holds.
+BACKLOG_HOLDS_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,13 @@ class WorkerGauges:
     backlogs: list[OutboxBacklog]
     #: Seconds since the last round of the watch; None if there was none within a day.
     watch_age_s: float | None = None
+    #: What each worker takes, as it last said.
+    consumptions: dict[str, Consumption] = field(default_factory=dict)
 
 
 async def read_gauges(link: RedisLink) -> WorkerGauges:
     """Return what Redis holds now; raises RedisUnavailable when it does not answer."""
-    fields, unacknowledged, parked, names, round_at, (seconds, _) = await link.ask(_ask_numbers)
+    fields, unacknowledged, parked, names, round_at, outboxes, there = await link.ask(_ask_numbers)
     signs = await _read_signs(link, [name.decode() for name in names])
     now = time.time()
     return WorkerGauges(
@@ -74,8 +81,21 @@ async def read_gauges(link: RedisLink) -> WorkerGauges:
             for name, at in signs.items()
             if name.startswith(HEARTBEAT_NOTE)
         },
-        backlogs=[_backlog(note, now) for name, note in signs.items() if name.startswith(OUTBOX_NOTE)],
-        watch_age_s=None if round_at is None else max(0.0, seconds - float(round_at)),
+        backlogs=[
+            backlog
+            for note in (
+                *outboxes.values(),
+                # Of orchestrators that are older.
+                *(note for name, note in signs.items() if name.startswith(OUTBOX_NOTE)),
+            )
+            if (backlog := _backlog(note, now, there_s=there[0]))
+        ],
+        consumptions={
+            name.removeprefix(CONSUMPTION_NOTE): consumption
+            for name, note in signs.items()
+            if name.startswith(CONSUMPTION_NOTE) and (consumption := Consumption.parse(note))
+        },
+        watch_age_s=None if round_at is None else max(0.0, there[0] - float(round_at)),
     )
 
 
@@ -86,6 +106,7 @@ async def _ask_numbers(redis: Redis) -> list[Any]:
     pipeline.zcard(PARKED_KEY)
     pipeline.zrevrange(NOTES_KEY, 0, _MOST_SIGNS - 1)
     pipeline.hget(WATCH_KEY, ROUND_AT)
+    pipeline.hgetall(OUTBOXES_KEY)
     pipeline.time()
     answers: list[Any] = await pipeline.execute()
     return answers
@@ -99,7 +120,20 @@ async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
-def _backlog(note: bytes, now: float) -> OutboxBacklog:
-    found: Mapping[str, Any] = json.loads(note)
-    age_s = max(0.0, now - (found["oldest_at"] or now))
-    return OutboxBacklog(found["events"], found["bytes"], found["lost"], oldest_age_s=age_s)
+def is_stale(note: Mapping[str, Any], there_s: float) -> bool:
+    """Return whether an outbox told this over a minute ago, by Redis's own clock."""
+    return there_s - float(note.get("at", there_s)) > BACKLOG_HOLDS_S
+
+
+def _backlog(note: bytes, now: float, *, there_s: float) -> OutboxBacklog | None:
+    """Return what an outbox told within the last minute, or None: it is silent, or somebody else wrote it."""
+    try:
+        found: Mapping[str, Any] = json.loads(note)
+        if is_stale(found, there_s):
+            return None
+        age_s = max(0.0, now - float(found["oldest_at"] or now))
+        return OutboxBacklog(
+            int(found["events"]), int(found["bytes"]), int(found["lost"]), oldest_age_s=age_s
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        return None

@@ -7,6 +7,7 @@ from masterflow.scripts.doctor.outbox import check_outbox
 from masterflow.scripts.doctor.packages import check_packages
 from masterflow.scripts.doctor.processes import check_processes
 from masterflow.scripts.doctor.redis_server import check_redis
+from masterflow.scripts.doctor.security import check_security
 from masterflow.scripts.doctor.settings import check_settings, unreadable_settings
 from masterflow.tasks.check_result import CheckResult
 
@@ -20,7 +21,7 @@ def examine() -> list[CheckResult]:
     if "DatabaseSettings" not in unreadable:
         results += check_database()
     if not unreadable & {"QueueSettings", "RedisSettings", "WorkerSettings"}:
-        results += [*check_redis(), *check_broker(), *check_flag(), *check_processes()]
+        results += [*check_redis(), *check_broker(), *check_flag(), *check_processes(), *check_security()]
     if "OutboxSettings" not in unreadable:
         results += check_outbox()
     return results

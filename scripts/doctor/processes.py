@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from redis import RedisError
+
 from masterflow.repository.redis.client import RedisUnavailable, redis_link
 from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
 from masterflow.scripts.broker import dead_letters
+from masterflow.tasks.celery.idleness import idle_workers
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, queue_lengths
-from masterflow.tasks.health import STALE_AFTER_S, life_of
+from masterflow.tasks.health import STALE_AFTER_S, consumption_of, life_of
 from masterflow.tasks.heartbeats import BEAT
 from masterflow.tasks.queues import BACKFILL_QUEUE, ENRICHMENT_QUEUE
 
@@ -31,6 +34,7 @@ def check_processes() -> list[CheckResult]:
         beat_result(gauges),
         watch_result(gauges),
         worker_result(gauges),
+        *_consumption(gauges),
         *_queues(gauges),
         lag_result(gauges),
         *_dead(),
@@ -93,6 +97,14 @@ def lag_result(gauges: WorkerGauges) -> CheckResult:
         return CheckResult("lag")
     found = f"{slow:.0f} of {every:.0f} events since the first start reached their row after a minute or more"
     return CheckResult("lag", "note", found, "start more workers if the queue grows while they run")
+
+
+def _consumption(gauges: WorkerGauges) -> list[CheckResult]:
+    living = [name for name, age_s in gauges.heartbeats.items() if name != BEAT and age_s <= STALE_AFTER_S]
+    try:
+        return [consumption_of(idle_workers(living))]
+    except (BrokerUnavailable, RedisError):
+        return []  # As the broker's own results say.
 
 
 def _dead() -> list[CheckResult]:

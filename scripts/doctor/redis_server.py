@@ -10,7 +10,8 @@ from masterflow.domain.addresses import RedisAddress
 from masterflow.scripts.doctor.clocks import clock_result
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import client_of
-from masterflow.tasks.rights.redis import missing_rules, rights_result
+from masterflow.tasks.rights.redis import OPERATOR, missing_rules, rights_result
+from masterflow.tasks.rights.roles import fitting_role
 from masterflow.tasks.settings import QueueSettings
 
 LEAST_VERSION: Final = (6, 2)
@@ -31,14 +32,24 @@ def _look(name: str, address: RedisAddress, settings: QueueSettings) -> list[Che
     variable = "REDIS_URL" if name == "redis" else "CELERY_BROKER_URL"
     try:
         with client_of(address, settings) as redis:
-            missing = missing_rules(redis, database=address.database)
+            missing, role = _missing(name, redis, address)
             clock = [] if "+time" in missing else [_clock(name, redis)]
             info: Any = {} if "+info" in missing else redis.info()
     except (RedisError, OSError) as error:
         found = f"Redis does not answer ({type(error).__name__}: {error!s:.200})"
         return [CheckResult(name, "away", found, f"start it, or correct {variable}")]
-    rights = rights_result(f"{name} rights", address, missing)
+    rights = role or rights_result(f"{name} rights", address, missing)
     return [*(server_results(name, info) if info else [CheckResult(name)]), *clock, rights]
+
+
+def _missing(name: str, redis: Any, address: RedisAddress) -> tuple[list[str], CheckResult | None]:
+    """Return what a user may not do of all that we do, and the name of a role if he has that."""
+    missing = missing_rules(redis, database=address.database)
+    role = fitting_role(address.username)
+    if not missing or role is OPERATOR or missing_rules(redis, role, database=address.database):
+        return missing, None
+    found = f"The Redis user {address.username} may do what its role does, so the doctor sees less"
+    return missing, CheckResult(f"{name} rights", "note", found, "run the doctor as an operator to see all")
 
 
 def _clock(name: str, redis: Any) -> CheckResult:

@@ -1,6 +1,5 @@
 """Whether every setting can be read, and whether the keys are there."""
 
-from collections.abc import Sized
 from typing import Final
 
 from masterflow.domain.errors import SettingsInvalid
@@ -33,7 +32,7 @@ def check_settings() -> list[CheckResult]:
     problems = [
         CheckResult("settings", "problem", "A setting is missing or malformed", it) for it in complaints
     ]
-    return [*(problems or [CheckResult("settings")]), *_signing_keys(), *_cache_keys(), _jwt_key()]
+    return [*(problems or [CheckResult("settings")]), *_cache_keys(), _jwt_key()]
 
 
 def _complaint(settings: type[Settings]) -> str:
@@ -44,24 +43,14 @@ def _complaint(settings: type[Settings]) -> str:
     return ""
 
 
-def _signing_keys() -> list[CheckResult]:
-    if _complaint(QueueSettings):
-        return []
-    danger = "No batch is signed, so whoever reaches the broker can change any flow"
-    advice = "make a key with `flowctl security keygen` unless only your own processes reach it"
-    return [_keys("signing keys", QueueSettings().signing_keys, danger, advice)]
-
-
 def _cache_keys() -> list[CheckResult]:
     if _complaint(RedisSettings):
         return []
+    if RedisSettings().cache_keys:
+        return [CheckResult("cache keys")]
     loss = "Without ENRICHMENT_CACHE_KEYS nothing is cached"
     advice = "make one with `flowctl security cache-key` if reading flow states is slow"
-    return [_keys("cache keys", RedisSettings().cache_keys, loss, advice)]
-
-
-def _keys(name: str, keys: Sized, danger: str, advice: str) -> CheckResult:
-    return CheckResult(name) if keys else CheckResult(name, "note", danger, advice)
+    return [CheckResult("cache keys", "note", loss, advice)]
 
 
 def _jwt_key() -> CheckResult:

@@ -16,7 +16,12 @@ from masterflow.tasks.check_result import CheckResult
 if TYPE_CHECKING:
     from rich.text import Text
 
-_MARKS: Final = {"note": ("•", "yellow"), "problem": ("✘", "red"), "away": ("✘", "red")}
+_MARKS: Final = {
+    "note": ("•", "yellow"),
+    "warning": ("▲", "yellow"),
+    "problem": ("✘", "red"),
+    "away": ("✘", "red"),
+}
 
 
 def doctor(
@@ -31,7 +36,7 @@ def doctor(
 ) -> None:
     """Look at settings, servers, tables, processes and the outbox, and say what to do.
 
-    Exit codes: 0 nothing but notes, 1 a problem, 3 a server does not answer.
+    Exit codes: 0 nothing but notes and warnings, 1 a problem, 3 a server does not answer.
     """
     results = _crewai(python) if crewai else _everything()
     if as_json:
@@ -65,6 +70,6 @@ def _exit(results: list[CheckResult]) -> None:
 
 def _said(result: CheckResult) -> "Text":
     if result.level == "well":
-        return terminal_text("✔ well", "green")
+        return terminal_text(f"✔ {result.sentence or 'well'}", "green")
     mark, colour = _MARKS[result.level]
     return terminal_text(f"{mark} {result.sentence}", colour)

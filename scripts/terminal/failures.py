@@ -20,7 +20,7 @@ def fail(sentence: str, exit_code: int = FAILED) -> NoReturn:
 
 
 def exit_code_of(results: Iterable[CheckResult]) -> int:
-    """Return the exit code of the worst result: 0 if there is nothing but notes."""
+    """Return the exit code of the worst result: 0 if there is nothing but notes and warnings."""
     levels = {result.level for result in results}
     if "away" in levels:
         return UNAVAILABLE

@@ -28,6 +28,20 @@ _CELERYS_OWN: Final = "celery."
 _logger = logging.getLogger(__name__)
 
 
+def _warn_of_what_is_open() -> None:
+    """Say once, at the start, what others can do here that no key keeps them from."""
+    if not QueueSettings().signing_keys:
+        _logger.warning(
+            "ENRICHMENT_SIGNING_KEYS holds no key, so this worker applies what anybody puts into the queue:"
+            " whoever reaches the broker can change any flow. `flowctl security keygen` makes a key."
+        )
+    if WorkerSettings().remote_control:
+        _logger.warning(
+            "ENRICHMENT_REMOTE_CONTROL is on, so whoever reaches the broker can end this worker, change what"
+            " it takes and read its configuration."
+        )
+
+
 class Consumer(CeleryConsumer):
     """Hands each task to the pool, and keeps whatever is none; nothing that comes can end the worker."""
 
@@ -44,7 +58,13 @@ class Consumer(CeleryConsumer):
         DatabaseSettings()
         RedisSettings()
         limit_unpacking()
+        _warn_of_what_is_open()
         self.fairness = Fairness()
+        #: Messages that have come since the start, whatever they were.
+        self.received = 0
+        # Other workers have nothing to tell this one: whoever writes to the broker could answer for them.
+        worker_options = options.get("worker_options") or {}
+        options["worker_options"] = {**worker_options, "without_gossip": True, "without_mingle": True}
         super().__init__(*args, **options)
         self._connection_errors: tuple[type[Exception], ...] = self.connection_errors  # type: ignore[attr-defined]
         self._counters = Counters()
@@ -59,6 +79,7 @@ class Consumer(CeleryConsumer):
         receive: Callable[[Message], None] = super().create_task_handler(*arguments, **options)
 
         def receive_task(message: Message) -> None:
+            self.received += 1
             try:
                 self._check(message)
                 receive(message)

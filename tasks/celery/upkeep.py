@@ -6,19 +6,28 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery.bootsteps import StartStopStep
+from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import KombuError
 from redis import RedisError
 
+from masterflow.repository.redis.consumption import Consumption
+from masterflow.tasks.celery.idleness import note_consumption
 from masterflow.tasks.delivery.parking import release_due
 from masterflow.tasks.delivery.retry import is_stopping
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
-from masterflow.tasks.heartbeats import INTERVAL_S, forget_heartbeat, write_heartbeat
+from masterflow.tasks.heartbeats import (
+    INTERVAL_S,
+    forget_heartbeat,
+    forget_silent_outboxes,
+    write_heartbeat,
+)
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from masterflow.tasks.shown_arguments import NOTHING
 from masterflow.tasks.watch.witness import Witness
 
 _RELEASE_INTERVAL_S: Final = 1.0
+_TIDY_INTERVAL_S: Final = 60.0
 _BALANCE_INTERVAL_S: Final = 0.05
 
 # These calls hold up the consumer, so a Redis that hangs is left alone for a while.
@@ -39,6 +48,10 @@ class Upkeep(StartStopStep):
         self._witness = Witness(self._settings)
         self._entries: list[Any] = []
         self._resume_at = 0.0
+        # Whatever takes one away later, messages in it wait for this worker.
+        self._queues = tuple(consumer.app.amqp.queues.consume_from)
+        self._seen: tuple[int, frozenset[str]] = (0, frozenset())
+        self._moved_at = time.time()
 
     def start(self, consumer: Any) -> None:
         """Start the timers."""
@@ -48,6 +61,7 @@ class Upkeep(StartStopStep):
             repeat(INTERVAL_S, self._show_life, (consumer,)),
             repeat(INTERVAL_S, self._attempt, (self._witness.look,)),
             repeat(_RELEASE_INTERVAL_S, self._release, (consumer,)),
+            repeat(_TIDY_INTERVAL_S, self._tidy),
             repeat(_BALANCE_INTERVAL_S, consumer.fairness.balance, (consumer,)),
         ]
         self._show_life(consumer)
@@ -61,7 +75,22 @@ class Upkeep(StartStopStep):
             self._attempt(lambda: forget_heartbeat(self._redis, consumer.hostname))
 
     def _show_life(self, consumer: Any) -> None:
-        self._attempt(lambda: write_heartbeat(self._redis, consumer.hostname))
+        def show() -> None:
+            write_heartbeat(self._redis, consumer.hostname)
+            note_consumption(self._redis, consumer.hostname, consumption)
+
+        consumption = self._consumption(consumer)
+        self._attempt(show)
+
+    def _consumption(self, consumer: Any) -> Consumption:
+        held = frozenset(request.id for request in tuple(state.reserved_requests))
+        seen, now = (consumer.received, held), time.time()
+        if seen != self._seen:
+            self._seen, self._moved_at = seen, now
+        return Consumption(now, self._moved_at, len(held), self._queues)
+
+    def _tidy(self) -> None:
+        self._attempt(lambda: forget_silent_outboxes(self._redis))
 
     def _release(self, consumer: Any) -> None:
         def send(message: dict[str, Any]) -> None:

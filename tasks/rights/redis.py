@@ -1,6 +1,7 @@
 """What our user of Redis has to be allowed, and what of it one is not."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import Redis
@@ -86,21 +87,54 @@ COMMANDS: Final = tuple(sorted({*_QUEUED, *_AT_ONCE, *_PUBSUB}))
 _OF_THE_DOCTOR: Final = frozenset({"+info", "+scan"})
 
 
-def missing_rules(redis: "Redis", *, database: int = 0) -> list[str]:
-    """Return the ACL rules that a client's user lacks, such as `+info`; nothing is changed in trying.
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one user may have and do: patterns of keys and channels, and commands."""
+
+    keys: tuple[str, ...]
+    commands: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> list[str]:
+        """Return the rules after which a user may do this alone, for `ACL SETUSER` and for an ACL file."""
+        keys = [f"~{key}" for key in self.keys]
+        channels = [f"&{channel}" for channel in self.channels]
+        return ["resetkeys", *keys, "resetchannels", *channels, "-@all", *(f"+{it}" for it in self.commands)]
+
+
+#: Who may do all that any part of us does.
+OPERATOR: Final = Role((f"{KEY_PREFIX}*",), COMMANDS, (f"{KEY_PREFIX}*",))
+
+
+def missing_rules(redis: "Redis", role: Role = OPERATOR, *, database: int = 0) -> list[str]:
+    """Return the ACL rules that a client's user lacks for a role, such as `+info`; nothing is changed.
 
     Without `multi` nothing else can be tried. A `RedisError` that is about something else passes.
     """
+    channel = role.channels[0].replace("*", f"/{database}.doctor", 1) if role.channels else ""
     with redis.client() as single:  # type: ignore[no-untyped-call]  # it has no annotations
         connection: Any = single.connection
-        missing = _refused(connection, _AT_ONCE)
+        missing = _refused(connection, {name: _AT_ONCE[name] for name in _AT_ONCE if name in role.commands})
         if "+multi" not in missing:
-            publish = {"publish": (_channel(database), "")}
-            missing += _refused(connection, {"multi": (), **_QUEUED, **publish})
+            for number, pattern in enumerate(role.keys):
+                # Whether a command is allowed does not depend on the key; one of them asks for the others.
+                calls = _calls(role, pattern.replace("*", "doctor"), only_one=number > 0)
+                if channel and "publish" in role.commands:
+                    calls["publish"] = (channel, "")
+                missing += _refused(connection, {"multi": (), **calls}, keys=f"~{pattern}")
         # What was queued goes with the connection.
         connection.disconnect()
-    missing += _refused_subscription(redis, _channel(database))
+    if channel and "subscribe" in role.commands:
+        missing += _refused_subscription(redis, channel)
     return list(dict.fromkeys(missing))
+
+
+def _calls(role: Role, key: str, *, only_one: bool) -> dict[str, tuple[str | int, ...]]:
+    queued = {name: _QUEUED[name] for name in role.commands if name in _QUEUED}
+    if only_one:
+        queued = dict([next((name, it) for name, it in queued.items() if _KEY in it)])
+    return {name: tuple(key if it == _KEY else it for it in call) for name, call in queued.items()}
 
 
 def rights_result(name: str, address: RedisAddress, missing: Sequence[str]) -> CheckResult:
@@ -110,33 +144,30 @@ def rights_result(name: str, address: RedisAddress, missing: Sequence[str]) -> C
     user = address.username or "default"
     commands = [rule.removeprefix("+") for rule in missing if rule.startswith("+")]
     refused = [
-        *(["use our keys"] if KEYS in missing else []),
+        *(["use our keys"] if any(rule.startswith("~") for rule in missing) else []),
         *(["use our channels"] if CHANNELS in missing else []),
         *([f"run {', '.join(commands)}"] if commands else []),
     ]
     found = f"The Redis user {user} may not {' or '.join(refused)}"
     advice = f"run `ACL SETUSER {user} {' '.join(missing)}` in Redis"
-    if set(missing) <= _OF_THE_DOCTOR:
+    if {*missing} <= _OF_THE_DOCTOR:
         return CheckResult(name, "note", f"{found}, so the doctor sees less", advice)
     return CheckResult(name, "problem", found, advice)
 
 
-def redis_rights(settings: QueueSettings) -> CheckResult:
-    """Return whether the users of both addresses may do all that we do; a `RedisError` passes."""
+def redis_rights(settings: QueueSettings, role: Role) -> CheckResult:
+    """Return whether the users of both addresses may do what this role does; a `RedisError` passes."""
     for address in dict.fromkeys([settings.redis, settings.broker.redis or settings.redis]):
         with client_of(address, settings) as redis:
-            result = rights_result("redis rights", address, missing_rules(redis, database=address.database))
+            result = rights_result(
+                "redis rights", address, missing_rules(redis, role, database=address.database)
+            )
         if result.problem:
             return result
     return CheckResult("redis rights")
 
 
-def _channel(database: int) -> str:
-    """Return kombu's channel to all workers."""
-    return f"{KEY_PREFIX}/{database}.celery.pidbox"
-
-
-def _refused(connection: Any, calls: Mapping[str, tuple[str | int, ...]]) -> list[str]:
+def _refused(connection: Any, calls: Mapping[str, tuple[str | int, ...]], *, keys: str = KEYS) -> list[str]:
     """Return the rules that these commands would need, all of them sent before the first answer is read."""
     words = [(*command.split("|"), *arguments) for command, arguments in calls.items()]
     connection.send_packed_command(connection.pack_commands(words))
@@ -145,7 +176,7 @@ def _refused(connection: Any, calls: Mapping[str, tuple[str | int, ...]]) -> lis
         try:
             connection.read_response()
         except NoPermissionError as error:
-            rules.append(_rule(command, error))
+            rules.append(_rule(command, error, keys=keys))
         except ResponseError:
             # Another complaint, about a transaction that lacks what was refused: the right is there.
             continue
@@ -163,7 +194,7 @@ def _refused_subscription(redis: "Redis", channel: str) -> list[str]:
     return []
 
 
-def _rule(command: str, error: NoPermissionError) -> str:
+def _rule(command: str, error: NoPermissionError, *, keys: str = KEYS) -> str:
     if "to access" not in str(error):
         return f"+{command}"
-    return CHANNELS if "channel" in str(error) else KEYS
+    return CHANNELS if "channel" in str(error) else keys

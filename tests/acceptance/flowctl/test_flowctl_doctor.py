@@ -16,6 +16,7 @@ from masterflow.domain.redis_keys import FLAG_KEY, KEY_PREFIX
 from masterflow.scripts.doctor import database, redis_server
 from masterflow.scripts.doctor.outbox import room_result
 from masterflow.scripts.doctor.packages import package_results, python_result
+from masterflow.scripts.doctor.security import check_security
 from masterflow.tasks.app import app
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.delivery.skipped import note_skipped
@@ -91,7 +92,7 @@ def check(examined, level, name, *words):
     code, results = examined()
     [found] = [it for it in results if it["level"] == level and it["name"] == name]
     said = f"{found['found']}; {found['advice']}"
-    assert code == {"note": 0, "problem": 1, "away": 3}[level]
+    assert code == {"note": 0, "warning": 0, "problem": 1, "away": 3}[level]
     assert not [word for word in words if word not in said], said
 
 
@@ -101,9 +102,10 @@ def check(examined, level, name, *words):
 def test_a_healthy_system_has_only_notes(examined):
     code, results = examined()
     assert code == 0
-    assert {result["level"] for result in results} == {"note"}
+    assert {result["level"] for result in results} == {"note", "warning"}
+    assert [result["name"] for result in results if result["level"] == "warning"] == ["security"]
     assert {result["name"] for result in results} <= {
-        "signing keys", "cache keys", "jwt key", "redis memory", "lz4", "time zone"
+        "security", "cache keys", "jwt key", "redis memory", "lz4", "time zone"
     }  # fmt: skip
 
 
@@ -115,7 +117,34 @@ def test_keys_that_are_there_need_no_note(examined, flowctl, monkeypatch):
         "ENRICHMENT_JWT_KEY": "k" * 32,
     }.items():
         monkeypatch.setenv(name, value)
-    assert not {result["name"] for result in examined()[1]} & {"signing keys", "cache keys", "jwt key"}
+    assert not {result["name"] for result in examined()[1]} & {"cache keys", "jwt key"}
+    check(examined, "note", "security", "Level signing keys:", "docs/security.md")
+
+
+def test_users_for_each_role_beside_keys_are_the_highest_level(flowctl, redis, own_redis, monkeypatch):
+    account = "3f0cbb52-54a8-4a4f-a6a4-7ac2d0a2b1c5"
+    for name, value in json.loads(flowctl("security", "keygen", "--client", account, "--json")[1]).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REDIS_URL", limited_redis_url(own_redis.url))
+    found = {result.name: result for result in check_security()}
+    assert (found["security"].level, "roles" in found["security"].found) == ("well", True)
+    assert {found["remote control"].level, found["strangers"].level} == {"well"}
+    redis.execute_command("ACL", "SETUSER", "default", "nopass")
+    assert {result.name: result for result in check_security()}["strangers"].level == "warning"
+
+
+@pytest.mark.parametrize("keys", ["", "{}", None])
+def test_no_signing_keys_are_a_warning_however_there_are_none(examined, monkeypatch, keys):
+    if keys is None:
+        monkeypatch.delenv("ENRICHMENT_SIGNING_KEYS", raising=False)
+    else:
+        monkeypatch.setenv("ENRICHMENT_SIGNING_KEYS", keys)
+    check(examined, "warning", "security", "whoever reaches the broker can change any flow", "keygen")
+
+
+def test_what_remote_control_opens_is_told(examined, monkeypatch):
+    monkeypatch.setenv("ENRICHMENT_REMOTE_CONTROL", "true")
+    check(examined, "warning", "remote control", "end workers", "configuration")
 
 
 # -- settings and packages

@@ -76,7 +76,7 @@ def test_worker_and_beat_start_and_are_well(place):
         for name in (WORKER, "beat"):
             eventually(partial(client.exists, f"{KEY_PREFIX}heartbeat:{name}"), timeout_s=60)
     code, said, _ = flowctl(settings, "health", "worker", "--name", WORKER, "--json")
-    looked_at = ("broker", "database", "postgres rights", "redis rights", "heartbeat", "answer")
+    looked_at = ("broker", "database", "postgres rights", "redis rights", "heartbeat", "consumption")
     assert json.loads(said) == dict.fromkeys(looked_at, "ok")
     assert code == 0
     code, said, _ = flowctl(settings, "health", "beat", folder=folder)
@@ -119,10 +119,9 @@ def test_flower_shows_sizes_and_flows_and_never_a_payload(place, desk):
         batch_id = desk.publish(events, context)
         fields = context.model_dump(mode="json") | {"phase": "data_import", "error": PAYLOAD}
         named_id = desk.send_task("enrichment.add_error_entry", flow_id=flows[1], **fields)
-        # While the batch waits for its row, Flower asks the worker what it holds.
-        asked = f"/api/workers?refresh=1&workername={WORKER}"
-        eventually(lambda: batch_id in read(asked), timeout_s=30, interval_s=0.5)
-        held = read(asked)
+        # While the batch waits for its row, Flower has heard of it.
+        eventually(lambda: batch_id in read("/api/tasks"), timeout_s=30, interval_s=0.5)
+        held = read("/api/tasks")
     code, _, _ = flowctl(settings, "backfill", "--flow", flows[0], "--flow", flows[1])
     assert code == 0
     eventually(lambda: read("/api/tasks").count("SUCCESS") >= 3, timeout_s=30)
@@ -134,12 +133,12 @@ def test_flower_shows_sizes_and_flows_and_never_a_payload(place, desk):
         ("enrichment.add_error_entry", "()", f"{{'flow_id': '{flows[1]}'}}"),
         ("backfill.apply_chunk", "()", "{'flows': 2}"),
     } <= shown
-    assert batch in held
+    assert batch in json.loads(held)[batch_id]["kwargs"]
+    assert WORKER in read("/workers?json=1")
     paths = (
         "/api/tasks",
         "/tasks",
         "/workers",
-        f"/worker/{WORKER}",
         f"/task/{batch_id}",
         f"/task/{named_id}",
     )

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from masterflow.domain.redis_keys import FLAG_KEY, answers_key, queue_key
+from masterflow.domain.redis_keys import FLAG_KEY, answers_key, queue_key, sender_name
 from masterflow.repository.feature_flag import FeatureFlag
 from masterflow.repository.settings import RedisSettings
 from masterflow.scripts.broker import dead_letters
@@ -48,7 +48,11 @@ def every_part_works(monkeypatch: pytest.MonkeyPatch, url: str, client: "redis.R
     )
     publisher.close()
     assert client.llen(queue_key(ENRICHMENT_QUEUE)) == 1
-    client.hset(answers_key("s"), "b", '{"applied": 1, "repeated": 0, "dead": 0}')
+    client.hset(
+        answers_key(sender_name(settings.redis.username, "s")),
+        "b",
+        '{"applied": 1, "repeated": 0, "dead": 0}',
+    )
     inbox = ConfirmationInbox(settings, "s")
     assert inbox.receive([Awaited("b", "", ("s",), lambda _: None)]) == {"s": ["b"]}
     inbox.close()

@@ -3,8 +3,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from celery import Celery
 
 from masterflow.domain import FlowContext
@@ -12,7 +15,7 @@ from masterflow.domain.events import FlowRetried, new_event
 from masterflow.domain.redis_keys import KEY_PREFIX, NOTES_KEY
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.tasks.heartbeats import heartbeat_age_s, write_heartbeat
-from masterflow.tasks.queues import transport_options
+from masterflow.tasks.queues import APPLY_EVENTS, ENRICHMENT_QUEUE, transport_options
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.limited import limited_role
@@ -61,14 +64,14 @@ def test_the_health_of_workers_is_what_a_probe_would_want_to_know(
     place = make_workplace(own_postgres.url)
     with place.worker(name="one") as worker, Probe(place) as probe:
         assert probe.problems("worker one@test") == {}
-        assert probe.problems("worker two@test").keys() == {"heartbeat", "answer"}
+        assert probe.problems("worker two@test").keys() == {"heartbeat"}
         own_postgres.pause()
         assert probe.problems("worker one@test").keys() == {"database"}
         own_postgres.resume()
         own_postgres.stop()
         assert probe.problems("worker one@test").keys() == {"database"}
         own_redis.stop()
-        assert probe.problems("worker one@test").keys() == {"broker", "database", "heartbeat", "answer"}
+        assert probe.problems("worker one@test").keys() == {"broker", "database", "heartbeat", "consumption"}
         own_redis.start()
         own_postgres.start()
         eventually(lambda: probe.problems("worker one@test") == {}, timeout_s=30)
@@ -76,7 +79,7 @@ def test_the_health_of_workers_is_what_a_probe_would_want_to_know(
         place.redis.set(f"{KEY_PREFIX}heartbeat:one@test", "1000000000")
         found = probe.problems("worker one@test")
         worker.resume()
-    assert found.keys() == {"heartbeat", "answer"}
+    assert found.keys() == {"heartbeat"}
     assert "restart it" in found["heartbeat"]
 
 
@@ -97,23 +100,26 @@ def test_a_worker_whose_role_may_not_do_its_work_is_told_so(
             assert "error_history" in probe.problems("worker one@test")["postgres tables"]
 
 
+@pytest.mark.parametrize("how", ["kombu", "cancelled"])
 def test_a_worker_that_lives_and_takes_no_messages_is_stuck(
-    make_workplace: Callable[..., Workplace], context: FlowContext
+    make_workplace: Callable[..., Workplace], context: FlowContext, tmp_path: Path, how: str
 ) -> None:
-    place = make_workplace()
+    place, file = make_workplace(), tmp_path / "stuck"
     flow_id = place.new_flow(context)
     with (
-        place.worker("--include", "tests.support.processes.stuck_consumer", name="one"),
+        place.worker("--include", "tests.support.processes.stuck_consumer", name="one", STUCK_FILE=str(file)),
         Probe(place) as probe,
     ):
-        broadcast(place, "get_stuck")
-        # The first one still comes, because the worker has asked Redis for it already.
-        for _ in range(2):
+        file.write_text(how)
+        # The first ones still come, because the worker has asked Redis for them already.
+        for _ in range(3):
             place.publish([new_event(FlowRetried, context, flow_id)], context)
         found = eventually(lambda: probe.problems("worker one@test"), timeout_s=30)
-        assert "takes none of the messages that wait" in found["answer"]
-        broadcast(place, "get_unstuck")
-        eventually(lambda: place.row(flow_id)["retry_count"] == 2)
+        assert "takes none of the messages that wait" in found["consumption"]
+        # The doctor looks at all that live.
+        assert "one@test" in doctor_on(place)["consumption"]["found"]
+        file.unlink()
+        eventually(lambda: place.row(flow_id)["retry_count"] == 3)
         assert probe.problems("worker one@test") == {}
 
 
@@ -132,12 +138,79 @@ def test_a_worker_whose_hands_are_full_is_not_stuck(
         eventually(lambda: place.row(flow_id)["retry_count"] == 3)
 
 
-def broadcast(place: Workplace, command: str) -> None:
-    """Give the workers a command of `tests.support.processes.stuck_consumer`."""
+def doctor_on(place: Workplace) -> dict[str, Any]:
+    """Return what the doctor finds there, by name."""
+    command: list[str | Path] = [Path(sys.executable).with_name("flowctl"), "doctor", "--json"]
+    done = subprocess.run(
+        command, env=place.environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    return {result["name"]: result for result in json.loads(done.stdout)}
+
+
+def broadcast(place: Workplace, command: str, **arguments: Any) -> Any:
+    """Give the workers a command of Celery's, as whoever reaches the broker can; return what they answer."""
     stranger = Celery("stranger", broker=place.settings.broker_url, set_as_current=False)
     stranger.conf.broker_transport_options = transport_options(place.settings)
-    assert stranger.control.broadcast(command, reply=True, limit=1, timeout=10)
-    stranger.close()
+    with closing(stranger):
+        return stranger.control.broadcast(command, reply=True, limit=1, timeout=2, arguments=arguments)
+
+
+COMMANDS: dict[str, dict[str, Any]] = {
+    "conf": {},
+    "stats": {},
+    "cancel_consumer": {"queue": ENRICHMENT_QUEUE},
+    "add_consumer": {"queue": "of-a-stranger"},
+    "rate_limit": {"task_name": APPLY_EVENTS, "rate_limit": "1/h"},
+    "time_limit": {"task_name": APPLY_EVENTS, "hard": 0.001},
+    "pool_grow": {"n": 100},
+    "revoke": {"task_id": "any"},
+    "shutdown": {},
+}
+
+
+def test_no_worker_obeys_whoever_reaches_the_broker(
+    make_workplace: Callable[..., Workplace], context: FlowContext
+) -> None:
+    place = make_workplace()
+    flow_id = place.new_flow(context)
+    with place.worker(name="one") as worker:
+        for command, options in COMMANDS.items():
+            assert not broadcast(place, command, **options), command
+        assert "pidbox" not in " ".join(place.channels())
+        place.publish([new_event(FlowRetried, context, flow_id)], context)
+        eventually(lambda: place.row(flow_id)["retry_count"] == 1)
+        assert worker.is_running
+
+
+@pytest.mark.parametrize("keys", ["", "{}"])
+def test_a_worker_without_signing_keys_says_so_once_when_it_starts(
+    make_workplace: Callable[..., Workplace], keys: str
+) -> None:
+    place = make_workplace()
+    with place.worker(name="one", ENRICHMENT_SIGNING_KEYS=keys):
+        [line] = [it for it in place.log.read_text().splitlines() if "ENRICHMENT_SIGNING_KEYS" in it]
+    assert ("WARNING" in line, "whoever reaches the broker can change any flow" in line) == (True, True)
+
+
+def test_workers_ask_each_other_nothing_however_they_are_started(
+    make_workplace: Callable[..., Workplace],
+) -> None:
+    place = make_workplace()
+    options = ["--hostname", "one@test", "--loglevel", "INFO", "--concurrency", "1"]
+    with place.celery("worker", *options):
+        eventually(lambda: place.is_ready("one@test"), timeout_s=30)
+        assert place.channels() == []
+    assert "mingle" not in place.log.read_text()
+
+
+def test_a_worker_that_is_to_obey_does_and_the_doctor_says_what_that_opens(
+    make_workplace: Callable[..., Workplace],
+) -> None:
+    place = make_workplace(ENRICHMENT_REMOTE_CONTROL="true")
+    with place.worker(name="one"):
+        assert broadcast(place, "ping")
+        found = doctor_on(place)["remote control"]
+    assert (found["level"], "end workers" in found["found"]) == ("warning", True)
 
 
 def test_beat_shows_that_it_lives_and_leaves_no_file(make_workplace: Callable[..., Workplace]) -> None:

@@ -1,22 +1,31 @@
-"""Commands that let a worker take no more messages while it lives on, as kombu has been seen to."""
+"""Lets a worker take no more messages while it lives on, for as long as a file says how."""
 
+import os
+from pathlib import Path
 from typing import Any
 
-from celery.worker.control import control_command
+from celery.signals import worker_ready
 
-_original: list[Any] = []
-
-
-@control_command()
-def get_stuck(state: Any) -> dict[str, str]:
-    qos = state.consumer.task_consumer.channel.qos
-    _original.append(qos.can_consume)
-    qos.can_consume = lambda: False
-    return {"ok": "stuck"}
+_FILE = Path(os.environ["STUCK_FILE"])
+_LOOK_S = 0.1
 
 
-@control_command()
-def get_unstuck(state: Any) -> dict[str, str]:
-    qos = state.consumer.task_consumer.channel.qos
-    qos.can_consume = _original.pop()
-    return {"ok": "as before"}
+@worker_ready.connect
+def look_often(sender: Any, **_: Any) -> None:
+    how = ""
+
+    def look() -> None:
+        nonlocal how
+        before, how = how, _FILE.read_text() if _FILE.exists() else ""
+        if how == before:
+            return
+        # As kombu has been seen to, and as `celery control cancel_consumer` would.
+        if "kombu" in (before, how):
+            qos = sender.task_consumer.channel.qos
+            qos.can_consume = (lambda: False) if how else type(qos).can_consume.__get__(qos)
+        elif how == "cancelled":
+            sender.cancel_task_queue("enrichment")
+        else:
+            sender.add_task_queue("enrichment")
+
+    sender.timer.call_repeatedly(_LOOK_S, look)

@@ -83,6 +83,11 @@ class Workplace:
         ) as process:
             yield process
 
+    def channels(self) -> list[str]:
+        """Return the channels of Redis that somebody listens to."""
+        found: Any = self.redis.pubsub_channels()
+        return [*found]
+
     def is_ready(self, hostname: str) -> bool:
         return bool(self.redis.exists(f"{KEY_PREFIX}heartbeat:{hostname}"))
 

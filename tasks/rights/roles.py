@@ -1,0 +1,109 @@
+"""What each role may do in Redis, and nothing else: rules of ACLs, for Redis 6.2 and newer.
+
+An orchestrator has two users: its `CELERY_BROKER_URL` is that of the publisher, who can only put messages
+into the queue, and its `REDIS_URL` is its own, who can only take its own confirmations. With one user for
+both, a Redis before 7 would let it take from the queue what others have put there.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from masterflow.domain.errors import InputInvalid
+from masterflow.domain.redis_keys import (
+    COUNTERS_KEY,
+    FLAG_KEY,
+    HEARTBEAT_NOTE,
+    KEY_PREFIX,
+    NOTES_KEY,
+    OUTBOXES_KEY,
+    PARKED_KEY,
+    SKIPPED_KEY,
+    UNACKNOWLEDGED_KEY,
+    attempt_key,
+    backfill_key,
+    confirmations_key,
+    missing_rows_key,
+    note_key,
+    queue_key,
+)
+from masterflow.repository.redis.consumption import CONSUMPTION_NOTE
+from masterflow.tasks.heartbeats import BEAT
+from masterflow.tasks.queues import BACKFILL_QUEUE, DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE
+from masterflow.tasks.rights.redis import COMMANDS, OPERATOR, Role
+
+# What every client says when it connects, and what the doctor tries the others with.
+_ENTER: Final = ("exec", "multi", "ping", "select")
+
+_EVENTS: Final = f"{KEY_PREFIX}/*.celeryev"
+_BINDINGS: Final = f"{KEY_PREFIX}_kombu.binding*"
+_OWN_EVENTS: Final = f"{KEY_PREFIX}celeryev.*"
+# Each is up to four lists, of which the last three are of a priority that nobody here gives.
+_QUEUES: Final = tuple(
+    f"{queue_key(name)}*" for name in (ENRICHMENT_QUEUE, BACKFILL_QUEUE, DEAD_LETTER_QUEUE)
+)
+_OF_KOMBU: Final = (f"{UNACKNOWLEDGED_KEY}*", _BINDINGS)
+_OF_WORKERS: Final = (
+    *(f"{it}*" for it in (SKIPPED_KEY, PARKED_KEY)),
+    *(make("*") for make in (attempt_key, confirmations_key, missing_rows_key, backfill_key)),
+    COUNTERS_KEY,
+    FLAG_KEY,
+)
+_NOTES: Final = (note_key(f"{HEARTBEAT_NOTE}*"), note_key(f"{CONSUMPTION_NOTE}*"), NOTES_KEY, OUTBOXES_KEY)
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
+
+
+def _role(keys: Iterable[str], commands: Iterable[str], *channels: str) -> Role:
+    return Role(tuple(sorted({*keys})), tuple(sorted({*commands, *_ENTER})), channels)
+
+
+_WORKER: Final = {*COMMANDS} - {"info", "scan", "subscribe", "unsubscribe", "time"}
+
+# It listens, for which kombu notes at the broker that somebody does.
+_OF_FLOWER: Final = (
+    "del", "evalsha", "exists", "llen", "pexpire", "sadd", "script|exists", "script|load",
+    "smembers", "srem", "subscribe", "time", "unsubscribe", "zadd", "zrangebyscore", "zrem",
+)  # fmt: skip
+
+#: Of those of which there is one for all hosts.
+ROLES: Final[Mapping[str, Role]] = {
+    "publisher": _role([queue_key(ENRICHMENT_QUEUE)], ["lpush"]),
+    "worker": _role([*_QUEUES, *_OF_KOMBU, *_OF_WORKERS, *_NOTES], {*_WORKER, "time"}, _EVENTS),
+    "beat": _role(
+        [f"{queue_key(BACKFILL_QUEUE)}*", note_key(f"{HEARTBEAT_NOTE}{BEAT}"), NOTES_KEY, _BINDINGS],
+        ["expire", "llen", "lpush", "sadd", "set", "zadd", "zremrangebyscore"],
+    ),
+    "status": _role(
+        [*_QUEUES, UNACKNOWLEDGED_KEY, COUNTERS_KEY, f"{SKIPPED_KEY}*", PARKED_KEY, FLAG_KEY, *_NOTES],
+        ["get", "hget", "hgetall", "hlen", "hmget", "llen", "mget", "time", "zcard", "zrevrange"],
+    ),
+    # It gets no queue, not even to count what waits: before Redis 7 it could then end one.
+    "flower": _role([_BINDINGS, _OWN_EVENTS], _OF_FLOWER, _EVENTS),
+    "operator": OPERATOR,
+}
+
+
+def orchestrator_role(name: str) -> Role:
+    """Return what the orchestrators whose user has this name may do, beside publishing.
+
+    Raises:
+        InputInvalid: this cannot be the name of a user, or it is that of another role.
+    """
+    if not _NAME.fullmatch(name) or name in {*ROLES, "default"}:
+        raise InputInvalid(
+            f"{name!r:.60} is no name of an orchestrator; use small letters, digits and hyphens, and none of"
+            f" {', '.join(ROLES)}."
+        )
+    own = f"{name}.*"
+    return _role(
+        [confirmations_key(own), missing_rows_key(own), OUTBOXES_KEY], ["hset", "lpop", "spop", "time"]
+    )
+
+
+def fitting_role(username: str | None) -> Role:
+    """Return what a user of this name should be able to do: that of a role, an orchestrator's, or all."""
+    try:
+        return ROLES.get(username or "default") or orchestrator_role(username or "default")
+    except InputInvalid:
+        return OPERATOR
