@@ -18,12 +18,16 @@ from masterflow.domain import EnrichmentError, InputInvalid
 from masterflow.domain.shown.harmless import harmless
 from masterflow.domain.shown.log_format import HarmlessFormatter
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
+from masterflow.status.access.connections import bounded_protocol
 from masterflow.status.app import make_app
 from masterflow.status.settings import StatusSettings
 from masterflow.tasks.enqueue import QueueSettings
 
 _BACKLOG: Final = 2_048
 _OTHER_FILES: Final = 500
+
+# What is open beside connections of others and those to Postgres: Redis, the broker, logs, the listener.
+_FILES_OF_OURS: Final = 100
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -52,12 +56,19 @@ def main(
     except EnrichmentError as error:
         typer.echo(harmless(error), err=True)
         raise typer.Exit(1) from None
-    _allow_files(settings.most_streams + _OTHER_FILES)
+    files = _allow_files(settings.most_streams + _OTHER_FILES)
+    protocol = bounded_protocol(
+        most_connections=max(1, files - _FILES_OF_OURS - settings.pool_size),
+        request_timeout_s=settings.request_timeout_s,
+    )
     with listener:
         typer.echo(f"Flow status at http://{host}:{listener.getsockname()[1]}/")
         config = uvicorn.Config(
             app,
             backlog=_BACKLOG,
+            http=protocol,
+            # It would take the word of whoever asks from this machine.
+            proxy_headers=False,
             h11_max_incomplete_event_size=16_384,
             log_level="warning",
             server_header=False,
@@ -78,14 +89,19 @@ def _make_logs_harmless() -> None:
             handler.setFormatter(HarmlessFormatter(handler.formatter))
 
 
-def _allow_files(wanted: int) -> None:
-    """Let this process hold so many open files; the usual 1,024 are fewer than the streams it may serve."""
+def _allow_files(wanted: int) -> int:
+    """Let this process hold so many open files, and return how many it may hold.
+
+    The usual 1,024 are fewer than the streams it may serve.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         if allowed < wanted:
             typer.echo(f"Only {allowed} files may be open here, too few for all event streams.", err=True)
+        return allowed
+    return wanted
 
 
 def _listening_socket(host: str, port: int, *, send_timeout_s: float) -> socket.socket:

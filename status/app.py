@@ -33,6 +33,8 @@ def make_app(
         redoc_url=None,
         # Nothing is for anybody, so the router serves it.
         openapi_url=None,
+        # It would lead to whatever host the request names.
+        redirect_slashes=False,
     )
     app.state.status_settings = settings
     app.state.database_settings = database

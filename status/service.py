@@ -50,6 +50,7 @@ class StatusService:
         )
         self.rates = RateLimit(settings.rate_per_s)
         self.wrong_tokens = RateLimit(settings.wrong_tokens_per_s)
+        self.wrong_codes = RateLimit(settings.wrong_tokens_per_s)
         self.codes = SignInCodes.of(settings)
         self.metrics = RequestMetrics()
         self.background = [self.changes.polling, BackgroundTask("The look at Redis", self._look_at_redis)]

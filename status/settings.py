@@ -1,10 +1,11 @@
 """What the status API reads from the environment."""
 
+from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
-from masterflow.domain.settings import Settings
+from masterflow.domain.settings import SettingRefused, Settings
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -13,6 +14,15 @@ _LEAST_SECRET_BYTES: Final = 32
 
 
 _TRACE_URL: Final = r"^https?://[^\s{}]+\{trace_id\}[^\s{}]*$"
+
+
+def _networks(text: str) -> str:
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            ip_network(part, strict=False)
+        except ValueError as error:
+            raise SettingRefused(f"{part[:60]!r} is no address") from error
+    return text
 
 
 class StatusSettings(Settings):
@@ -84,6 +94,19 @@ class StatusSettings(Settings):
         gt=0,
         validation_alias="ENRICHMENT_STATUS_SEND_TIMEOUT_S",
         description="seconds above 0",
+    )
+    #: How long a request may be in coming, with `python -m masterflow.status`.
+    request_timeout_s: float = Field(
+        10,
+        gt=0,
+        validation_alias="ENRICHMENT_STATUS_REQUEST_TIMEOUT_S",
+        description="seconds above 0",
+    )
+    #: Whose X-Forwarded-For and X-Forwarded-Proto count; by default nobody's.
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        "",
+        validation_alias="ENRICHMENT_STATUS_TRUSTED_PROXIES",
+        description="addresses or networks of your proxies, with commas between them, such as 10.0.0.0/8",
     )
     #: Where a trace is looked at.
     trace_url: Annotated[str, StringConstraints(pattern=_TRACE_URL)] | None = Field(

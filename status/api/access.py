@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
+from masterflow.status.access.addresses import client_address
 from masterflow.status.access.tokens import TokenInvalid, Viewer, read_token
 from masterflow.status.api.problems import Forbidden
 from masterflow.status.service import service_of
@@ -47,7 +48,7 @@ def _viewer(request: Request, token: str) -> Viewer:
     try:
         viewer = read_token(token, service.settings)
     except TokenInvalid:
-        service.wrong_tokens.take(_host_of(request))
+        service.wrong_tokens.take(client_address(request, service.settings))
         raise
     service.rates.take(f"{viewer.client_account_id}/{viewer.user_id}")
     return viewer
@@ -93,10 +94,6 @@ def _token_of(request: Request) -> str:
     if not cookie:
         raise TokenInvalid("Send `Authorization: Bearer <token>`, or sign in.")
     return cookie
-
-
-def _host_of(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
 
 
 SignedIn = Annotated[Viewer, Depends(viewer_of)]

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from masterflow.domain import DatabaseUnavailable, EnrichmentError, FlowNotFound, InputInvalid
+from masterflow.domain import DatabaseUnavailable, EnrichmentError, FlowNotFound, InputInvalid, TenantMismatch
 from masterflow.domain.errors import DatabaseMisconfigured
 from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.status.access.limits import TooManyRequests
@@ -98,7 +98,9 @@ def problem_of(error: Exception) -> JSONResponse | None:
     for kind in type(error).__mro__:
         if kind in _KINDS:
             status, title = _KINDS[kind]
-            return problem(status, title, reason=getattr(error, "reason", "error"), detail=str(error))
+            # Whoever asks must not learn that somebody else has such a flow.
+            said = FlowNotFound if isinstance(error, TenantMismatch) else error
+            return problem(status, title, reason=getattr(said, "reason", "error"), detail=str(error))
     return None
 
 

@@ -14,6 +14,7 @@ from masterflow.domain.liveness import Liveness
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.repository.status.reads import FlowFilter
+from masterflow.status.access.addresses import client_address, is_on_tls
 from masterflow.status.access.tokens import TokenInvalid, read_token
 from masterflow.status.api.access import COOKIE, SignedIn, require_same_origin
 from masterflow.status.api.flows import Manager, filter_of
@@ -136,8 +137,9 @@ async def signin_page(request: Request, code: Annotated[str, Query(max_length=20
     """
     if not code:
         return render(request, "signin.html", problem="", signed_in=False)
-    service_of(request).wrong_tokens.take("codes")
-    token = service_of(request).codes.take(code)
+    service = service_of(request)
+    service.wrong_codes.take(client_address(request, service.settings))
+    token = service.codes.take(code)
     if token is None:
         raise TokenInvalid("This link was used before, or is too old. Sign in with a token.")
     return _signed_in(request, token)
@@ -209,7 +211,7 @@ def _signed_in(request: Request, token: str) -> Response:
     try:
         viewer = read_token(token, service.settings)
     except TokenInvalid:
-        service.wrong_tokens.take(request.client.host if request.client else "unknown")
+        service.wrong_tokens.take(client_address(request, service.settings))
         raise
     # A page of our own leads on: after a redirect from elsewhere the browser would keep the cookie back.
     response = render(request, "signed_in.html")
@@ -219,7 +221,7 @@ def _signed_in(request: Request, token: str) -> Response:
         httponly=True,
         max_age=max(0, int(viewer.expires_in_s)),
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_on_tls(request, service.settings),
     )
     return response
 
