@@ -73,8 +73,8 @@ class UpdateSkipped(PermanentError):
     reason = "update_skipped"
 
 
-class TenantMismatch(PermanentError):
-    """The flow exists, but under another client account or engagement."""
+class TenantMismatch(FlowNotFound):
+    """The flow exists, but under another client account or engagement; its words do not say so."""
 
     reason = "tenant_mismatch"
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, and_, not_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,9 +20,9 @@ from masterflow.repository.child_tables import FoundTable, completions, find_tab
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
-from masterflow.repository.rights.row_security import no_such_flow
+from masterflow.repository.rights.row_security import foreign_flow, no_such_flow
 from masterflow.repository.sql import statement
-from masterflow.repository.tables import DiscoveryFlow
+from masterflow.repository.tables import CrewAIFlowStateExtensions, DiscoveryFlow
 
 _MAX_NAME_CHARS: Final = 255
 
@@ -31,6 +31,12 @@ _TABLE: Final = DISCOVERY.table
 # The master gets an insight in a few words, and no more insights than these in one call.
 _MAX_INSIGHTS: Final = 20
 _MAX_INSIGHT_CHARS: Final = 300
+
+_MISSING: Final[Any] = {
+    "advice": "create_discovery_flow makes one",
+    "is_update": True,
+    "table": DiscoveryFlow,
+}
 
 Insight = Mapping[str, Any] | str
 
@@ -73,9 +79,11 @@ class DiscoveryFlowRepository:
     ) -> DiscoveryFlow:
         """Create the child row, or return it unchanged if the tenant already has it.
 
+        A child belongs to the tenant of its master, so neither id may be that of another tenant's flow.
+
         Raises:
             InputInvalid: the repository was made without a user, or an id is malformed.
-            TenantMismatch: the id belongs to a flow of another tenant.
+            TenantMismatch: an id is taken by a flow of another tenant.
         """
         if not self._user_id:
             raise InputInvalid("A new flow belongs to a user; make the repository with a user_id.")
@@ -91,14 +99,16 @@ class DiscoveryFlowRepository:
             "crewai_state_data": json.loads(document_text(document_of(initial_state or {}))),
         }
         async with translated_errors():
-            await self._db.execute(
-                insert(DiscoveryFlow)
-                .values(values)
-                .on_conflict_do_nothing(index_elements=[DiscoveryFlow.flow_id])
-            )
-        child = await self.get_by_flow_id(flow_id)
+            is_foreign = await self._is_of_another_tenant(values["flow_id"], values["master_flow_id"])
+            if not is_foreign:
+                await self._db.execute(
+                    insert(DiscoveryFlow)
+                    .values(values)
+                    .on_conflict_do_nothing(index_elements=[DiscoveryFlow.flow_id])
+                )
+        child = None if is_foreign else await self.get_by_flow_id(flow_id)
         if child is None:
-            raise TenantMismatch(f"Discovery flow {flow_id} belongs to another tenant; use a new id.")
+            raise TenantMismatch(f"An id of discovery flow {flow_id} cannot be used; use another one.")
         return child
 
     async def get_by_flow_id(self, flow_id: UUID | str) -> DiscoveryFlow | None:
@@ -135,6 +145,17 @@ class DiscoveryFlowRepository:
             child = await self._update_child(key, parameters)
         await self._report_to_master(child, name, completed=completed, duration_ms=duration_ms)
 
+    async def _is_of_another_tenant(self, *flow_ids: UUID | None) -> bool:
+        """Return whether a master row of one of these ids belongs to somebody else."""
+        master = CrewAIFlowStateExtensions
+        is_own = and_(
+            master.client_account_id == self._client_account_id, master.engagement_id == self._engagement_id
+        )
+        found = (
+            select(master.flow_id).where(master.flow_id.in_(filter(None, flow_ids)), not_(is_own)).limit(1)
+        )
+        return await self._db.scalar(found) is not None
+
     def _key(self, flow_id: UUID | str) -> dict[str, UUID]:
         return {
             "flow_id": flow_uuid(flow_id),
@@ -152,12 +173,8 @@ class DiscoveryFlowRepository:
         if child is None:
             flow = key["flow_id"]
             if await self._db.scalar(select(DiscoveryFlow.flow_id).filter_by(flow_id=flow)):
-                raise TenantMismatch(
-                    f"Discovery flow {flow} belongs to another tenant; check the ids passed."
-                )
-            raise await no_such_flow(
-                self._db, flow, advice="create_discovery_flow makes one", is_update=True, table=DiscoveryFlow
-            )
+                raise await foreign_flow(self._db, flow, **_MISSING)
+            raise await no_such_flow(self._db, flow, **_MISSING)
         return child
 
     def _course_of(self, table: FoundTable) -> Phases:

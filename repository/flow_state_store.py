@@ -33,7 +33,7 @@ from masterflow.domain.ids import flow_uuid
 from masterflow.repository.arguments import phase_name
 from masterflow.repository.database import translated_errors
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
-from masterflow.repository.rights.row_security import no_such_flow
+from masterflow.repository.rights.row_security import foreign_flow, no_such_flow
 from masterflow.repository.secure_cache import CHECKPOINT_TTL_S, STATE_TTL_S, SecureCache
 from masterflow.repository.sql import statement
 from masterflow.repository.states import NOT_STATE, State, restored_state, state_text
@@ -115,10 +115,16 @@ class PostgresFlowStateStore:
         return None if loaded is None else loaded.state
 
     async def load_versioned(self, flow_id: UUID | str) -> VersionedState | None:
-        """Return what `load_state` does together with the version to save under."""
+        """Return what `load_state` does together with the version to save under.
+
+        Raises:
+            TenantMismatch: the flow is another tenant's.
+        """
         flow = flow_uuid(flow_id)
         try:
             row_version = (await self._row(flow))["row_version"]
+        except TenantMismatch:
+            raise
         except FlowNotFound:
             return None
         loaded = await self._cached(flow, f"state:{row_version}") or await self._read_state(flow)
@@ -216,16 +222,13 @@ class PostgresFlowStateStore:
     async def _row(self, flow: UUID) -> RowMapping:
         """Return what tells this version of the row from every other, and whether it can hold checkpoints.
 
-        Where there is no row, FlowNotFound.
-
-        Raises:
-            TenantMismatch: it belongs to another client account or engagement.
+        Where there is no row of the tenant, FlowNotFound or, in the same words, TenantMismatch.
         """
         rows = await self._execute("read_row_version", flow)
         if not rows:
             raise await no_such_flow(self._db, flow, advice="create its master row first")
         if not rows[0]["is_own"]:
-            raise TenantMismatch(f"Flow {flow} belongs to another client account or engagement.")
+            raise await foreign_flow(self._db, flow, advice="create its master row first")
         return rows[0]
 
     async def _execute(self, name: str, flow: UUID, **parameters: Any) -> Sequence[RowMapping]:

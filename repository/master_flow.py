@@ -33,7 +33,7 @@ from masterflow.domain.tenant import MAX_USER_CHARS, flow_context
 from masterflow.repository.database import translated_errors
 from masterflow.repository.documents import document_of, document_text
 from masterflow.repository.merge.merges import apply_events
-from masterflow.repository.rights.row_security import no_such_flow
+from masterflow.repository.rights.row_security import foreign_flow, no_such_flow
 from masterflow.repository.settings import FlagSettings
 from masterflow.repository.states import state_document
 from masterflow.repository.tables import CrewAIFlowStateExtensions
@@ -92,7 +92,7 @@ class CrewAIFlowStateExtensionsRepository:
 
         Raises:
             InputInvalid: the flow type is unknown, or an id is malformed.
-            TenantMismatch: the id belongs to a flow of another tenant.
+            TenantMismatch: the id is taken by a flow of another tenant.
         """
         if flow_type not in FLOW_TYPES:
             raise InputInvalid(f"{flow_type!r:.80} is no flow type; use one of {', '.join(FLOW_TYPES)}.")
@@ -116,7 +116,7 @@ class CrewAIFlowStateExtensionsRepository:
             await self._db.execute(query)
         created = await self.get_by_flow_id(flow)
         if created is None:
-            raise TenantMismatch(f"Flow {flow} belongs to another tenant; use a new id.")
+            raise TenantMismatch(f"The id {flow} cannot be used; use a new one.")
         return created
 
     async def get_by_flow_id(self, flow_id: UUID | str) -> CrewAIFlowStateExtensions | None:
@@ -220,7 +220,7 @@ class CrewAIFlowStateExtensionsRepository:
         if outcome.missing or outcome.hidden:
             raise await no_such_flow(self._db, flow_id, advice="create_master_flow makes one", is_update=True)
         if outcome.foreign:
-            raise TenantMismatch(f"Flow {flow_id} belongs to another tenant; check the ids passed.")
+            raise await foreign_flow(self._db, flow_id, advice="create_master_flow makes one", is_update=True)
         if outcome.skipped:
             raise UpdateSkipped(f"A trigger of the master table skips the update of flow {flow_id}.")
 

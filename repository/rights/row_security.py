@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from masterflow.domain import FlowNotFound
+from masterflow.domain import FlowNotFound, TenantMismatch
 from masterflow.domain.errors import FlowHidden, RightsMissing
 from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
@@ -80,6 +80,19 @@ async def check_reach(db: AsyncSession) -> None:
     """
     if said := (await read_row_security(db)).refusal:
         raise RightsMissing(said)
+
+
+async def foreign_flow(
+    db: AsyncSession,
+    flow_id: UUID | str,
+    *,
+    advice: str = "",
+    is_update: bool = False,
+    table: type[Table] = CrewAIFlowStateExtensions,
+) -> TenantMismatch:
+    """Return the error to raise where the row is another tenant's, in the words of `no_such_flow`."""
+    missing = await no_such_flow(db, flow_id, advice=advice, is_update=is_update, table=table)
+    return TenantMismatch(str(missing))
 
 
 async def no_such_flow(

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -7,7 +8,10 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
+from masterflow.domain.tenant import flow_context
 from masterflow.repository.discovery_flow import DiscoveryFlowRepository
+from masterflow.repository.flow_state_store import PostgresFlowStateStore
+from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.tables import CrewAIFlowStateExtensions as Master
 from masterflow.repository.tables import DiscoveryFlow as Child
 
@@ -307,6 +311,47 @@ async def test_an_unknown_child_and_another_tenants_child_are_told_apart(session
                 await stranger.update_phase_completion(flow_id, "data_import")
             with pytest.raises(TenantMismatch):
                 await stranger.create_discovery_flow(flow_id)
+
+
+async def test_a_child_belongs_to_the_tenant_of_its_master(session_factory: Sessions) -> None:
+    flow_id, engagement = uuid4(), uuid4()
+    async with session_factory.begin() as db:
+        owner = CrewAIFlowStateExtensionsRepository(db, CLIENT, ENGAGEMENT, "ana")
+        await owner.create_master_flow(flow_id, "discovery")
+    for client, other in ((uuid4(), ENGAGEMENT), (CLIENT, engagement)):
+        async with session_factory.begin() as db:
+            eve = DiscoveryFlowRepository(db, client, other, "eve")
+            # With the flow's own id, and under its master.
+            for ids in ((flow_id, None), (flow_id, flow_id), (uuid4(), flow_id)):
+                with pytest.raises(TenantMismatch):
+                    await eve.create_discovery_flow(ids[0], master_flow_id=ids[1])
+    async with session_factory.begin() as db:
+        ana = DiscoveryFlowRepository(db, CLIENT, ENGAGEMENT, "ana")
+        await ana.create_discovery_flow(flow_id, master_flow_id=flow_id)
+        await ana.update_phase_completion(flow_id, "data_import", {"n": 1}, True)
+
+
+async def test_whether_another_tenant_has_a_flow_shows_in_no_word(session_factory: Sessions) -> None:
+    theirs, nobodys = await add_flow(session_factory), uuid4()
+    async with session_factory() as db:
+        who = (uuid4(), uuid4(), "eve")
+        masters, children = CrewAIFlowStateExtensionsRepository(db, *who), DiscoveryFlowRepository(db, *who)
+        states = PostgresFlowStateStore(db, flow_context(*who))
+        tries: list[Callable[[UUID], Awaitable[object]]] = [
+            masters.increment_retry_count,
+            lambda flow_id: masters.update_flow_status(flow_id, "processing"),
+            lambda flow_id: children.update_phase_completion(flow_id, "data_import"),
+            lambda flow_id: states.create_checkpoint(flow_id, "data_import", {}),
+            lambda flow_id: states.save_state(flow_id, {}, "data_import"),
+        ]
+        for attempt in tries:
+            said = []
+            for flow_id in (theirs, nobodys):
+                # Both are of one kind, so that whoever tells people what to do about it tells the same.
+                with pytest.raises(FlowNotFound) as error:
+                    await attempt(flow_id)
+                said.append(str(error.value).replace(str(flow_id), "ID"))
+            assert said[0] == said[1]
 
 
 async def test_a_created_flow_is_read_back_with_its_defaults(session_factory: Sessions) -> None:
