@@ -87,7 +87,8 @@ beat_schedule: dict[str, Any] = {
     "backfill": {
         "task": "backfill.run",
         "schedule": _worker.backfill_interval_s,
-        "options": {"expires": _worker.backfill_interval_s},  # runs that nobody took do not pile up
+        # Runs that nobody took do not pile up; and beat needs no right to make what a worker makes.
+        "options": {"expires": _worker.backfill_interval_s, "declare": []},
     },
     "watch": {
         "task": "watch.look",

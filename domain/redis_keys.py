@@ -45,7 +45,7 @@ OUTBOX_NOTE: Final = "outbox:"
 def sender_name(username: str | None, sender_id: str) -> str:
     """Return under which name a sender is confirmed: it begins with its user of Redis, if that has a name.
 
-    So a rule such as `~enrichment:confirmed:crew.*` lets a user see its own confirmations and no others.
+    So a rule such as `~enrichment:answers:crew.*` lets a user see its own confirmations and no others.
     """
     return f"{username}.{sender_id}" if username and username != "default" else sender_id
 

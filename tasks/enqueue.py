@@ -1,11 +1,12 @@
 """The sending end of the queue: publish a batch, and hear which batches are committed."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Producer
+from kombu import Producer, Queue
 from kombu.exceptions import KombuError
 
 from masterflow.domain.redis_keys import sender_name
@@ -17,6 +18,7 @@ from masterflow.tasks.queues import (
     APPLY_EVENTS,
     APPLY_REQUEST,
     ENRICHMENT_QUEUE,
+    EVENTS_EXCHANGE,
     all_queues,
     broker_address,
     broker_connection,
@@ -46,6 +48,9 @@ __all__ = [
 # than it takes, besides the broker's memory.
 _COMPRESSION_CHARS: Final = 4_000
 
+# AMQP's word for an exchange that is not there.
+_NOT_FOUND: Final = 404
+
 
 class Publisher:
     """Publishes batches over one connection, which it renews by itself; belongs to one thread.
@@ -59,8 +64,9 @@ class Publisher:
         self._connection = broker_connection(settings, timeout_s=ANSWER_TIMEOUT_S)
         self._producer = Producer(self._connection)
         self._queue = queue(ENRICHMENT_QUEUE, settings.broker_url)
-        # A list of Redis is there once something is in it.
-        self._declared = [self._queue] if speaks_amqp(settings.broker_url) else []
+        # A Redis has no exchanges, and a list once something is in it.
+        is_amqp = speaks_amqp(settings.broker_url)
+        self._route = {"exchange": EVENTS_EXCHANGE, "routing_key": ENRICHMENT_QUEUE} if is_amqp else {}
         transport_errors = self._connection.connection_errors + self._connection.channel_errors
         self._errors: tuple[type[BaseException], ...] = (KombuError, OSError, *transport_errors)
         # Only writes the message; it reads no configuration and becomes nobody's current app.
@@ -87,22 +93,35 @@ class Publisher:
         message = self._messages.as_task_v2(
             message_id, task, kwargs=kwargs, argsrepr="()", kwargsrepr=shown, ignore_result=True
         )
-        is_long = len(kwargs["events"]) > _COMPRESSION_CHARS
+        compression = "zlib" if len(kwargs["events"]) > _COMPRESSION_CHARS else None
+        try:
+            self._hand_over(task, message, compression)
+        except self._errors as error:
+            self._renew()
+            raise BrokerUnavailable(f"The broker took no message ({cause_of(error)}).") from error
+
+    def _hand_over(
+        self, task: str, message: Any, compression: str | None, *, declared: Sequence[Queue] = ()
+    ) -> None:
         try:
             self._messages.send_task_message(
                 self._producer,
                 task,
                 message,
                 queue=self._queue,
-                declare=self._declared,
-                compression="zlib" if is_long else None,
+                declare=[*declared],
+                compression=compression,
                 retry=False,
                 timeout=ANSWER_TIMEOUT_S,
                 confirm_timeout=ANSWER_TIMEOUT_S,
+                **self._route,
             )
         except self._errors as error:
+            if declared or getattr(error, "reply_code", None) != _NOT_FOUND:
+                raise
+            # No worker has made the exchange yet; whoever may do so makes it with its queue.
             self._renew()
-            raise BrokerUnavailable(f"The broker took no message ({cause_of(error)}).") from error
+            self._hand_over(task, message, compression, declared=[self._queue])
 
     def _named(self, batch: Batch) -> Batch:
         is_awaited = batch.sender_id != ""

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Exchange, Queue, binding
 from kombu.exceptions import VersionMismatch
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -25,6 +25,10 @@ APPLY_CHUNK: Final = "backfill.apply_chunk"
 ENRICHMENT_QUEUE: Final = "enrichment"
 BACKFILL_QUEUE: Final = "backfill"
 DEAD_LETTER_QUEUE: Final = "enrichment.dead"
+
+#: The exchange of RabbitMQ that leads to the first queue alone: who may write to the default one, as every
+#: queue is reached by, may write to any.
+EVENTS_EXCHANGE: Final = "enrichment.events"
 
 _REDIS_WAITS: Final = ("socket_timeout", "socket_connect_timeout")
 
@@ -61,8 +65,15 @@ def _host(name: str) -> str:
 
 def queue(name: str, broker_url: str) -> Queue:
     """Return one queue behind the default exchange, whose messages cannot lose their binding."""
-    arguments = _QUORUM if speaks_amqp(broker_url) else None
-    return Queue(name, Exchange(""), routing_key=name, queue_arguments=arguments)
+    is_amqp = speaks_amqp(broker_url)
+    own = [binding(Exchange(EVENTS_EXCHANGE, "direct"), routing_key=name)]
+    return Queue(
+        name,
+        Exchange(""),
+        routing_key=name,
+        queue_arguments=_QUORUM if is_amqp else None,
+        bindings=own if is_amqp and name == ENRICHMENT_QUEUE else [],
+    )
 
 
 def all_queues(broker_url: str) -> list[Queue]:

@@ -10,7 +10,7 @@ from masterflow.domain.addresses import RedisAddress
 from masterflow.scripts.doctor.clocks import clock_result
 from masterflow.tasks.check_result import CheckResult
 from masterflow.tasks.enqueue import client_of
-from masterflow.tasks.rights.redis import OPERATOR, missing_rules, rights_result
+from masterflow.tasks.rights.redis import KEYS, OPERATOR, missing_rules, rights_result
 from masterflow.tasks.rights.roles import fitting_role
 from masterflow.tasks.settings import QueueSettings
 
@@ -46,7 +46,8 @@ def _missing(name: str, redis: Any, address: RedisAddress) -> tuple[list[str], C
     """Return what a user may not do of all that we do, and the name of a role if he has that."""
     missing = missing_rules(redis, database=address.database)
     role = fitting_role(address.username)
-    if not missing or role is OPERATOR or missing_rules(redis, role, database=address.database):
+    # Who has all our keys is no role's user.
+    if KEYS not in missing or role is OPERATOR or missing_rules(redis, role, database=address.database):
         return missing, None
     found = f"The Redis user {address.username} may do what its role does, so the doctor sees less"
     return missing, CheckResult(f"{name} rights", "note", found, "run the doctor as an operator to see all")

@@ -1,4 +1,4 @@
-"""Makes a user of Redis for each role: what the server has to be told, and the settings of each role."""
+"""Makes a user of the broker for each role: what the server has to be told, and the settings of each role."""
 
 import hashlib
 import secrets
@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from masterflow.scripts.terminal.entrance import run_program
+from masterflow.tasks.rights.rabbitmq import AMQP_ROLES, commands
 from masterflow.tasks.rights.roles import ROLES, orchestrator_role
 
 _PASSWORD_BYTES: Final = 24
@@ -29,11 +30,15 @@ class BrokerUser:
         return f"user {self.name} on sanitize-payload #{digest} {' '.join(self.rules)}"
 
 
-def redis_users(orchestrators: Iterable[str]) -> list[BrokerUser]:
+def redis_users(orchestrators: Iterable[str], *, is_before_7: bool = False) -> list[BrokerUser]:
     """Return a user for each role and for each orchestrator, with new passwords."""
     roles = {**ROLES, **{name: orchestrator_role(name) for name in orchestrators}}
     return [
-        BrokerUser(name, secrets.token_urlsafe(_PASSWORD_BYTES), tuple(role.rules))
+        BrokerUser(
+            name,
+            secrets.token_urlsafe(_PASSWORD_BYTES),
+            tuple(role.merged_rules if is_before_7 else role.rules),
+        )
         for name, role in roles.items()
     ]
 
@@ -55,13 +60,40 @@ def make_users(
     orchestrator: Annotated[
         list[str], typer.Option(help="The name of an orchestrator's user; as many as you like.")
     ],
-    host: Annotated[str, typer.Option(help="Where its processes reach Redis.")] = "localhost:6379",
+    host: Annotated[str, typer.Option(help="Where its processes reach it.", show_default="localhost")] = "",
+    *,
+    redis_6: Annotated[
+        bool, typer.Option("--redis-6", help="Print what Redis 6.2 understands, which says less exactly.")
+    ] = False,
+    rabbitmq: Annotated[
+        bool, typer.Option("--rabbitmq", help="Print commands of rabbitmqctl instead.")
+    ] = False,
 ) -> None:
-    """Print an ACL file for Redis (6.2 or newer), and in comments the settings that each role needs.
+    """Print an ACL file for Redis 7 or newer, and in comments the settings that each role needs.
 
     Give the file to Redis with `aclfile`, after you have moved the comments to where each role runs.
     """
-    users = redis_users(orchestrator)
+    if rabbitmq:
+        _print_commands(orchestrator, host or "localhost:5672")
+    else:
+        _print_acl(orchestrator, host or "localhost:6379", is_before_7=redis_6)
+
+
+def _print_commands(orchestrators: Iterable[str], host: str) -> None:
+    roles = {name: it for name, it in AMQP_ROLES.items() if name != "orchestrator"}
+    for name in orchestrators:
+        orchestrator_role(name)
+        roles[name] = AMQP_ROLES["orchestrator"]
+    for name, permissions in roles.items():
+        # No option of a command begins as it does.
+        password = secrets.token_hex(_PASSWORD_BYTES)
+        for command in commands(name, permissions, password=password):
+            typer.echo(shlex.join(["rabbitmqctl", *command]))
+        typer.echo(f"# {name}: CELERY_BROKER_URL=amqp://{name}:{password}@{host}//")
+
+
+def _print_acl(orchestrator: Iterable[str], host: str, *, is_before_7: bool) -> None:
+    users = redis_users(orchestrator, is_before_7=is_before_7)
     for user in users:
         typer.echo(user.acl_line())
     # The file keeps its `default` user as Redis has it, unless it is switched off here.

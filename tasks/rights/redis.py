@@ -89,18 +89,41 @@ _OF_THE_DOCTOR: Final = frozenset({"+info", "+scan"})
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What one user may have and do: patterns of keys and channels, and commands."""
+    """What one user may have and do: patterns of keys and channels, commands, and further roles."""
 
     keys: tuple[str, ...]
     commands: tuple[str, ...]
     channels: tuple[str, ...] = ()
+    parts: tuple["Role", ...] = ()
 
     @property
     def rules(self) -> list[str]:
-        """Return the rules after which a user may do this alone, for `ACL SETUSER` and for an ACL file."""
+        """Return the rules after which a user may do this alone, for Redis 7 or newer.
+
+        Each part is a selector of its own: its commands are for its keys and no others.
+        """
+        return [*self._own_rules, *map(_selector, self.parts)]
+
+    @property
+    def merged_rules(self) -> list[str]:
+        """Return rules for Redis 6.2, after which every command of any part is for all of the keys."""
+        roles = (self, *self.parts)
+        keys, commands, channels = (
+            tuple(sorted({it for role in roles for it in getattr(role, name)}))
+            for name in ("keys", "commands", "channels")
+        )
+        return Role(keys, commands, channels).rules
+
+    @property
+    def _own_rules(self) -> list[str]:
         keys = [f"~{key}" for key in self.keys]
         channels = [f"&{channel}" for channel in self.channels]
         return ["resetkeys", *keys, "resetchannels", *channels, "-@all", *(f"+{it}" for it in self.commands)]
+
+
+def _selector(role: Role) -> str:
+    keys = " ".join(f"~{key}" for key in role.keys)
+    return f"({keys} {' '.join(f'+{it}' for it in role.commands)})"
 
 
 #: Who may do all that any part of us does.
@@ -117,17 +140,24 @@ def missing_rules(redis: "Redis", role: Role = OPERATOR, *, database: int = 0) -
         connection: Any = single.connection
         missing = _refused(connection, {name: _AT_ONCE[name] for name in _AT_ONCE if name in role.commands})
         if "+multi" not in missing:
-            for number, pattern in enumerate(role.keys):
-                # Whether a command is allowed does not depend on the key; one of them asks for the others.
-                calls = _calls(role, pattern.replace("*", "doctor"), only_one=number > 0)
-                if channel and "publish" in role.commands:
-                    calls["publish"] = (channel, "")
-                missing += _refused(connection, {"multi": (), **calls}, keys=f"~{pattern}")
+            for part in (role, *role.parts):
+                missing += _missing_of(connection, part, channel)
         # What was queued goes with the connection.
         connection.disconnect()
     if channel and "subscribe" in role.commands:
         missing += _refused_subscription(redis, channel)
     return list(dict.fromkeys(missing))
+
+
+def _missing_of(connection: Any, role: Role, channel: str) -> list[str]:
+    missing: list[str] = []
+    for number, pattern in enumerate(role.keys):
+        # Whether a command is allowed does not depend on the key; one of them asks for the others.
+        calls = _calls(role, pattern.replace("*", "doctor"), only_one=number > 0)
+        if channel and "publish" in role.commands:
+            calls["publish"] = (channel, "")
+        missing += _refused(connection, {"multi": (), **calls}, keys=f"~{pattern}")
+    return missing
 
 
 def _calls(role: Role, key: str, *, only_one: bool) -> dict[str, tuple[str | int, ...]]:

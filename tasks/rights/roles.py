@@ -7,10 +7,12 @@ both, a Redis before 7 would let it take from the queue what others have put the
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.redis_keys import (
+    ALIVE_KEY,
     COUNTERS_KEY,
     FLAG_KEY,
     HEARTBEAT_NOTE,
@@ -20,10 +22,13 @@ from masterflow.domain.redis_keys import (
     PARKED_KEY,
     SKIPPED_KEY,
     UNACKNOWLEDGED_KEY,
+    WATCH_KEY,
+    WATCH_LOCK_KEY,
+    answers_key,
     attempt_key,
     backfill_key,
-    confirmations_key,
-    missing_rows_key,
+    former_confirmations_key,
+    holds_key,
     note_key,
     queue_key,
 )
@@ -45,9 +50,14 @@ _QUEUES: Final = tuple(
 _OF_KOMBU: Final = (f"{UNACKNOWLEDGED_KEY}*", _BINDINGS)
 _OF_WORKERS: Final = (
     *(f"{it}*" for it in (SKIPPED_KEY, PARKED_KEY)),
-    *(make("*") for make in (attempt_key, confirmations_key, missing_rows_key, backfill_key)),
+    *(make("*") for make in (attempt_key, answers_key, former_confirmations_key, backfill_key)),
+    holds_key("*"),
+    *(f"{KEY_PREFIX}{name}:*" for name in ("told", "overdue")),
+    ALIVE_KEY,
     COUNTERS_KEY,
     FLAG_KEY,
+    WATCH_KEY,
+    WATCH_LOCK_KEY,
 )
 _NOTES: Final = (note_key(f"{HEARTBEAT_NOTE}*"), note_key(f"{CONSUMPTION_NOTE}*"), NOTES_KEY, OUTBOXES_KEY)
 
@@ -58,7 +68,12 @@ def _role(keys: Iterable[str], commands: Iterable[str], *channels: str) -> Role:
     return Role(tuple(sorted({*keys})), tuple(sorted({*commands, *_ENTER})), channels)
 
 
-_WORKER: Final = {*COMMANDS} - {"info", "scan", "subscribe", "unsubscribe", "time"}
+def _part(keys: Iterable[str], *commands: str) -> Role:
+    """Return what a user may do with these keys beside the rest."""
+    return Role(tuple(keys), commands)
+
+
+_OF_WORKER: Final = {*COMMANDS} - {"info", "scan", "subscribe", "unsubscribe"}
 
 # It listens, for which kombu notes at the broker that somebody does.
 _OF_FLOWER: Final = (
@@ -69,14 +84,22 @@ _OF_FLOWER: Final = (
 #: Of those of which there is one for all hosts.
 ROLES: Final[Mapping[str, Role]] = {
     "publisher": _role([queue_key(ENRICHMENT_QUEUE)], ["lpush"]),
-    "worker": _role([*_QUEUES, *_OF_KOMBU, *_OF_WORKERS, *_NOTES], {*_WORKER, "time"}, _EVENTS),
+    "worker": _role([*_QUEUES, *_OF_KOMBU, *_OF_WORKERS, *_NOTES], _OF_WORKER, _EVENTS),
     "beat": _role(
-        [f"{queue_key(BACKFILL_QUEUE)}*", note_key(f"{HEARTBEAT_NOTE}{BEAT}"), NOTES_KEY, _BINDINGS],
-        ["expire", "llen", "lpush", "sadd", "set", "zadd", "zremrangebyscore"],
+        [queue_key(BACKFILL_QUEUE), note_key(f"{HEARTBEAT_NOTE}{BEAT}"), NOTES_KEY],
+        ["expire", "get", "lpush", "set", "zadd", "zremrangebyscore"],
     ),
-    "status": _role(
-        [*_QUEUES, UNACKNOWLEDGED_KEY, COUNTERS_KEY, f"{SKIPPED_KEY}*", PARKED_KEY, FLAG_KEY, *_NOTES],
-        ["get", "hget", "hgetall", "hlen", "hmget", "llen", "mget", "time", "zcard", "zrevrange"],
+    "status": replace(
+        _role(
+            [UNACKNOWLEDGED_KEY, COUNTERS_KEY, f"{SKIPPED_KEY}*", PARKED_KEY, *_NOTES],
+            ["get", "hget", "hgetall", "hlen", "hmget", "mget", "time", "zcard", "zrevrange"],
+        ),
+        parts=(
+            _part(_QUEUES, "llen"),
+            # What people ask of flows.
+            _part([queue_key(ENRICHMENT_QUEUE)], "lpush"),
+            _part([f"{KEY_PREFIX}request:*", f"{KEY_PREFIX}answering:*"], "get", "set"),
+        ),
     ),
     # It gets no queue, not even to count what waits: before Redis 7 it could then end one.
     "flower": _role([_BINDINGS, _OWN_EVENTS], _OF_FLOWER, _EVENTS),
@@ -96,9 +119,27 @@ def orchestrator_role(name: str) -> Role:
             f" {', '.join(ROLES)}."
         )
     own = f"{name}.*"
-    return _role(
-        [confirmations_key(own), missing_rows_key(own), OUTBOXES_KEY], ["hset", "lpop", "spop", "time"]
+    return replace(
+        _role([answers_key(own)], ["hlen", "hmget", "hstrlen", "time", "unlink"]),
+        parts=(
+            _part([OUTBOXES_KEY], "hset"),
+            # Which flows its processes hold, and what those are told.
+            _part([ALIVE_KEY], "expire", "zadd", "zrem"),
+            _part([holds_key("*")], "del", "expire", "hdel", "hset"),
+            _part([f"{KEY_PREFIX}told:*"], "xread"),
+        ),
     )
+
+
+#: What an orchestrator needs beside that whose state store keeps its cache there, encrypted and signed.
+CACHE: Final = _part([f"{KEY_PREFIX}cache:*"], "get", "set")
+
+
+def backend_role(name: str) -> Role:
+    """Return what an API may do that is an orchestrator as well, under this name; needs Redis 7."""
+    status, own, publisher = ROLES["status"], orchestrator_role(name), ROLES["publisher"]
+    others = [replace(own, parts=()), *own.parts, replace(publisher, parts=()), CACHE]
+    return replace(status, parts=(*status.parts, *others))
 
 
 def fitting_role(username: str | None) -> Role:

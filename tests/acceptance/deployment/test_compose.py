@@ -4,18 +4,39 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from redis import Redis, RedisError
+from redis.exceptions import NoPermissionError
 
+from masterflow.domain.redis_keys import FLAG_KEY, queue_key
+from masterflow.scripts.supervise.ports import free_port
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.status.settings import StatusSettings
+from masterflow.tasks.batch import Batch
+from masterflow.tasks.enqueue import (
+    Awaited,
+    ConfirmationInbox,
+    Publisher,
+    QueueSettings,
+    queue_lengths,
+    redis_client,
+)
+from masterflow.tasks.queues import ENRICHMENT_QUEUE
+from masterflow.tasks.rights.roles import ROLES, backend_role
+from tests.support.eventually import eventually
 from tests.unit.pages.test_env_example import NAMES
 
 ROOT = Path(__file__).parents[3]
+DEBIAN_REDIS = Path("/usr/bin/redis-server")
 FILE = ROOT / "docker-compose.yml"
 OURS = ("tables", "worker", "beat", "flower", "backend")
+USERS = ("worker", "beat", "flower", "backend")
 SECRETS = {
     "POSTGRES_PASSWORD": "the-postgres-password",
     "REDIS_PASSWORD": "the-redis-password",
+    **{f"REDIS_{name.upper()}_PASSWORD": f"the-password-of-{name}" for name in USERS},
     "FLOWER_BASIC_AUTH": "flower:the-flower-password",
     "ENRICHMENT_JWT_KEY": "a-key-of-the-tests-that-is-long-enough",
     "ENRICHMENT_STATUS_PROBE_TOKEN": "the-probe-token-of-the-tests",
@@ -132,7 +153,57 @@ def test_redis_keeps_what_it_took_is_bounded_and_evicts_nothing(services):
     # Its password is in its environment and in no list of processes.
     assert "the-redis-password" not in command
     assert "requirepass $$REDISCLI_AUTH\n" in command
-    assert services["redis"]["environment"] == {"REDISCLI_AUTH": "the-redis-password"}
+    assert services["redis"]["environment"] == {
+        "REDISCLI_AUTH": "the-redis-password",
+        **{f"REDIS_{name.upper()}_PASSWORD": f"the-password-of-{name}" for name in USERS},
+    }
+
+
+def test_each_user_of_redis_may_do_what_its_role_does_and_nothing_else(services):
+    command = services["redis"]["command"][-1]
+    users = dict(re.findall(r"^user (\w+) on (.+)$", command, re.MULTILINE))
+    rules = {**{name: ROLES[name].rules for name in USERS[:3]}, "backend": backend_role("backend").rules}
+    assert users == {name: f">$$REDIS_{name.upper()}_PASSWORD {' '.join(it)}" for name, it in rules.items()}
+    for name in USERS:
+        url = services[name]["environment"]["REDIS_URL"]
+        assert url == f"redis://{name}:the-password-of-{name}@redis:6379/0"
+
+
+def test_redis_takes_that_configuration(services, tmp_path):
+    if not DEBIAN_REDIS.exists():
+        pytest.skip("This needs a Redis 7, as of the Debian package redis-server.")
+    _, _, rest = services["redis"]["command"][-1].partition("<<END\n")
+    text = rest.partition("END\n")[0].replace("$$", "$")
+    port = free_port()
+    for name in USERS:
+        text = text.replace(f"$REDIS_{name.upper()}_PASSWORD", f"the-password-of-{name}")
+    text = text.replace("$REDISCLI_AUTH", SECRETS["REDIS_PASSWORD"])
+    config = tmp_path / "redis.conf"
+    config.write_text(f"{text}\nport {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
+    with SupervisedProcess([DEBIAN_REDIS, config], folder=tmp_path, log=tmp_path / "log", env={}):
+        url = f"redis://backend:the-password-of-backend@127.0.0.1:{port}/0"
+        settings = QueueSettings.model_validate({"REDIS_URL": url})
+        eventually(lambda: is_there(url), timeout_s=20)
+        # What is an API and an orchestrator at once publishes, hears of its own batches, and takes nothing.
+        publisher, inbox = Publisher(settings), ConfirmationInbox(settings, "sender")
+        publisher.publish(
+            Batch(batch_id=str(uuid4()), sender_id="sender", client_account_id=str(uuid4()), events="[]")
+        )
+        assert inbox.receive([Awaited("b", str(uuid4()), ("sender",), lambda _: None)]) == {}
+        inbox.note_backlog({"events": 0, "bytes": 0, "lost": 0, "oldest_at": None})
+        assert queue_lengths(settings)[ENRICHMENT_QUEUE] == 1
+        with redis_client(settings) as client:
+            for command in (["LPOP", queue_key(ENRICHMENT_QUEUE)], ["SET", FLAG_KEY, "off"], ["FLUSHALL"]):
+                with pytest.raises(NoPermissionError):
+                    client.execute_command(*command)
+
+
+def is_there(url):
+    try:
+        with Redis.from_url(url) as client:
+            return client.ping()
+    except RedisError:
+        return False
 
 
 def test_what_has_to_last_is_on_a_volume(rendered):
@@ -159,7 +230,9 @@ def test_no_service_gets_a_secret_it_has_no_use_for(services):
     }
     assert holders == {
         "POSTGRES_PASSWORD": {"postgres", "tables", "worker", "backend"},
-        "REDIS_PASSWORD": {"redis", "worker", "beat", "flower", "backend"},
+        # Of the backend, its tests have it.
+        "REDIS_PASSWORD": {"redis", "backend"},
+        **{f"REDIS_{name.upper()}_PASSWORD": {"redis", name} for name in USERS},
         "FLOWER_BASIC_AUTH": {"flower"},
         "ENRICHMENT_JWT_KEY": {"backend"},
         "ENRICHMENT_STATUS_PROBE_TOKEN": {"backend"},
@@ -183,7 +256,7 @@ def test_a_setting_of_the_environment_reaches_the_worker(compose):
 
 def test_the_tests_get_a_redis_database_of_their_own(services):
     environment = services["backend"]["environment"]
-    assert environment["TEST_REDIS_URL"] == environment["REDIS_URL"].removesuffix("/0") + "/1"
+    assert environment["TEST_REDIS_URL"] == "redis://:the-redis-password@redis:6379/1"
 
 
 def test_only_what_compose_1_and_2_both_understand_is_used(rendered):
