@@ -159,11 +159,12 @@ def _state_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
     yield beats
     idle = GaugeMetricFamily(
         "enrichment_worker_idle_seconds",
-        "Seconds since a worker took a message, or ended one that it held.",
-        labels=["name"],
+        "Seconds since a worker took a message, or ended one that it held, by the queues it is to take from.",
+        labels=["name", "queue"],
     )
     for name, consumption in gauges.consumptions.items():
-        idle.add_metric([name], consumption.idle_s)
+        for queue in consumption.queues:
+            idle.add_metric([name, queue], consumption.idle_s)
     yield idle
     yield GaugeMetricFamily("enrichment_parked", "Batches that wait for a flow's row.", gauges.parked)
 

@@ -91,7 +91,7 @@ ROLES: Final[Mapping[str, Role]] = {
     ),
     "status": replace(
         _role(
-            [UNACKNOWLEDGED_KEY, COUNTERS_KEY, f"{SKIPPED_KEY}*", PARKED_KEY, *_NOTES],
+            [UNACKNOWLEDGED_KEY, COUNTERS_KEY, f"{SKIPPED_KEY}*", PARKED_KEY, WATCH_KEY, *_NOTES],
             ["get", "hget", "hgetall", "hlen", "hmget", "mget", "time", "zcard", "zrevrange"],
         ),
         parts=(
