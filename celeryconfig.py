@@ -83,16 +83,16 @@ worker_proc_alive_timeout = 30  # by default a child that takes 4 s to start on 
 
 beat_scheduler = "masterflow.tasks.celery.scheduler:Scheduler"  # keeps no file, and shows that it lives
 beat_max_loop_interval = 5  # so that it shows it often enough
+_sent: dict[str, Any] = {"declare": []}  # beat needs no right to make what a worker makes
 beat_schedule: dict[str, Any] = {
     "backfill": {
         "task": "backfill.run",
         "schedule": _worker.backfill_interval_s,
-        # Runs that nobody took do not pile up; and beat needs no right to make what a worker makes.
-        "options": {"expires": _worker.backfill_interval_s, "declare": []},
+        "options": {"expires": _worker.backfill_interval_s, **_sent},  # runs that nobody took do not pile up
     },
     "watch": {
         "task": "watch.look",
         "schedule": _SIGN_INTERVAL_S,
-        "options": {"expires": 600},  # so long, as the clocks of beat and worker may be apart
+        "options": {"expires": 600, **_sent},  # so long, as the clocks of beat and worker may be apart
     },
 }

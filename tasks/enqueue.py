@@ -48,8 +48,8 @@ __all__ = [
 # than it takes, besides the broker's memory.
 _COMPRESSION_CHARS: Final = 4_000
 
-# AMQP's word for an exchange that is not there.
-_NOT_FOUND: Final = 404
+# AMQP's words for an exchange that is not there, and for one that leads nowhere.
+_NO_WAY: Final = frozenset({404, 312})
 
 
 class Publisher:
@@ -66,7 +66,8 @@ class Publisher:
         self._queue = queue(ENRICHMENT_QUEUE, settings.broker_url)
         # A Redis has no exchanges, and a list once something is in it.
         is_amqp = speaks_amqp(settings.broker_url)
-        self._route = {"exchange": EVENTS_EXCHANGE, "routing_key": ENRICHMENT_QUEUE} if is_amqp else {}
+        route = {"exchange": EVENTS_EXCHANGE, "routing_key": ENRICHMENT_QUEUE, "mandatory": True}
+        self._route: dict[str, Any] = route if is_amqp else {}
         transport_errors = self._connection.connection_errors + self._connection.channel_errors
         self._errors: tuple[type[BaseException], ...] = (KombuError, OSError, *transport_errors)
         # Only writes the message; it reads no configuration and becomes nobody's current app.
@@ -117,9 +118,9 @@ class Publisher:
                 **self._route,
             )
         except self._errors as error:
-            if declared or getattr(error, "reply_code", None) != _NOT_FOUND:
+            if declared or getattr(error, "reply_code", None) not in _NO_WAY:
                 raise
-            # No worker has made the exchange yet; whoever may do so makes it with its queue.
+            # No worker has made the exchange, or somebody deleted the queue; whoever may makes both.
             self._renew()
             self._hand_over(task, message, compression, declared=[self._queue])
 

@@ -52,7 +52,7 @@ _OF_WORKERS: Final = (
     *(f"{it}*" for it in (SKIPPED_KEY, PARKED_KEY)),
     *(make("*") for make in (attempt_key, answers_key, former_confirmations_key, backfill_key)),
     holds_key("*"),
-    *(f"{KEY_PREFIX}{name}:*" for name in ("told", "overdue")),
+    *(f"{KEY_PREFIX}{name}:*" for name in ("told", "overdue", "refused")),
     ALIVE_KEY,
     COUNTERS_KEY,
     FLAG_KEY,
@@ -86,7 +86,12 @@ ROLES: Final[Mapping[str, Role]] = {
     "publisher": _role([queue_key(ENRICHMENT_QUEUE)], ["lpush"]),
     "worker": _role([*_QUEUES, *_OF_KOMBU, *_OF_WORKERS, *_NOTES], _OF_WORKER, _EVENTS),
     "beat": _role(
-        [queue_key(BACKFILL_QUEUE), note_key(f"{HEARTBEAT_NOTE}{BEAT}"), NOTES_KEY],
+        [
+            queue_key(BACKFILL_QUEUE),
+            queue_key(ENRICHMENT_QUEUE),
+            note_key(f"{HEARTBEAT_NOTE}{BEAT}"),
+            NOTES_KEY,
+        ],
         ["expire", "get", "lpush", "set", "zadd", "zremrangebyscore"],
     ),
     "status": replace(

@@ -212,7 +212,7 @@ REFUSED: dict[str, list[tuple[Any, ...]]] = {
         ("FLUSHDB",),
         ("GET", "another-application"),
     ],
-    "beat": [("LPUSH", QUEUE, "x"), ("RPOP", BACKFILL), ("PUBLISH", PIDBOX, "x"), ("SET", FLAG_KEY, "off")],
+    "beat": [("LPUSH", DEAD, "x"), ("RPOP", BACKFILL), ("PUBLISH", PIDBOX, "x"), ("SET", FLAG_KEY, "off")],
     "status": [
         ("LRANGE", QUEUE, 0, -1),
         ("LPUSH", BACKFILL, "x"),
