@@ -2,13 +2,13 @@
 select
     flow.flow_id, flow.client_account_id, flow.engagement_id,
     flow.flow_status,
-    left(flow.flow_persistence_data ->> 'current_phase', 100) as current_phase,
+    known.current_phase,
     raw.metadata -> 'control' as control,
     -- include: is_lost
     as is_lost,
     raw.metadata #>> '{_enrichment,newest}' as newest
 from migration.crewai_flow_state_extensions as flow
-cross join lateral (select flow.flow_metadata #> '{}' as metadata offset 0) as raw
+-- include: summary_source
 where
     flow.flow_id = any (cast(:flow_ids as uuid[]))
     and flow.client_account_id = :client_account_id
