@@ -2,6 +2,7 @@
 
 from celery import Celery
 
+from masterflow.tasks.guards.green_pools import refuse_green_pools
 from masterflow.tasks.guards.kombu import (
     guard_large_values,
     guard_stray_values,
@@ -17,6 +18,7 @@ guard_stray_values()
 guard_subscriptions()
 guard_handed_over_tasks()
 guard_logs()
+refuse_green_pools()
 
 app = Celery("enrichment")
 app.config_from_object("masterflow.celeryconfig")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from celery import Celery
 from kombu import Producer, Queue
 from kombu.exceptions import KombuError
 
@@ -14,6 +13,7 @@ from masterflow.tasks.batch import Batch, digest_of, sign
 from masterflow.tasks.broker import ANSWER_TIMEOUT_S, BrokerUnavailable, cause_of, client_of, redis_client
 from masterflow.tasks.confirmations import Awaited, ConfirmationInbox
 from masterflow.tasks.control.requests import RequestMessage
+from masterflow.tasks.messages import Message, message_of
 from masterflow.tasks.queues import (
     APPLY_EVENTS,
     APPLY_REQUEST,
@@ -44,10 +44,6 @@ __all__ = [
     "redis_client",
 ]
 
-# Events compress to a tenth. It happens outside the interpreter's lock, and spares more time in there
-# than it takes, besides the broker's memory.
-_COMPRESSION_CHARS: Final = 4_000
-
 # AMQP's words for an exchange that is not there, and for one that leads nowhere.
 _NO_WAY: Final = frozenset({404, 312})
 
@@ -66,12 +62,10 @@ class Publisher:
         self._queue = queue(ENRICHMENT_QUEUE, settings.broker_url)
         # A Redis has no exchanges, and a list once something is in it.
         is_amqp = speaks_amqp(settings.broker_url)
-        route = {"exchange": EVENTS_EXCHANGE, "routing_key": ENRICHMENT_QUEUE, "mandatory": True}
-        self._route: dict[str, Any] = route if is_amqp else {}
+        route = {"exchange": EVENTS_EXCHANGE, "mandatory": True} if is_amqp else {}
+        self._route: dict[str, Any] = {"routing_key": ENRICHMENT_QUEUE, **route}
         transport_errors = self._connection.connection_errors + self._connection.channel_errors
         self._errors: tuple[type[BaseException], ...] = (KombuError, OSError, *transport_errors)
-        # Only writes the message; it reads no configuration and becomes nobody's current app.
-        self._messages = Celery("enrichment-outbox", set_as_current=False, fixups=[]).amqp
 
     def publish(self, batch: Batch) -> bytes | None:
         """Sign the batch as sent now if its account has a key, and hand it to the broker.
@@ -91,38 +85,33 @@ class Publisher:
         self._send(APPLY_REQUEST, str(uuid.uuid4()), signed.kwargs(), shown=NOTHING)
 
     def _send(self, task: str, message_id: str, kwargs: dict[str, Any], *, shown: str) -> None:
-        message = self._messages.as_task_v2(
-            message_id, task, kwargs=kwargs, argsrepr="()", kwargsrepr=shown, ignore_result=True
-        )
-        compression = "zlib" if len(kwargs["events"]) > _COMPRESSION_CHARS else None
+        message = message_of(task, message_id, kwargs, shown=shown)
         try:
-            self._hand_over(task, message, compression)
+            self._hand_over(message)
         except self._errors as error:
             self._renew()
             raise BrokerUnavailable(f"The broker took no message ({cause_of(error)}).") from error
 
-    def _hand_over(
-        self, task: str, message: Any, compression: str | None, *, declared: Sequence[Queue] = ()
-    ) -> None:
+    def _hand_over(self, message: Message, *, declared: Sequence[Queue] = ()) -> None:
         try:
-            self._messages.send_task_message(
-                self._producer,
-                task,
-                message,
-                queue=self._queue,
+            self._producer.publish(
+                message.body,
                 declare=[*declared],
-                compression=compression,
+                content_type="application/json",
+                content_encoding="utf-8",
+                headers=message.headers,
                 retry=False,
                 timeout=ANSWER_TIMEOUT_S,
                 confirm_timeout=ANSWER_TIMEOUT_S,
                 **self._route,
+                **message.properties,
             )
         except self._errors as error:
             if declared or getattr(error, "reply_code", None) not in _NO_WAY:
                 raise
             # No worker has made the exchange, or somebody deleted the queue; whoever may makes both.
             self._renew()
-            self._hand_over(task, message, compression, declared=[self._queue])
+            self._hand_over(message, declared=[self._queue])
 
     def _named(self, batch: Batch) -> Batch:
         is_awaited = batch.sender_id != ""

@@ -1,4 +1,4 @@
-"""Time a hook beside a log line, an `apply_async` to Redis and an awaited write to Postgres, in one run.
+"""Time hooks and phases beside a log line, an `apply_async` and an awaited write to Postgres, in one run.
 
 Run it as `.venv/bin/python -m masterflow.scripts.bench.hooks`; `--events 1000000` also shows the memory
 they cost. The sender is busy all the while: a second process confirms what it sends.
@@ -75,6 +75,40 @@ def hook(number: int) -> None:
     """Report one event."""
     kind, fields = _HOOKS[number % len(_HOOKS)]
     tracker.report(kind, _CONTEXT, _FLOW_ID, **fields)
+
+
+_TRACKER = tracker.create_progress_tracker(_FLOW_ID, _CONTEXT)
+
+
+def empty_phase(_: int) -> None:
+    """Enter and leave a phase."""
+    with tracker.phase("data_import", flow=_TRACKER):
+        pass
+
+
+def in_turns(calls: dict[str, Callable[[int], object]], rounds: int = 40) -> list["Durations"]:
+    """Time each of several calls in a tight loop, in turns, so that all see the same machine."""
+    found: dict[str, list[int]] = {name: [] for name in calls}
+    for number in range(rounds):
+        for name, call in calls.items():
+            durations = [_duration(call, number) for _ in range(200)]
+            found[name] += durations if number else []
+    return [Durations(name, durations) for name, durations in found.items()]
+
+
+def _duration(call: Callable[[int], object], number: int) -> int:
+    began = time.perf_counter_ns()
+    call(number)
+    return time.perf_counter_ns() - began
+
+
+def bytes_of_a_phase() -> float:
+    """Return how many bytes an empty phase takes on disk."""
+    before: int = tracker.outbox_status()["pending_bytes"]
+    for _ in range(10):
+        empty_phase(0)
+    after: int = tracker.outbox_status()["pending_bytes"]
+    return (after - before) / 10
 
 
 def timed(call: Callable[[int], object], count: int, *, pause_s: float = 0.0) -> list[int]:
@@ -179,26 +213,41 @@ def compare(redis_url: str, database_url: str, folder: Path, *, count: int) -> t
     tracker.report(*_HOOKS[0][:1], _CONTEXT, _FLOW_ID, **_HOOKS[0][1])
     tracker.flush(10)
     log = log_line(folder)
+    loops = in_turns(
+        {
+            "log line, tight loop": log,
+            "report, tight loop": hook,
+            "empty phase, tight loop": empty_phase,
+        }
+    )
+    phase_bytes = bytes_of_a_phase()
     hooks, stall_ms = asyncio.run(in_a_loop(count, hook))
     _, other_stall_ms = asyncio.run(in_a_loop(count, log))
     runs = [
         Durations("log line", timed(log, count)),
         Durations("hook, one thread", timed(hook, count)),
+        Durations("empty phase, one thread", timed(empty_phase, count)),
         Durations("hook, event loop", hooks),
         Durations("log line, 4 threads that pause", in_threads(log, count // 4)),
         Durations("hook, 4 threads that pause", in_threads(hook, count // 4)),
         Durations("apply_async to Redis", timed(apply_async(redis_url), count // 10)),
         Durations("awaited write to Postgres", asyncio.run(database_writes(database_url, count // 10))),
     ]
-    stalls = f"The event loop stalled {stall_ms:.1f} ms at most; with log lines {other_stall_ms:.1f} ms."
-    return _table(runs), stalls
+    told = (
+        f"The event loop stalled {stall_ms:.1f} ms at most; with log lines {other_stall_ms:.1f} ms.\n"
+        f"An empty phase takes {phase_bytes:.0f} bytes on disk."
+    )
+    return _table(loops, runs), told
 
 
-def _table(runs: list[Durations]) -> Table:
+def _table(*groups: list[Durations]) -> Table:
+    """Return a table of runs, each compared with the first of its group."""
     table = Table("microseconds", "p50", "p99", "p99.9", "p50 to a log line's")
-    for run in runs:
-        quantiles = [f"{run.us(quantile):,.0f}" for quantile in (0.5, 0.99, 0.999)]
-        table.add_row(run.name, *quantiles, f"{run.us(0.5) / runs[0].us(0.5):.1f}")
+    for runs in groups:
+        for run in runs:
+            quantiles = [f"{run.us(quantile):,.1f}" for quantile in (0.5, 0.99, 0.999)]
+            table.add_row(run.name, *quantiles, f"{run.us(0.5) / runs[0].us(0.5):.2f}")
+        table.add_section()
     return table
 
 
