@@ -352,6 +352,14 @@ class FlowProgressTracker(ControlledFlow):
             self.record.tell(MetadataUpdated, updates=facts)
         return None
 
+    def stay(self) -> None:
+        """Become the flow of what runs in this context from now on, for whoever tells its end himself.
+
+        That alone holds it in no process, as a block would.
+        """
+        put(_flows_here, (*_flows_here.get(), self))
+        self.record.hold.lend()
+
     def __enter__(self) -> Self:
         around: tuple[FlowProgressTracker, ...] = (*_flows_here.get(), self)
         put(_flows_here, around)

@@ -175,9 +175,10 @@ def _failed(
 
 @_safely
 def _ended(task: Any, /, task_id: str, state: str | None = None, **_: Any) -> None:
-    running = _running.pop(task_id, None)
-    # Without a state its process is being ended: the worker, which ends it, tells why.
-    if running is None or _rules is None or state is None:
+    # Without a state its process is being ended: the worker, which ends it, tells why. If that dies too, the
+    # flow is lost with this process, which holds it until then.
+    running = _running.pop(task_id, None) if state is not None else None
+    if running is None or _rules is None:
         return
     error = running.outcome
     if error is None and state in ("IGNORED", "REJECTED", "REVOKED"):

@@ -38,8 +38,14 @@ class _Bridge:
         self.forked_late = False
         self.rules = rules
         self.listen = listen
-        self.consumer = Consumer(rules, listen=listen)
+        self.consumer = self.new_consumer()
         self.capture = Capture(self.consumer, Tenants(tenant), stoppable=stoppable)
+
+    def new_consumer(self) -> Consumer:
+        return Consumer(self.rules, listen=self.listen, end=self._forget)
+
+    def _forget(self, kickoff: str) -> None:
+        self.capture.forget(kickoff)
 
     def flush(self, timeout_s: float) -> None:
         self.capture.settle(min(timeout_s, _SETTLE_S))
@@ -141,7 +147,7 @@ def _begin_in_child() -> None:
     made = _bridge
     if made is None:
         return
-    made.consumer = Consumer(made.rules, listen=made.listen)
+    made.consumer = made.new_consumer()
     made.capture.consumer = made.consumer
     made.forked_late = made.capture.has_begun()
     if has_forked_late():

@@ -78,6 +78,10 @@ class Capture:
             self._stops.clear()
         self._stops[flow_id] = reason
 
+    def forget(self, kickoff: str) -> None:
+        """Let a kickoff go that is over, so that nobody is asked any more what is wanted of its flow."""
+        self._trackers.drop(kickoff)
+
     # -- what crewAI calls
 
     def handle(self, source: Any, event: Any) -> None:
@@ -173,7 +177,7 @@ class Capture:
             tracker = create_progress_tracker(flow_uuid(flow_id_of(flow)), context, ends_flow=False)
             self._trackers.put(kickoff, tracker)
         if current_flow() is not tracker:
-            tracker.__enter__()
+            tracker.stay()
 
     def _note_step(self, word: str, facts: dict[str, Any]) -> None:
         scope_id = self._scopes.get_current_parent_id()

@@ -11,7 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from masterflow.bridges.crewai.facts import DETAILS
-from masterflow.bridges.crewai.fold import Fold, Report, Rules, Usage
+from masterflow.bridges.crewai.fold import Fold, Report, Rules, Standing, Usage
+from masterflow.bridges.crewai.holds import Holds
 from masterflow.bridges.crewai.records import Record
 from masterflow.domain import FlowContext
 from masterflow.domain.clock import clock, from_microseconds, to_microseconds
@@ -36,11 +37,20 @@ _MOST_WAITING: Final = 100_000
 class Consumer:
     """Takes what handlers capture, in any thread, and reports what follows from it, in its own."""
 
-    def __init__(self, rules: Rules, *, listen: Callable[[Record], object] | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        listen: Callable[[Record], object] | None = None,
+        end: Callable[[str], object] | None = None,
+    ) -> None:
+        """`listen` is given each record, `end` the id of each kickoff that is over."""
         self.source = uuid.uuid4().hex
         self.shed_events = 0
         self.captured_events = 0
         self._listen = listen
+        self._end = end
+        self._holds = Holds()
         self._queue: SimpleQueue[Captured | None] = SimpleQueue()
         self._fold = Fold(rules, source=self.source)
         self._lock = threading.Lock()
@@ -73,6 +83,9 @@ class Consumer:
         """Report what was captured, and end the thread."""
         self._is_stopped = True
         self._drain(is_final=True)
+        with self._lock:
+            # Nobody would tell the end of what still runs.
+            self._holds = Holds()
         self._queue.put(None)
 
     def status(self) -> dict[str, int]:
@@ -120,12 +133,20 @@ class Consumer:
                         if captured is not None:
                             self._take(captured, now_s)
                 for context, one in self._fold.reports(now_s, is_final=is_final):
-                    _send(context, one)
+                    if isinstance(one, Standing):
+                        self._review(context, one)
+                    else:
+                        _send(context, one)
                     time.sleep(0)  # Whoever waits for the interpreter is a flow.
                 return self._fold.waits
         except Exception as error:  # noqa: BLE001  the next records may be better ones
             process_delivery.losses.note("bridge", error)
             return False
+
+    def _review(self, context: FlowContext, standing: Standing) -> None:
+        self._holds.review(context, standing)
+        if standing.is_over and self._end is not None:
+            self._end(standing.kickoff)
 
     def _take(self, captured: Captured, now_s: float) -> None:
         kind, event_id, at, parent_id, started_id, sequence, facts = captured

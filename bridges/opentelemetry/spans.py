@@ -1,6 +1,7 @@
 """Spans as reports: what a trace says of a flow's phases, errors and usage.
 
 A span knows neither that a flow is done nor that it waits; its code tells that by a tracker of the same id.
+While a span of a flow is open, this process holds the flow: it is lost if the process dies inside.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +26,10 @@ class _Open:
     attempt: Attempt | None
     #: The agent or the phase around it, for calls that name none.
     who: str
+
+    def let_go(self) -> None:
+        """Hold the flow no more because of this span."""
+        self.tracker.record.hold.leave(self.tracker.record.status)
 
 
 @dataclass(slots=True)
@@ -57,8 +62,9 @@ class Spans:
         if attempt is not None:
             attempt.note(trace_id=trace_id)
         who = agent_in(attributes) or phase or (around.who if around else "")
-        if len(self._open) >= _MOST_OPEN:
-            self._open.pop(next(iter(self._open)), None)
+        if len(self._open) >= _MOST_OPEN and (oldest := self._open.pop(next(iter(self._open)), None)):
+            oldest.let_go()
+        tracker.record.hold.enter(tracker.record.status)
         self._open[span_id] = _Open(tracker, flow_id, attempt, who)
 
     def end(self, span_id: int, attributes: Mapping[str, Any], error: str | None) -> None:
@@ -66,7 +72,10 @@ class Spans:
         span = self._open.pop(span_id, None)
         if span is None:
             return
-        if is_call(attributes):
-            span.tracker.report_usage(agent=agent_in(attributes) or span.who, **usage_in(attributes))
-        if span.attempt is not None:
-            span.attempt.end(error=error)
+        try:
+            if is_call(attributes):
+                span.tracker.report_usage(agent=agent_in(attributes) or span.who, **usage_in(attributes))
+            if span.attempt is not None:
+                span.attempt.end(error=error)
+        finally:
+            span.let_go()

@@ -57,6 +57,10 @@ class Hold:
         self._blocks = max(0, self._blocks - 1)
         self.review(status)
 
+    def lend(self) -> None:
+        """Note that others hold the flow while it runs: only what begins here does so besides."""
+        self._is_free = False
+
     def review(self, status: FlowStatus) -> None:
         """Hold the flow, or let it go, as things are now; raises nothing of its own."""
         self._settle_in()

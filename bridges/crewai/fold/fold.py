@@ -6,7 +6,7 @@ from typing import Any, Final
 from masterflow.bridges.crewai.fold import details
 from masterflow.bridges.crewai.fold.ordering import Ordering
 from masterflow.bridges.crewai.fold.recent import Recent
-from masterflow.bridges.crewai.fold.reports import Report, Usage
+from masterflow.bridges.crewai.fold.reports import Told
 from masterflow.bridges.crewai.fold.rules import Rules, distinct
 from masterflow.bridges.crewai.fold.runs import FlowHistory, Run, new_history
 from masterflow.bridges.crewai.fold.scopes import Scope
@@ -37,15 +37,20 @@ class Fold:
         """Take a record, captured or kept; the order does not matter."""
         self._ordering.take(record, now_s)
 
-    def reports(self, now_s: float, *, is_final: bool = False) -> list[tuple[FlowContext, Report | Usage]]:
-        """Return what follows from the records so far; `is_final` waits for no other."""
+    def reports(self, now_s: float, *, is_final: bool = False) -> list[tuple[FlowContext, Told]]:
+        """Return what follows from the records so far; `is_final` waits for no other.
+
+        Behind the reports of each kickoff comes how it stands with it.
+        """
         while (record := self._ordering.next(now_s, is_final=is_final)) is not None:
             self._handle(record)
         runs, self._touched = self._touched, {}
-        told = []
+        told: list[tuple[FlowContext, Told]] = []
         for run in runs:
             told += run.take()
-            if run.context is None and not run.is_over and not run.is_ignored:
+            if run.context is not None:
+                told.append((run.context, run.standing()))
+            elif not run.is_over and not run.is_ignored:
                 self._touched[run] = None
         return told
 

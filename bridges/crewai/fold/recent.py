@@ -28,3 +28,8 @@ class Recent(Generic[K, V]):
         if len(self._young) >= self._most:
             self._old, self._young = self._young, {}
         self._young[key] = value
+
+    def drop(self, key: K) -> V | None:
+        """Forget a value, and return it."""
+        old, young = self._old.pop(key, None), self._young.pop(key, None)
+        return young if young is not None else old

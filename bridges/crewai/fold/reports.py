@@ -1,5 +1,6 @@
 """What the fold says: reports with ids that follow from the records, so that a repetition changes nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -30,6 +31,27 @@ class Usage:
     model: str
     input_tokens: int
     output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with a kickoff, for the signs of life of its process."""
+
+    #: The id of the event that it started with.
+    kickoff: str
+    flow_id: str
+    flow_type: str
+    #: Its code runs: it has neither ended nor waits for a human.
+    is_running: bool
+    #: Nothing more of it is to come: a flow that pauses is resumed by another kickoff.
+    is_over: bool
+    #: The phase that started last, and since when each that is open is, in microseconds since 1970.
+    phase: str | None
+    phases: Mapping[str, int]
+
+
+#: What the fold tells.
+Told = Report | Usage | Standing
 
 
 def id_of(record_id: str, what: str) -> UUID:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import uuid5
 
 from masterflow.bridges.crewai.fold.causes import Cause, Causes, Outcome
-from masterflow.bridges.crewai.fold.reports import Report, Usage, id_of
+from masterflow.bridges.crewai.fold.reports import Report, Standing, Usage, id_of
 from masterflow.bridges.crewai.fold.rules import Rules
 from masterflow.bridges.crewai.fold.scopes import Scope
 from masterflow.bridges.crewai.records import Record
@@ -206,6 +206,14 @@ class Run:
             self.tell(ProgressReported, record, snapshot=self._snapshot(record, status, phase))
         held, self._held = self._held, []
         return [(self.context, one) for one in held]
+
+    def standing(self) -> Standing:
+        """Return how it stands now."""
+        is_running = self._status == "processing" and not (self.is_over or self.is_ignored)
+        phases = {scope.phase or "": scope.record.at for scope in self._open.values()}
+        return Standing(
+            self.root.id, self.flow_id, self.rules.flow_type, is_running, self.is_over, self._phase, phases
+        )
 
     def ignore(self) -> None:
         """Give up what has no tenant."""

@@ -79,6 +79,18 @@ class Sequence(Flow):
         return 2
 
 
+class Hanging(Flow):
+    """Never ends by itself."""
+
+    @start()
+    def fetch(self):
+        return 1
+
+    @listen(fetch)
+    def wait(self):
+        time.sleep(600)
+
+
 class Nobodys(Flow):
     @start()
     def a(self):

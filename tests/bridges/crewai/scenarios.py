@@ -1,5 +1,6 @@
 """Runs scenarios of `flows.py` in this process, and writes a line of JSON for each: what the user saw."""
 
+import gc
 import json
 import os
 import sys
@@ -21,7 +22,9 @@ from masterflow.bridges import crewai as bridge
 from masterflow.bridges.crewai import capture
 from masterflow.bridges.crewai.records import Record, to_line
 from masterflow.domain import FlowContext
+from masterflow.tracker.control.registry import control_registry
 from masterflow.tracker.control.requests import Message
+from masterflow.tracker.life.holdings import process_holdings
 from tests.bridges.crewai import flows
 
 TENANTS = [
@@ -199,6 +202,7 @@ SCENARIOS: dict[str, Callable[[], Seen]] = {
     "nested": lambda: kick_off(flows.Outer()),
     "hand-wired": lambda: kick_off(flows.HandWired()),
     "forked": forked,
+    "hanging": lambda: kick_off(flows.Hanging(), os.environ["HANGING_FLOW"]),
 }
 
 
@@ -217,12 +221,15 @@ def main(names: list[str]) -> None:
         with redirect_stdout(sys.stderr):
             seen = SCENARIOS[name]()
             is_flushed = masterflow.flush(float(os.environ.get("FLUSH_S", "30")))
+        gc.collect()
         outbox = masterflow.outbox_status()
         said = {
             "scenario": name,
             "is_flushed": is_flushed,
             "lost": outbox["lost"],
             "pending": outbox["pending_records"],
+            "held_flows": [str(flow_id) for flow_id in process_holdings.now.flows()],
+            "asked_for_tenants": len(control_registry.tenants()),
             **bridge.status(),
             **seen,
         }
