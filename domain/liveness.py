@@ -14,6 +14,9 @@ OPEN_STATUSES: Final[frozenset[FlowStatus]] = frozenset({"initialized", "active"
 #: A process whose last sign is no older lives.
 FRESH_S: Final = 15.0
 
+#: A process of which one of these was told holds nothing any more, whatever its last sign says.
+_DEAD: Final = frozenset({"witnessed", "goodbye"})
+
 
 def is_lost(status: str, metadata: object) -> bool:
     """Return whether the row of a flow says that it is lost; `is_lost.sql` does the same.
@@ -33,6 +36,12 @@ def is_lost(status: str, metadata: object) -> bool:
 def lost_facts(metadata: object) -> Mapping[str, Any]:
     """Return who is gone: `{"cause", "holder", "host", "last_sign_at", "phase"}`, empty where nobody is."""
     return as_map(as_map(metadata).get("lost"))
+
+
+def dead_holder(lost: object, *, is_lost: bool) -> str | None:
+    """Return which process is dead for certain, from what the row of a lost flow says of it."""
+    facts = as_map(lost)
+    return str(facts.get("holder")) if is_lost and facts.get("cause") in _DEAD else None
 
 
 def liveness_of(status: str, *, is_lost: bool, sign_ages_s: Iterable[float]) -> Liveness | None:

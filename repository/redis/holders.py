@@ -1,7 +1,7 @@
 """Who holds which flow, as the processes tell it by their signs of life."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from redis.asyncio import Redis
 
 from masterflow.domain.life.signs import Held, Sign
-from masterflow.domain.liveness import FRESH_S, Liveness, liveness_of
+from masterflow.domain.liveness import FRESH_S, Liveness, dead_holder, liveness_of
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 
@@ -71,25 +71,23 @@ async def read_holders(link: RedisLink) -> Holders:
     return holders
 
 
-async def sign_ages(link: RedisLink, flow_ids: Sequence[UUID]) -> dict[UUID, list[float]]:
-    """Return the ages in seconds of the last signs of those that hold each flow; none where nobody does.
+def living(row: Mapping[Any, Any], holders: Iterable[Holder]) -> list[Holder]:
+    """Return the holders of a flow that may live, by its row: one that is told to be dead holds nothing.
 
-    What raises RedisUnavailable says nothing of anybody.
+    Its last sign may stand for some seconds more. The row has `is_lost` and `lost`.
     """
-    if not flow_ids:
-        return {}
-    holders = await read_holders(link)
-    return {flow_id: [one.age_s for one in holders.of(flow_id)] for flow_id in flow_ids}
+    dead = dead_holder(row["lost"], is_lost=bool(row["is_lost"]))
+    return [one for one in holders if one.sender_id != dead]
 
 
 async def read_liveness(redis: RedisLink | None, row: Mapping[Any, Any]) -> Liveness | None:
-    """Return what is known of the processes that hold the flow of a row that has `is_lost`.
+    """Return what is known of the processes that hold the flow of a row that has `is_lost` and `lost`.
 
     While Redis is away, whoever may hold it counts as alive, for nobody can say otherwise.
     """
-    flow_id = row["flow_id"]
     try:
-        ages = (await sign_ages(redis, [flow_id]))[flow_id] if redis else []
+        holders = (await read_holders(redis)).of(row["flow_id"]) if redis else []
+        ages = [one.age_s for one in living(row, holders)]
     except RedisUnavailable:
         ages = [0.0]
     return liveness_of(row["flow_status"], is_lost=row["is_lost"], sign_ages_s=ages)

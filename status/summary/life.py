@@ -11,10 +11,7 @@ from masterflow.domain.clock import parse_time
 from masterflow.domain.control.deadlines import overdue
 from masterflow.domain.json_shapes import as_map
 from masterflow.domain.liveness import Liveness, liveness_of
-from masterflow.repository.redis.holders import Holder
-
-#: A process of which one of these was told holds nothing any more, whatever its last sign says.
-_DEAD: Final = frozenset({"witnessed", "goodbye"})
+from masterflow.repository.redis.holders import Holder, living
 
 _MOST_LATE: Final = 20
 
@@ -66,15 +63,14 @@ class LifeCounts:
 def life_of(row: Mapping[Any, Any], holders: Sequence[Holder] | None) -> Life:
     """Return what a row and the signs say; without signs (None), only what the row says."""
     said = as_map(row["lost"])
-    dead = said.get("holder") if row["is_lost"] and said.get("cause") in _DEAD else None
-    living = [one for one in holders or () if one.sender_id != dead]
+    alive = living(row, holders or ())
     liveness = liveness_of(
-        str(row["flow_status"]), is_lost=bool(row["is_lost"]), sign_ages_s=[one.age_s for one in living]
+        str(row["flow_status"]), is_lost=bool(row["is_lost"]), sign_ages_s=[one.age_s for one in alive]
     )
     lost = _lost(said, row["current_phase"]) if liveness == "lost" else None
     last_at, age_s = None, None
     if liveness in ("alive", "silent"):
-        age_s = round(min(one.age_s for one in living), 1)
+        age_s = round(min(one.age_s for one in alive), 1)
         last_at = datetime.now(UTC) - timedelta(seconds=age_s)
     elif lost is not None and lost.last_sign_at is not None:
         last_at = lost.last_sign_at

@@ -12,9 +12,10 @@ from masterflow.domain.life.signs import OWN_FIELD, Held, own_text
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
 from masterflow.repository.database import session_factory
 from masterflow.repository.redis.client import RedisLink
-from masterflow.repository.redis.holders import _looks
+from masterflow.repository.redis.holders import _looks, read_liveness
 from masterflow.repository.settings import RedisSettings
-from masterflow.repository.status.reads import FlowFilter
+from masterflow.repository.status.control import read_control
+from masterflow.repository.status.reads import FlowFilter, FlowScope
 from masterflow.repository.status.watched import count_life
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.summary.life import life_sentence
@@ -104,6 +105,12 @@ async def test_what_signs_and_rows_say_of_flows_is_told_in_list_and_status(  # n
         assert life_sentence(await manager.get_flow_status(ids["lost"])).startswith(
             "Lost: its process was found dead on here, in data import; last heard of at "
         )
+        # So do those who want something of it, who are refused by what is known of its holder.
+        asked_of = await read_control(session, FlowScope.of(CONTEXT), [ids["lost"], ids["twice"]])
+        assert {row["flow_id"]: await read_liveness(link, row) for row in asked_of} == {
+            ids["lost"]: "lost",
+            ids["twice"]: "alive",
+        }
         signs.delete(ALIVE_KEY)
         _looks.clear()
         assert ids["lost"] in await found(liveness="lost")
