@@ -26,10 +26,6 @@ def retries(place: Workplace, flow_id: UUID) -> int:
     return int(place.row(flow_id)["retry_count"])
 
 
-def is_begun(place: Workplace, message_id: str) -> bool:
-    return '"lost": 1' in (place.redis.get(f"{KEY_PREFIX}attempt:{message_id}") or "")
-
-
 def test_a_database_without_tables_is_waited_for_and_nothing_becomes_a_dead_letter(
     workplace: Workplace, context: FlowContext
 ) -> None:
@@ -37,7 +33,7 @@ def test_a_database_without_tables_is_waited_for_and_nothing_becomes_a_dead_lett
     with workplace.database() as database:
         database.execute("alter schema migration rename to elsewhere")
         message_id = retry(workplace, context, flow_id)
-        eventually(lambda: is_begun(workplace, message_id))
+        eventually(lambda: workplace.is_begun(message_id))
         time.sleep(1)
         database.execute("alter schema elsewhere rename to migration")
     eventually(lambda: retries(workplace, flow_id) == 1, timeout_s=5)
@@ -49,7 +45,7 @@ def test_a_row_that_someone_else_locks_is_waited_for(workplace: Workplace, conte
     with workplace.database() as database, database.transaction():
         lock(database, flow_id)
         message_id = retry(workplace, context, flow_id)
-        eventually(lambda: is_begun(workplace, message_id))
+        eventually(lambda: workplace.is_begun(message_id))
         time.sleep(1.5)
     eventually(lambda: retries(workplace, flow_id) == 1, timeout_s=5)
     eventually(lambda: workplace.attempts(message_id) == 1)
@@ -62,7 +58,7 @@ def test_a_killed_child_gives_its_message_back(
     with workplace.database() as database, database.transaction():
         lock(database, flow_id)
         message_id = retry(workplace, context, flow_id)
-        eventually(lambda: is_begun(workplace, message_id))
+        eventually(lambda: workplace.is_begun(message_id))
         send(children(worker.pid), signal.SIGKILL)
     eventually(lambda: retries(workplace, flow_id) == 1, timeout_s=15)
     eventually(lambda: workplace.attempts(message_id) == 2)

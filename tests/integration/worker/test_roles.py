@@ -174,7 +174,7 @@ REFUSED: dict[str, list[tuple[Any, ...]]] = {
         ("SET", FLAG_KEY, "off"),
         ("HSET", COUNTERS_KEY, "applied", 0),
         ("HGETALL", OUTBOXES_KEY),
-        ("HSET", f"{KEY_PREFIX}attempt:x", "lost", 99),
+        ("SET", f"{KEY_PREFIX}attempt:x", '{"first_seen": 0, "tries": 99, "lost": 99}'),
         ("ZADD", NOTES_KEY, 1, "x"),
         ("DEL", OWN),
         ("PUBLISH", PIDBOX, "x"),

@@ -42,10 +42,6 @@ def retries(place: Workplace, flow_id: UUID) -> int:
     return int(place.row(flow_id)["retry_count"])
 
 
-def is_begun(place: Workplace, message_id: str) -> bool:
-    return place.redis.hget(f"{KEY_PREFIX}attempt:{message_id}", "lost") == "1"
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -106,7 +102,7 @@ def test_a_worker_that_stops_while_it_waits_gives_its_message_back_at_once(
     own_postgres.stop()
     with place.worker() as worker:
         message_id = retry(place, context, flow_id)
-        eventually(lambda: is_begun(place, message_id))
+        eventually(lambda: place.is_begun(message_id))
         worker.signal(stop_signal)
         started = time.monotonic()
         worker.wait(20)
@@ -127,7 +123,7 @@ def test_a_worker_that_stops_finishes_what_it_holds(
         with place.database() as database, database.transaction():
             database.execute("select from migration.crewai_flow_state_extensions for update")
             message_id = retry(place, context, flow_id, sender_id="sender")
-            eventually(lambda: is_begun(place, message_id))
+            eventually(lambda: place.is_begun(message_id))
             worker.signal(stop_signal)
             time.sleep(1)
         assert worker.wait(20) == 0

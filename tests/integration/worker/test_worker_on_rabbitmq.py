@@ -118,7 +118,7 @@ def test_a_killed_child_gives_its_message_back(site: Site, context: FlowContext)
     with site.place.database() as database, database.transaction():
         database.execute("select from migration.crewai_flow_state_extensions for update")
         message_id = site.retry(context, flow_id)
-        eventually(lambda: site.place.redis.hget(f"enrichment:attempt:{message_id}", "lost") == "1")
+        eventually(lambda: site.place.is_begun(message_id))
         send(children(site.worker.pid), signal.SIGKILL)
     eventually(lambda: site.retries(flow_id) == 1, timeout_s=15)
     eventually(lambda: site.place.attempts(message_id) == 2)

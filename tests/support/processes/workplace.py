@@ -171,9 +171,17 @@ class Workplace:
 
     def attempts(self, message_id: str) -> int:
         """Return how often a message was dealt with to the end."""
+        note = self._attempt(message_id)
+        return int(note["tries"]) if note["lost"] == 0 else 0
+
+    def is_begun(self, message_id: str) -> bool:
+        """Tell whether a worker has begun its first try of a message, and not ended it."""
+        return bool(self._attempt(message_id)["lost"] == 1)
+
+    def _attempt(self, message_id: str) -> dict[str, Any]:
         note: Any = self.redis.get(f"{KEY_PREFIX}attempt:{message_id}")
-        found = json.loads(note or '{"tries": 0, "lost": 0}')
-        return int(found["tries"]) if found["lost"] == 0 else 0
+        found: dict[str, Any] = json.loads(note or '{"tries": 0, "lost": 0}')
+        return found
 
     def replay(self, letters: DeadLetters, selection: Selection) -> int:
         return letters.replay(selection, publisher=self.publisher, redis=self.redis)
