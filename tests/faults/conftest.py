@@ -28,6 +28,7 @@ _measurements = pytest.StashKey[list[Measurements]]()
 _first_seed = pytest.StashKey[int]()
 _soak_until = pytest.StashKey[float]()
 _left_out = pytest.StashKey[int]()
+_told = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_soak_until] = time.monotonic() + _soak_s(config)
     config.stash[_measurements] = []
     config.stash[_left_out] = 0
+    config.stash[_told] = []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -71,6 +73,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for line in table(measurements):
             terminalreporter.write_line(line)
         terminalreporter.write_line(f"To choose the same faults again: --seed {measurements[0].seed}")
+    for line in config.stash[_told]:
+        terminalreporter.write_line(line)
     if left_out := config.stash[_left_out]:
         terminalreporter.write_line(f"For {left_out} more runs there was no time.")
 
@@ -154,6 +158,12 @@ def start_run(
             return run
 
         yield start
+
+
+@pytest.fixture
+def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """What says at the end what a long test has found."""
+    return pytestconfig.stash[_told].append
 
 
 @pytest.fixture

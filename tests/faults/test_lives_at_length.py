@@ -98,13 +98,6 @@ def stage(
         yield set_stage
 
 
-@pytest.fixture
-def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """What says on the terminal how far a long test has come."""
-    reporter = pytestconfig.pluginmanager.getplugin("terminalreporter")
-    return lambda text: reporter.write_line(f"{time.strftime('%H:%M:%S')} {text}")
-
-
 def test_fifty_orchestrators_killed_at_random_lose_their_flows_and_no_others_do(  # noqa: PLR0915  one picture
     stage: Callable[..., Stage], pytestconfig: pytest.Config, tell: Callable[[str], None]
 ) -> None:

@@ -60,6 +60,8 @@ class Signs:
             elif self._has_given:
                 self._withdraw()
         except RedisError as error:
+            # What was told may be gone, and come back in part by a sign that was taken without an answer.
+            self._told = {}
             raise BrokerUnavailable(f"Redis took no sign of life ({type(error).__name__}).") from error
 
     def close(self, *, for_good: bool) -> None:
@@ -94,6 +96,8 @@ class Signs:
         guessed_s = time.monotonic() + (self._server_ahead_s or 0.0)
         pipeline: Any = self._redis.pipeline(transaction=False)
         pipeline.expire(self._key, _KEPT_S)
+        if not self._told:
+            pipeline.delete(self._key)
         pipeline.hset(self._key, mapping={OWN_FIELD: own, **news})
         if gone:
             pipeline.hdel(self._key, *gone)

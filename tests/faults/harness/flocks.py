@@ -68,8 +68,8 @@ class Flocks:
 
     def stop(self) -> None:
         for flock in self.all:
-            if flock.process.is_running:
-                flock.process.kill()
+            flock.process.signal_all(signal.SIGKILL)
+            flock.process.wait()
 
 
 def flows_of(flocks: Sequence[Flock]) -> set[UUID]:
