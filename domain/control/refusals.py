@@ -33,7 +33,7 @@ def refusal(
         case "answer":
             return _answer_refusal(question, answer, now)
         case "fail":
-            return _FAIL_REFUSALS.get(liveness)
+            return _WAITS if status in ("paused", "waiting_for_approval") else _FAIL_REFUSALS.get(liveness)
         case "cancel" | "pause" | "resume":
             return _way_refusal(action, status, liveness, entries)
         case _:
@@ -57,6 +57,9 @@ def _way_refusal(
     is_pause = action == "pause"
     return _pause_refusal(status, liveness, entries) if is_pause else _resume_refusal(status, entries)
 
+
+# Its process may live and wait: it would take an answer and run on, in a row that says "failed".
+_WAITS: Final = "The flow waits for a person: answer it, or cancel it, which ends it at once."
 
 _FAIL_REFUSALS: Final[dict[Liveness | None, str]] = {
     "alive": "The flow's process lives: cancel the flow instead.",

@@ -363,7 +363,7 @@ async def test_requests_and_questions_stand_in_the_status_of_a_flow(
     first, other = status["questions"]
     assert (first["key"], first["state"], first["options"]) == ("mapping", "open", ["approve", "reject"])
     assert (other["state"], other["answer"], other["answered_by"]) == ("answered", 12, "bob")
-    assert status["possible_actions"] == ["cancel", "fail"]
+    assert status["possible_actions"] == ["cancel"]
 
 
 async def test_the_inbox_shows_who_waits_for_what_the_longest_wait_first_page_by_page(

@@ -184,6 +184,8 @@ CANCEL, PAUSE, RESUME = entry(1, "cancel", by="bo"), entry(1, "pause", by="bo"),
         ("fail", "processing", "alive", [], "process lives: cancel"),
         ("fail", "processing", "silent", [], "no verdict"),
         ("fail", "failed", None, [], "failed already"),
+        ("fail", "paused", None, [], "waits for a person"),
+        ("fail", "waiting_for_approval", "lost", [], "waits for a person"),
     ],
 )
 def test_what_may_be_asked_and_why_not(
