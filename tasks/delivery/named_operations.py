@@ -2,7 +2,8 @@
 
 Each takes the method's own arguments and `flow_id`, `client_account_id`, `engagement_id`, `user_id`
 as keywords, and may take `event_id` and `occurred_at`. Without an `event_id` the task's id stands in
-for it, so a message that is delivered twice counts once.
+for it, so a message that is delivered twice counts once. Where signing keys are set, the arguments are
+those that `tasks.operation_proofs.signed_operation` returns.
 """
 
 from collections.abc import Mapping
@@ -36,12 +37,12 @@ from masterflow.domain.events import (
     UsageReported,
     new_event,
 )
-from masterflow.domain.signing.signer import Signer
 from masterflow.domain.tenant import flow_context
 from masterflow.tasks.app import app
 from masterflow.tasks.delivery.task import deliver
 from masterflow.tasks.inbox.admission import Admission, Door, refused_message
 from masterflow.tasks.inbox.attempts import Attempt
+from masterflow.tasks.operation_proofs import verified_operation
 
 OPERATIONS: Final[dict[str, type[AnyEvent]]] = {
     "create_master_flow": FlowDeclared,
@@ -76,10 +77,12 @@ _EVENT_IDS: Final = UUID("b5d0a2a4-6f55-4a0a-8f5c-3f8f7a0d5f3e")
 
 
 def _register(name: str, kind: type[AnyEvent]) -> None:
-    def admit(message_id: str, kwargs: Mapping[str, Any], door: Door) -> Admission:
-        return admit_operation(kind, message_id, kwargs, door)
+    task_name = f"enrichment.{name}"
 
-    @app.task(name=f"enrichment.{name}", bind=True)
+    def admit(message_id: str, kwargs: Mapping[str, Any], door: Door) -> Admission:
+        return admit_operation(kind, message_id, kwargs, door, task_name=task_name)
+
+    @app.task(name=task_name, bind=True)
     def operation(task: "Task[..., None]", *args: Any, **kwargs: Any) -> None:
         deliver(task, args, kwargs, admit=admit)
 
@@ -89,18 +92,17 @@ for _name, _kind in OPERATIONS.items():
 
 
 def admit_operation(
-    kind: type[AnyEvent], message_id: str, kwargs: Mapping[str, Any], door: Door
+    kind: type[AnyEvent], message_id: str, kwargs: Mapping[str, Any], door: Door, *, task_name: str
 ) -> Admission:
     """Return the admission of the one event that a named task stands for; it raises nothing."""
     content = repr(dict(kwargs))
-    if door.settings.signing_keys:
-        unsigned = SignatureInvalid(
-            "Signing keys are set, and a named task bears no signature; send a batch."
-        )
-        return refused_message(message_id, content, unsigned)
-    attempt = door.begin(message_id, Signer())
     try:
-        event = _event(kind, dict(kwargs), attempt)
+        own, signer = verified_operation(task_name, kwargs, door.settings, now=datetime.now(UTC))
+    except SignatureInvalid as error:
+        return refused_message(message_id, content, error)
+    attempt = door.begin(message_id, signer)
+    try:
+        event = _event(kind, own, attempt)
     except InputInvalid as error:
         refused = refused_message(message_id, content, error)
         refused.attempt = attempt

@@ -7,13 +7,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from masterflow.domain import FlowContext
+from masterflow.domain import FlowContext, InputInvalid
 from masterflow.domain.events import FlowDeclared, FlowRetried, StatusChanged, new_event
 from masterflow.domain.redis_keys import answers_key
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import sign
 from masterflow.tasks.dead_letters.letters import DeadLetter, Selection
 from masterflow.tasks.enqueue import Awaited, Batch, ConfirmationInbox, Publisher, QueueSettings
+from masterflow.tasks.operation_proofs import signed_operation
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
@@ -173,13 +174,68 @@ def test_a_row_is_made_only_for_the_account_that_signed(signed_workplace: Workpl
     assert not signed_workplace.find_row(flows[THEIRS])
 
 
-def test_a_named_operation_is_refused_because_it_bears_no_signature(signed_workplace: Workplace) -> None:
+RETRY = "enrichment.increment_retry_count"
+
+
+def named(place: Workplace, context: FlowContext = OURS, **kwargs: Any) -> dict[str, Any]:
+    settings = QueueSettings.model_validate(
+        {"REDIS_URL": place.settings.redis_url, "ENRICHMENT_SIGNING_KEYS": KEYS}
+    )
+    return signed_operation(RETRY, context.model_dump() | kwargs, settings)
+
+
+def test_a_named_operation_that_bears_no_signature_is_refused(signed_workplace: Workplace) -> None:
     flow_id = signed_workplace.new_flow(OURS)
     tenant = {name: str(value) for name, value in OURS.model_dump().items()}
-    task_id = signed_workplace.send_task("enrichment.increment_retry_count", flow_id=str(flow_id), **tenant)
+    task_id = signed_workplace.send_task(RETRY, flow_id=str(flow_id), **tenant)
     letters = eventually(lambda: [found for found in signed_workplace.letters() if found.batch_id == task_id])
     assert letters[0].reason == "signature_invalid"
+    assert "signed_operation" in letters[0].error
     assert signed_workplace.row(flow_id)["retry_count"] == 0
+
+
+def test_a_signed_one_counts_once_however_often_somebody_sends_it_again(signed_workplace: Workplace) -> None:
+    flow_id = signed_workplace.new_flow(OURS)
+    kwargs = named(signed_workplace, flow_id=flow_id)
+    for _ in range(3):
+        signed_workplace.send_task(RETRY, **kwargs)
+    signed_workplace.send_task(RETRY, **named(signed_workplace, flow_id=flow_id))
+    eventually(lambda: signed_workplace.row(flow_id)["retry_count"] == 2)
+    assert signed_workplace.row(flow_id)["retry_count"] == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda kwargs: {"flow_id": str(uuid4())}, id="of another flow"),
+        pytest.param(lambda kwargs: {"event_id": str(uuid4())}, id="with another id"),
+        pytest.param(lambda kwargs: {"event_id": None}, id="without an id"),
+        pytest.param(lambda _: {"client_account_id": str(THEIRS.client_account_id)}, id="a tenant"),
+        pytest.param(lambda kwargs: {"proof": kwargs["proof"] | {"signed_at": 1}}, id="of another time"),
+        pytest.param(lambda kwargs: {"proof": [[]]}, id="a proof that is none"),
+    ],
+)
+def test_a_signed_one_that_was_changed_is_refused(signed_workplace: Workplace, change: Any) -> None:
+    flow_id = signed_workplace.new_flow(OURS)
+    kwargs = named(signed_workplace, flow_id=flow_id)
+    task_id = signed_workplace.send_task(RETRY, **kwargs | change(kwargs))
+    letters = eventually(lambda: [found for found in signed_workplace.letters() if found.batch_id == task_id])
+    assert [letter.reason for letter in letters] == ["signature_invalid"]
+    assert signed_workplace.row(flow_id)["retry_count"] == 0
+
+
+def test_a_proof_of_one_operation_is_none_of_another(signed_workplace: Workplace) -> None:
+    flow_id = signed_workplace.new_flow(OURS)
+    task_id = signed_workplace.send_task(
+        "enrichment.update_flow_status", **named(signed_workplace, flow_id=flow_id) | {"status": "completed"}
+    )
+    letters = eventually(lambda: [found for found in signed_workplace.letters() if found.batch_id == task_id])
+    assert letters[0].reason == "signature_invalid"
+
+
+def test_who_has_no_key_is_told_so_before_sending(signed_workplace: Workplace) -> None:
+    with pytest.raises(InputInvalid, match="ENRICHMENT_SIGNING_KEYS"):
+        named(signed_workplace, new_context(), flow_id=uuid4())
 
 
 def test_what_could_not_be_verified_is_never_signed_by_a_replay(
