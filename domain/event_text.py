@@ -83,7 +83,10 @@ def _placed_text(
 
 def _checked(context: FlowContext) -> FlowContext:
     if not isinstance(context, FlowContext):
-        raise InputInvalid("A report needs the context of its flow; make it with `flow_context`.")
+        raise InputInvalid(
+            "A report needs a context: something with the attributes `client_account_id`, `engagement_id`"
+            " and `user_id`, such as `masterflow.FlowContext(client_account_id=…, …)`."
+        )
     return context
 
 

@@ -16,6 +16,7 @@ from masterflow.scripts.terminal.text import say
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+    from masterflow.domain.liveness import Liveness
     from masterflow.scripts.terminal.flow_screens import Screen
 
 group = command_group("What flows do and did.")
@@ -65,11 +66,7 @@ def list_(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the flows of an engagement, newest first.
-
-    Raises:
-        typer.BadParameter: lost and silent are asked for at once.
-    """
+    """List the flows of an engagement, newest first."""
     from masterflow.domain.statuses import flow_status
     from masterflow.repository.redis.client import redis_link
     from masterflow.repository.status.reads import FlowFilter, FlowScope
@@ -80,11 +77,9 @@ def list_(
     from masterflow.status.views import FlowList
 
     scope = FlowScope(client, frozenset({engagement}))
-    if lost and silent:
-        raise typer.BadParameter("A flow is either lost or silent; ask for one of them.")
     wanted = FlowFilter(
         statuses=tuple(flow_status(word) for word in status or ()),
-        liveness="lost" if lost else "silent" if silent else None,
+        liveness=_liveness(lost=lost, silent=silent),
         is_overdue=overdue,
     )
 
@@ -132,6 +127,17 @@ def watch(
 
     with suppress(KeyboardInterrupt):
         with_engine(follow)
+
+
+def _liveness(*, lost: bool, silent: bool) -> "Liveness | None":
+    """Return what was asked for.
+
+    Raises:
+        typer.BadParameter: both are, and no flow is both.
+    """
+    if lost and silent:
+        raise typer.BadParameter("A flow is either lost or silent; ask for one of them.")
+    return "lost" if lost else "silent" if silent else None
 
 
 @contextmanager

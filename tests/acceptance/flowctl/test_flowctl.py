@@ -323,6 +323,12 @@ def test_the_help_names_every_command_and_exit_code(flowctl):
     )
 
 
+def test_no_help_speaks_of_exceptions():
+    for name, command in typer.main.get_group(app).commands.items():
+        for word, part in getattr(command, "commands", {name: command}).items():
+            assert "Raises" not in (part.help or ""), (name, word)
+
+
 PROCESSES = ("worker", "beat", "flower")
 FOR_PROMETHEUS = ("outbox", "metrics")
 

@@ -1,9 +1,11 @@
 import asyncio
 import traceback
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from masterflow import create_progress_tracker
 from masterflow.domain import InputInvalid
 from masterflow.domain.events import ErrorOccurred, FlowRetried, PhaseTimed
 from masterflow.tracker.flow_record import FlowRecord
@@ -241,3 +243,8 @@ def test_a_phase_whose_entrance_is_interrupted_has_ended(tracker, told, monkeypa
     with tracker, phase("data_import"):
         pass
     assert told.phases == {"data_import": "completed"}
+
+
+def test_a_context_that_is_none_is_refused_with_what_to_give(told, strict):
+    with pytest.raises(InputInvalid, match=r"masterflow\.FlowContext"):
+        create_progress_tracker(uuid4(), {"user_id": "ann"}).complete_flow({})  # type: ignore[arg-type]
