@@ -18,6 +18,10 @@ OWN_FIELD: Final = ""
 
 _MOST_PHASES: Final = 20
 
+#: Whoever reaches Redis can write anything there: no number beyond this is a time (the end of the year 9998).
+_LAST_MOMENT: Final = 253_370_764_800_000_000
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenPhase:
@@ -59,14 +63,17 @@ class Held:
 
     @classmethod
     def read(cls, flow_id: str, text: str) -> Self:
-        """Return what a field says; ValueError, KeyError or TypeError if it is malformed."""
+        """Return what a field says; one of `_UNREADABLE` if it is malformed."""
         fields = json.loads(text)
         context = flow_context(fields["client_account_id"], fields["engagement_id"], fields["user_id"])
         return cls(
-            HeldFlow(UUID(flow_id), context, fields["flow_type"], int(fields["since"])),
-            fields["phase"],
-            {str(phase): OpenPhase(int(since), end) for phase, (since, end) in fields["phases"].items()},
-            fields["flow_deadline_at"],
+            HeldFlow(UUID(flow_id), context, _name(fields["flow_type"]), _moment(fields["since"])),
+            _name(fields["phase"]),
+            {
+                str(phase): OpenPhase(_moment(since), _moment_or_none(end))
+                for phase, (since, end) in fields["phases"].items()
+            },
+            _moment_or_none(fields["flow_deadline_at"]),
         )
 
 
@@ -105,11 +112,28 @@ def _own(text: str | None) -> dict[str, Any] | None:
         return {
             "host": str(own["host"]),
             "pid": int(own["pid"]),
-            "moment": int(own["moment"]),
+            "moment": _moment(own["moment"]),
             "sequence": int(own["sequence"]),
         }
-    except (ValueError, KeyError, TypeError):
+    except _UNREADABLE:
         return None
+
+
+def _moment(value: Any) -> int:
+    moment = int(value)
+    if not 0 <= moment <= _LAST_MOMENT:
+        raise ValueError("That is no time.")
+    return moment
+
+
+def _moment_or_none(value: Any) -> int | None:
+    return None if value is None else _moment(value)
+
+
+def _name(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("That is no name.")
+    return value
 
 
 def _readable(fields: Mapping[str, str]) -> Iterable[Held]:
@@ -117,5 +141,5 @@ def _readable(fields: Mapping[str, str]) -> Iterable[Held]:
         if flow_id != OWN_FIELD:
             try:
                 yield Held.read(flow_id, text)
-            except (ValueError, KeyError, TypeError):
+            except _UNREADABLE:
                 continue

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from redis import Redis
 
+from masterflow.domain.clock import MAX_AHEAD
 from masterflow.domain.life.signs import SIGN_INTERVAL_S, SILENT_AFTER_S, Held, Sign
 from masterflow.domain.redis_keys import ALIVE_KEY, ROUND_AT, WATCH_KEY, WATCH_LOCK_KEY, holds_key
 
@@ -97,7 +98,13 @@ def _begun(redis: "Redis") -> Round | None:
     now_s = seconds + microseconds / 1e6
     if ROUND_AT in known and abs(now_s - float(known[ROUND_AT])) < _SHORTEST_ROUND_S:
         return None
-    holders = [_holder(sign, sender_id, known) for sender_id, sign in _signs(redis, sender_ids).items()]
+    # What says that it comes from later would win over all that a flow reports, until then.
+    latest = int((now_s + MAX_AHEAD.total_seconds()) * 1e6)
+    signs = {
+        sender_id: sign if sign and sign.moment <= latest else None
+        for sender_id, sign in _signs(redis, sender_ids).items()
+    }
+    holders = [_holder(sign, sender_id, known) for sender_id, sign in signs.items()]
     number = int(known.get(_ROUNDS, 0)) + 1
     _note(redis, known, holders, {ROUND_AT: f"{now_s:.3f}", _ROUNDS: str(number)})
     return Round(number, holders)

@@ -1,0 +1,106 @@
+"""Signs of life that somebody wrote who has nothing but Redis."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from masterflow.domain import FlowContext
+from masterflow.domain.life.signs import own_text
+from masterflow.domain.liveness import is_lost
+from masterflow.domain.redis_keys import ALIVE_KEY, WATCH_KEY, WATCH_LOCK_KEY, holds_key
+from tests.support.eventually import eventually
+from tests.support.processes.workplace import Workplace
+
+EVE = "host-1-eve"
+IN_2999 = 32_472_144_000_000_000
+DEADLINE_IN_1970: dict[str, Any] = {"flow_deadline_at": 1}
+
+
+@pytest.fixture
+def place(make_workplace: Callable[..., Workplace]) -> Iterator[Workplace]:
+    place = make_workplace(ENRICHMENT_LOST_AFTER_S="15")
+    with place.worker():
+        yield place
+
+
+def tell(
+    place: Workplace,
+    context: FlowContext,
+    flow_id: UUID,
+    *,
+    sender: str = EVE,
+    moment: Any = None,
+    **held: Any,
+) -> None:
+    """Write a sign of a process that says it holds the flow."""
+    now = time.time_ns() // 1000
+    fields = {
+        "client_account_id": str(context.client_account_id),
+        "engagement_id": str(context.engagement_id),
+        "user_id": context.user_id,
+        "flow_type": "discovery",
+        "since": now,
+        "phase": None,
+        "flow_deadline_at": None,
+        "phases": {},
+        **held,
+    }
+    own = own_text(host="host", pid=1, moment=moment or now, sequence=1)
+    place.redis.hset(holds_key(sender), mapping={"": own, str(flow_id): json.dumps(fields)})
+    place.redis.zadd(ALIVE_KEY, {sender: time.time()})
+
+
+def rounds(place: Workplace) -> int:
+    found: Any = place.redis.hget(WATCH_KEY, "rounds")
+    return int(found or 0)
+
+
+def is_over(place: Workplace, before: int) -> bool:
+    return rounds(place) > before and not place.redis.exists(WATCH_LOCK_KEY)
+
+
+def make_rounds(place: Workplace, times: int) -> None:
+    for _ in range(times):
+        before = rounds(place)
+        place.redis.hdel(WATCH_KEY, "round_at")
+        place.send_task("watch.look")
+        eventually(partial(is_over, place, before))
+
+
+def test_a_sign_from_the_year_2999_makes_no_flow_lost_or_overdue(place, context):
+    flow_id = place.new_flow(context)
+    tell(place, context, flow_id, moment=IN_2999, **DEADLINE_IN_1970)
+    make_rounds(place, 5)
+    row = place.row(flow_id)
+    assert not is_lost(row["flow_status"], row["flow_metadata"])
+    assert "2999" not in json.dumps(row["flow_metadata"])
+    assert "overdue" not in (row["flow_metadata"] or {})
+
+
+MALFORMED: dict[str, dict[str, Any]] = {
+    "a moment beyond all years": {"moment": 10**30},
+    "a deadline beyond all years": {"flow_deadline_at": 10**30},
+    "a deadline that is text": {"flow_deadline_at": "soon"},
+    "a beginning without end": {"since": float("inf")},
+    "a phase's deadline that is a list": {"phases": {"one": [1, [1]]}},
+    "phases that are a list": {"phases": [1]},
+    "a flow type that is a list": {"flow_type": ["discovery"]},
+    "a beginning before all years": {"since": -(10**20)},
+}
+
+
+def test_malformed_signs_cost_no_other_flow_its_watch(place, context):
+    for number, forged in enumerate(MALFORMED.values()):
+        tell(place, context, place.new_flow(context), sender=f"{EVE}-{number}", **forged)
+    nested = f"{EVE}-nested"
+    tell(place, context, place.new_flow(context), sender=nested)
+    place.redis.hset(holds_key(nested), str(UUID(int=1)), "[" * 100_000)
+    honest = place.new_flow(context)
+    tell(place, context, honest, sender="host-2-honest", **DEADLINE_IN_1970)
+    make_rounds(place, 1)
+    assert [one["phase"] for one in place.row(honest)["flow_metadata"]["overdue"]] == [None]
