@@ -13,7 +13,9 @@ from masterflow.bridges.celery import bridge as celery_bridge
 from masterflow.bridges.langgraph.runs import Runs, thread_id_in
 from masterflow.bridges.opentelemetry.conventions import flow_id_in, phase_in
 from masterflow.bridges.opentelemetry.spans import Spans
+from masterflow.tracker.attempts import attempts_here
 from masterflow.tracker.life.holdings import process_holdings
+from masterflow.tracker.tracker import _flows_here
 from tests.support.events.reported import CONTEXT
 
 
@@ -26,6 +28,9 @@ def _spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     yield
     tracker.shutdown(0)
+    # A task that ended with its process has left its flow and its phase open around this code.
+    _flows_here.set(())
+    attempts_here.set(())
 
 
 @pytest.fixture

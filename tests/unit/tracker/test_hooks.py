@@ -247,4 +247,4 @@ def test_a_phase_whose_entrance_is_interrupted_has_ended(tracker, told, monkeypa
 
 def test_a_context_that_is_none_is_refused_with_what_to_give(told, strict):
     with pytest.raises(InputInvalid, match=r"masterflow\.FlowContext"):
-        create_progress_tracker(uuid4(), {"user_id": "ann"}).complete_flow({})  # type: ignore[arg-type]
+        create_progress_tracker(uuid4(), {"user_id": "ann"}).complete_flow({})  # type: ignore[call-overload]
