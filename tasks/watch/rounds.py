@@ -34,7 +34,7 @@ class Holder:
     sign: Sign | None
     #: In how many rounds in a row it has told nothing new, this one included.
     missed_rounds: int
-    #: It was not heard of in the round before, or there was none.
+    #: It was not heard of in the round before, or held less then: what it holds may stand as lost.
     is_new: bool = False
 
     @property
@@ -121,11 +121,13 @@ def _signs(redis: "Redis", sender_ids: list[str]) -> dict[str, Sign | None]:
 
 
 def _holder(sign: Sign | None, sender_id: str, known: Mapping[str, str]) -> Holder:
-    sequence, _, missed = known.get(f"{_SENDER}{sender_id}", "").partition(":")
-    if not sequence:
+    if (noted := known.get(f"{_SENDER}{sender_id}")) is None:
         return Holder(sender_id, sign, 0, is_new=True)
+    # Of an earlier version the number of flows is missing: as good as none.
+    sequence, missed, held, *_ = (*noted.split(":"), "0", "0")
     if sign is not None and sequence != str(sign.sequence):
-        return Holder(sender_id, sign, 0, is_new=int(missed) > 0)
+        # A sign that came late, out of a network that was cut, may bring back a process without its flows.
+        return Holder(sender_id, sign, 0, is_new=int(missed) > 0 or len(sign.held) > int(held))
     return Holder(sender_id, sign, int(missed) + 1)
 
 
@@ -133,7 +135,9 @@ def _note(
     redis: "Redis", known: Mapping[str, str], holders: list[Holder], about_round: dict[str, str]
 ) -> None:
     senders = {
-        f"{_SENDER}{one.sender_id}": f"{one.sign.sequence if one.sign else 0}:{one.missed_rounds}"
+        f"{_SENDER}{one.sender_id}": (
+            f"{one.sign.sequence if one.sign else 0}:{one.missed_rounds}:{len(one.held)}"
+        )
         for one in holders
     }
     gone = [field for field in known if field.startswith(_SENDER) and field not in senders]

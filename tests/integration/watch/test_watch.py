@@ -11,6 +11,7 @@ import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.domain.life.holding import HOLDING
+from masterflow.domain.life.signs import OWN_FIELD
 from masterflow.domain.liveness import is_lost
 from masterflow.domain.redis_keys import ALIVE_KEY, WATCH_KEY, WATCH_LOCK_KEY, holds_key
 from masterflow.scripts.embedded import EmbeddedRedis
@@ -165,6 +166,32 @@ def test_a_silent_process_loses_its_flow_after_so_many_rounds_and_heals_it_when_
     make_round(place)
     assert not is_row_lost(place, flow_id)
     assert place.row(flow_id)["flow_status"] == "processing"
+
+
+def test_flows_heal_that_a_process_tells_only_after_a_late_sign_has_brought_it_back(
+    place, start, flow_id, context
+):
+    orchestrator = start(flow_id, context)
+    eventually(lambda: is_running(place, flow_id), timeout_s=20)
+    make_round(place)
+    senders: Any = place.redis.zrange(ALIVE_KEY, 0, -1)
+    [sender_id] = senders
+    orchestrator.process.signal(signal.SIGSTOP)
+    own: Any = place.redis.hget(holds_key(sender_id), OWN_FIELD)
+    make_round(place, ROUNDS + 1)
+    assert is_row_lost(place, flow_id)
+    # The round that compares all rows, and would heal them anyway, is far off.
+    place.redis.hset(WATCH_KEY, "rounds", 0)
+    # What it sent before it was given up tells only what was new then.
+    place.redis.hset(holds_key(sender_id), OWN_FIELD, own)
+    place.redis.zadd(ALIVE_KEY, {sender_id: time.time()})
+    make_round(place)
+    assert is_row_lost(place, flow_id)
+    place.redis.delete(holds_key(sender_id))  # So it tells all of it again.
+    orchestrator.process.signal(signal.SIGCONT)
+    eventually(lambda: is_held_again(place, flow_id), timeout_s=15)
+    make_round(place)
+    assert not is_row_lost(place, flow_id)
 
 
 def test_an_emptied_redis_loses_no_flow(place, start, flow_id, context):
