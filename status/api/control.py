@@ -23,7 +23,7 @@ _FLOW: Final = "/flows/{flow_id}"
 TELL: Final = "masterflow-tell-{action}"
 
 #: Part of the router of the API.
-router = APIRouter(route_class=SafeRoute, responses=described(403, 404, 409, 413))
+router = APIRouter(route_class=SafeRoute, responses=described(400, 403, 404, 409, 413))
 
 
 class Ask(BaseModel):

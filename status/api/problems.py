@@ -71,6 +71,7 @@ _KINDS: Final[dict[type[EnrichmentError], tuple[int, str]]] = {
 }
 
 _DESCRIPTIONS: Final = {
+    400: "The body is no text that JSON could be.",
     401: "There is no token, or one that does not hold.",
     403: "The token holds, and is for something else.",
     404: "There is no such flow among those you may see.",

@@ -69,18 +69,24 @@ async def test_a_declared_flow_gets_its_row_and_what_came_with_it(session: Async
     }
 
 
+def noted(event: AnyEvent) -> dict[str, str]:
+    """What a merge notes of a declaration: the status that the row had, and when the flow was heard of."""
+    kept = f'{{"newest": "{event.stamp}", "status": {{"wrote": "initialized"}}}}'
+    return {"flow_metadata": f'{{"_enrichment": {kept}}}'}
+
+
 async def test_a_declaration_changes_nothing_of_a_row_that_the_application_made(
     session: AsyncSession,
 ) -> None:
     flow_id = await new_flow(session, CONTEXT)
     words, columns = await words_of(session, flow_id), dict(await bytes_of(session, flow_id))
-    outcome = await apply_events(session, [declared(flow_id)])
+    event = declared(flow_id)
+    outcome = await apply_events(session, [event])
     assert await words_of(session, flow_id) == words
-    # A first merge notes which status the row had, and a declaration nothing else.
-    noted = {"flow_metadata": '{"_enrichment": {"status": {"wrote": "initialized"}}}'}
-    assert await bytes_of(session, flow_id) == columns | noted
-    await apply_events(session, [declared(flow_id, 1)])
-    assert await bytes_of(session, flow_id) == columns | noted
+    assert await bytes_of(session, flow_id) == columns | noted(event)
+    later = declared(flow_id, 1)
+    await apply_events(session, [later])
+    assert await bytes_of(session, flow_id) == columns | noted(later)
     assert not outcome.foreign
 
 

@@ -78,23 +78,31 @@ def test_a_stranger_reaches_the_row_by_the_operations_name(
     assert is_there(eventually(lambda: (found := workplace.row(flow_id)[column]) != empty and found))
 
 
+def handled(place: Workplace) -> float:
+    # Children that try one message at once may note one try less than there were.
+    counters = place.counters()
+    return counters.get("applied", 0) + counters.get("repeated", 0)
+
+
 def test_the_task_id_stands_in_for_the_event_id_so_a_repetition_does_not_count(
     workplace: Workplace, context: FlowContext
 ) -> None:
     flow_id, task_id = workplace.new_flow(context), str(uuid4())
     arguments = {"flow_id": str(flow_id), **tenant(context)}
+    before = handled(workplace)
     for _ in range(3):
         workplace.send_task("enrichment.increment_retry_count", task_id=task_id, **arguments)
-    eventually(lambda: workplace.attempts(task_id) == 3)
+    eventually(lambda: handled(workplace) == before + 3)
     assert workplace.row(flow_id)["retry_count"] == 1
 
 
 def test_a_task_id_that_is_no_uuid_stands_in_as_well(workplace: Workplace, context: FlowContext) -> None:
     flow_id = workplace.new_flow(context)
     arguments, task_id = {"flow_id": str(flow_id), **tenant(context)}, f"nightly {uuid4().hex}"
+    before = handled(workplace)
     for _ in range(2):
         workplace.send_task("enrichment.increment_retry_count", task_id=task_id, **arguments)
-    eventually(lambda: workplace.attempts(task_id) == 2)
+    eventually(lambda: handled(workplace) == before + 2)
     assert workplace.row(flow_id)["retry_count"] == 1
 
 
