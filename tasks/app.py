@@ -5,6 +5,7 @@ from celery import Celery
 from masterflow.tasks.guards.green_pools import refuse_green_pools
 from masterflow.tasks.guards.kombu import (
     guard_large_values,
+    guard_lost_acknowledgements,
     guard_stray_values,
     guard_subscriptions,
     guard_torn_down_channels,
@@ -14,6 +15,7 @@ from masterflow.tasks.guards.pool import guard_handed_over_tasks
 
 guard_torn_down_channels()
 guard_large_values()
+guard_lost_acknowledgements()
 guard_stray_values()
 guard_subscriptions()
 guard_handed_over_tasks()

@@ -11,8 +11,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 from kombu.transport import redis as transport
-from kombu.transport.redis import Channel, PrefixedRedisPubSub
+from kombu.transport import virtual
+from kombu.transport.redis import Channel, PrefixedRedisPubSub, QoS
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from masterflow.tasks.guards import replace
 from masterflow.tasks.inbox.envelope import SIZE_HEADER
@@ -65,6 +67,28 @@ def guard_stray_values() -> None:
         return read
 
     replace(Channel, "_brpop_read", guarded)
+
+
+def guard_lost_acknowledgements() -> None:
+    """Let a message whose acknowledgement Redis did not hear give its place to the next one.
+
+    kombu forgot it only after Redis had. When Redis restarted while a worker's hands were full, the worker
+    went on waiting for room, without a connection, for ever: what is not asked for cannot find out that
+    nobody is there. Remote control, which is off, had a second connection that told.
+    """
+
+    def guarded(original: Any) -> Any:
+        def settle(qos: Any, delivery_tag: Any, *arguments: Any, **options: Any) -> None:
+            try:
+                original(qos, delivery_tag, *arguments, **options)
+            except (RedisError, OSError):
+                virtual.QoS.ack(qos, delivery_tag)
+                raise
+
+        return settle
+
+    replace(QoS, "ack", guarded)
+    replace(QoS, "reject", guarded)
 
 
 def guard_large_values() -> None:

@@ -2,7 +2,9 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from kombu import Connection, Consumer, Exchange, Queue
+from redis.exceptions import RedisError
 
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.app import app
@@ -23,6 +25,24 @@ def test_a_busy_connection_that_lost_its_redis_is_closed_without_an_error(own_re
     connection.collect(socket_timeout=1)
     connection.close()
     assert working.closed
+
+
+@pytest.mark.parametrize("settle", ["ack", "reject", "requeue"])
+def test_a_message_whose_acknowledgement_is_lost_takes_no_place_of_the_next_one(
+    own_redis: EmbeddedRedis, settle: str
+) -> None:
+    connection = Connection(own_redis.url, transport_options=app.conf.broker_transport_options)
+    queue = connection.SimpleQueue("numbers")
+    channel: Any = connection.default_channel
+    channel.basic_qos(0, 1, False)
+    queue.put(1)
+    message = queue.get(timeout=5)
+    assert not channel.qos.can_consume()
+    own_redis.kill()
+    with pytest.raises((RedisError, OSError)):
+        getattr(message, settle)()
+    assert channel.qos.can_consume()
+    connection.collect(socket_timeout=1)
 
 
 TAKE_ONE = """

@@ -1,8 +1,9 @@
 import pytest
 from celery.concurrency.asynpool import AsynPool
-from kombu.transport.redis import Channel, PrefixedRedisPubSub
+from kombu.transport.redis import Channel, PrefixedRedisPubSub, QoS
 
 from masterflow.tasks.guards.kombu import (
+    guard_lost_acknowledgements,
     guard_stray_values,
     guard_subscriptions,
     guard_torn_down_channels,
@@ -11,6 +12,8 @@ from masterflow.tasks.guards.pool import guard_handed_over_tasks
 
 GUARDS = {
     "torn-down channels": (guard_torn_down_channels, Channel, "_connparams"),
+    "lost acknowledgements": (guard_lost_acknowledgements, QoS, "ack"),
+    "lost rejections": (guard_lost_acknowledgements, QoS, "reject"),
     "stray values": (guard_stray_values, Channel, "_brpop_read"),
     "subscriptions": (guard_subscriptions, PrefixedRedisPubSub, "psubscribe"),
     "unsubscriptions": (guard_subscriptions, PrefixedRedisPubSub, "punsubscribe"),
