@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,13 +27,17 @@ maxmemory-policy noeviction
 
 
 class EmbeddedRedis(EmbeddedServer):
-    """A Redis on a free loopback port, with a password, that keeps what it acknowledged (to the second)."""
+    """A Redis on a free loopback port, with a password, that keeps what it acknowledged (to the second).
+
+    `users` are lines of an ACL file, for users beside the one of `url`, who may do everything.
+    """
 
     name = "Redis"
 
-    def __init__(self, folder: Path, *, program: Path | None = None) -> None:
+    def __init__(self, folder: Path, *, program: Path | None = None, users: Iterable[str] = ()) -> None:
         super().__init__(folder)
         self._program = program or redis_program()
+        self._users = "".join(f"{line}\n" for line in users)
         self._port = free_port()
         self._password = secrets.token_urlsafe(24)
 
@@ -44,7 +49,8 @@ class EmbeddedRedis(EmbeddedServer):
     def _launch(self, lock: int) -> SupervisedProcess:
         configuration = self.folder / "redis.conf"
         configuration.touch(mode=0o600)
-        configuration.write_text(_CONFIGURATION.format(port=self._port, password=self._password))
+        text = _CONFIGURATION.format(port=self._port, password=self._password)
+        configuration.write_text(text + self._users)
         return SupervisedProcess(
             [self._program, configuration], folder=self.folder, log=self.log, keep_open=[lock]
         )

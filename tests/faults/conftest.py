@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.faults.harness.load import ACCOUNTS
 from tests.faults.harness.measurements import Measurements, table
 from tests.faults.harness.run import Run
 from tests.faults.harness.scale import Scale
 from tests.support.processes.workplace import Workplace
+from tests.support.servers.guarded import RoleUsers, new_keys
+from tests.support.servers.limited import overstepped
 from tests.support.servers.rabbitmq import RabbitMQ
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -107,6 +110,21 @@ def _turn_of(item: pytest.Item) -> int:
 
 
 @pytest.fixture
+def role_users() -> RoleUsers:
+    return RoleUsers()
+
+
+@pytest.fixture
+def own_redis(server_folder: Path, role_users: RoleUsers) -> Iterator[EmbeddedRedis]:
+    """A server that a test may stop, kill, pause and restart, with a user for each role."""
+    folder = server_folder / f"redis-{uuid.uuid4().hex}"
+    with EmbeddedRedis(folder, users=role_users.acl_lines()) as server:
+        yield server
+        assert overstepped(server.url) == set()
+    server.remove()
+
+
+@pytest.fixture
 def rabbitmq(server_folder: Path, debian_package: Callable[[str, str], Path]) -> Iterator[RabbitMQ]:
     debian_package("rabbitmq-server", "rabbitmq-server")
     with RabbitMQ(server_folder / f"rabbitmq-{uuid.uuid4().hex}") as server:
@@ -131,24 +149,28 @@ def start_run(
     scale: Scale,
     own_postgres: EmbeddedPostgres,
     own_redis: EmbeddedRedis,
+    role_users: RoleUsers,
     server_folder: Path,
     broker_settings: dict[str, str],
 ) -> Iterator[Callable[..., Run]]:
-    """What starts a run with these settings on servers that the test may stop."""
+    """What starts a run with these settings, keys and a user for each role, on servers it may stop."""
     folder = server_folder / f"run-{uuid.uuid4().hex}"
     usual = {
         "ENRICHMENT_CONFIRM_TIMEOUT_S": "1",
         "ENRICHMENT_LOCK_TIMEOUT_S": "1",
         "ENRICHMENT_STATEMENT_TIMEOUT_S": "3",
         "ENRICHMENT_SPOOL_DIR": str(folder / "spool"),
+        **new_keys(ACCOUNTS),
         **broker_settings,
     }
+    roles = {role: it | broker_settings for role, it in role_users.settings(own_redis.url).items()}
     with ExitStack() as stack:
 
         def start(orchestrator_settings: Mapping[str, str] = {}, **settings: str) -> Run:
             place = Workplace(
                 folder, database_url=own_postgres.url, redis_url=own_redis.url, **(usual | settings)
             )
+            place.roles = roles
             stack.callback(place.remove)
             title = request.node.originalname.removeprefix("test_").replace("_", " ")
             measurements = Measurements(title, scale.seed)

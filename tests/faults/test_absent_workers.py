@@ -15,6 +15,7 @@ from tests.faults.harness.checker import AS_IT_SHOULD_BE
 from tests.faults.harness.load import FLOWS, flow
 from tests.faults.harness.run import Run
 from tests.support.eventually import eventually
+from tests.support.servers.guarded import ORCHESTRATOR
 
 _ROOT = Path(__file__).parents[2]
 _AT_ONCE = 3
@@ -34,7 +35,8 @@ def go_through_the_phase(run: Run, *, attempts: int, within_s: float) -> None:
     logs = [run.place.folder / f"attempts-{number}.log" for number in range(_AT_ONCE)]
     for log in logs:
         log.unlink(missing_ok=True)
-    processes = [SupervisedProcess(command, env=run.place.environment, folder=_ROOT, log=log) for log in logs]
+    env = run.place.environment_of(ORCHESTRATOR)
+    processes = [SupervisedProcess(command, env=env, folder=_ROOT, log=log) for log in logs]
     for process, log in zip(processes, logs, strict=True):
         eventually(partial(is_done, log), timeout_s=within_s + 60)
         process.kill()

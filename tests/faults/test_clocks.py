@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 
 
 def start_beat(run: Run, log: Path) -> SupervisedProcess:
-    return SupervisedProcess(beat(), env=run.place.environment, folder=run.place.folder, log=log)
+    return SupervisedProcess(beat(), env=run.place.environment_of("beat"), folder=run.place.folder, log=log)
 
 
 def is_sending(log: Path) -> bool:

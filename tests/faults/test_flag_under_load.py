@@ -1,3 +1,4 @@
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,8 @@ from masterflow.domain.events import (
     ProgressReported,
     StatusChanged,
 )
-from masterflow.domain.redis_keys import FLAG_KEY
+from masterflow.repository.feature_flag import FeatureFlag, Override
+from masterflow.repository.settings import RedisSettings
 from tests.faults.harness.checker import AS_IT_SHOULD_BE, Verdict
 from tests.faults.harness.run import Run
 from tests.support.eventually import eventually
@@ -22,10 +24,18 @@ _EFFECT = timedelta(seconds=5)
 _LISTS = ("phase_transitions", "error_history", "agent_collaboration_log")
 
 
-def switch(run: Run, override: str) -> datetime:
+async def set_flag(run: Run, override: Override) -> None:
+    """Do as an operator does, with the operators' keys."""
+    names = ("REDIS_URL", "ENRICHMENT_WORKER_KEYS")
+    flag = FeatureFlag(RedisSettings.model_validate({name: run.place.environment[name] for name in names}))
+    await flag.set_override(override)
+    await flag.close()
+
+
+def switch(run: Run, override: Override) -> datetime:
     """Switch the flag, let that last, and return when it happened."""
     with run.fault(f"flag {override}"):
-        run.place.redis.set(FLAG_KEY, override)
+        asyncio.run(set_flag(run, override))
         at = datetime.now(UTC)
         sleep(run.scale.seconds(7, 30))
     return at

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from masterflow.domain import FlowContext
 from masterflow.domain.liveness import is_lost
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
 from masterflow.scripts.embedded import EmbeddedRedis
@@ -17,6 +18,7 @@ from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.orchestrators import Orchestrator
 from tests.support.processes.workplace import Workplace
+from tests.support.servers.guarded import ORCHESTRATOR, RoleUsers, new_keys
 
 HOLDS = """
 context = FlowContext(client_account_id="{account}", engagement_id="{engagement}", user_id="tester")
@@ -28,29 +30,40 @@ SPOOL_OF_THE_WORKER = "spool-of-the-worker"
 
 
 @pytest.fixture
-def place(database_url: str, own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Workplace]:
-    spool = str(tmp_path / SPOOL_OF_THE_WORKER)
+def context() -> FlowContext:
+    return new_context()
+
+
+@pytest.fixture
+def place(
+    database_url: str, own_redis: EmbeddedRedis, role_users: RoleUsers, context: FlowContext, tmp_path: Path
+) -> Iterator[Workplace]:
     place = Workplace(
-        tmp_path / "place", database_url=database_url, redis_url=own_redis.url, ENRICHMENT_SPOOL_DIR=spool
+        tmp_path / "place",
+        database_url=database_url,
+        redis_url=own_redis.url,
+        ENRICHMENT_SPOOL_DIR=str(tmp_path / SPOOL_OF_THE_WORKER),
+        **new_keys([context.client_account_id]),
     )
+    place.roles = role_users.settings(own_redis.url)
     with place.worker("--concurrency", "2"), place.celery("beat"):
         yield place
     place.remove()
 
 
 @pytest.fixture
-def start(place: Workplace, tmp_path: Path) -> Iterator[Callable[[str], tuple[UUID, Orchestrator]]]:
+def start(
+    place: Workplace, context: FlowContext, tmp_path: Path
+) -> Iterator[Callable[[str], tuple[UUID, Orchestrator]]]:
     """What starts an orchestrator that holds a flow, on a spool of this name."""
     started: list[Orchestrator] = []
-    context = new_context()
 
     def start(spool: str) -> tuple[UUID, Orchestrator]:
         flow_id = place.new_flow(context)
         text = HOLDS.format(account=context.client_account_id, engagement=context.engagement_id, flow=flow_id)
-        settings = {
-            "REDIS_URL": place.environment["REDIS_URL"],
-            "ENRICHMENT_SPOOL_DIR": str(tmp_path / spool),
-        }
+        names = ("REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SIGNING_KEYS")
+        settings = {name: place.environment_of(ORCHESTRATOR)[name] for name in names}
+        settings["ENRICHMENT_SPOOL_DIR"] = str(tmp_path / spool)
         started.append(Orchestrator(tmp_path / f"{len(started)}", text, **settings))
         return flow_id, started[-1]
 

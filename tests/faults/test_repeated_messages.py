@@ -10,6 +10,7 @@ from tests.faults.harness.run import Run
 from tests.faults.harness.scale import Scale
 from tests.faults.harness.shuffler import Shuffler
 from tests.support.eventually import eventually
+from tests.support.servers.guarded import ORCHESTRATOR, RoleUsers
 
 
 def is_held_too_long(run: Run) -> bool:
@@ -27,11 +28,12 @@ def outlive_the_visibility_timeout(run: Run) -> None:
 
 @pytest.mark.brokers("redis")
 def test_messages_twice_and_out_of_order_count_once(
-    start_run: Callable[..., Run], own_redis: EmbeddedRedis, scale: Scale
+    start_run: Callable[..., Run], own_redis: EmbeddedRedis, role_users: RoleUsers, scale: Scale
 ) -> None:
     proxy_url = own_redis.url.removesuffix("/0") + "/1"
+    publishers_url = role_users.settings(proxy_url)[ORCHESTRATOR]["CELERY_BROKER_URL"]
     with Shuffler(proxy_url, own_redis.url, Random(scale.seed)):
-        run = start_run(orchestrator_settings={"CELERY_BROKER_URL": proxy_url})
+        run = start_run(orchestrator_settings={"CELERY_BROKER_URL": publishers_url.removesuffix("/0") + "/1"})
         with run.fault("each message twice, out of order"):
             eventually(lambda: run.orchestrators.accepted > scale.events / 2, timeout_s=60)
         for _ in range(scale.times(1, 5)):

@@ -31,7 +31,7 @@ class Worker:
         options = ["--hostname", f"{self._name}@test", "--concurrency", "2"]
         self.process = SupervisedProcess(
             worker_command(*options),
-            env=self._place.environment,
+            env=self._place.environment_of("worker"),
             folder=self._place.folder,
             log=self._log,
             grace_s=_GRACE_S,

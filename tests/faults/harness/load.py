@@ -71,6 +71,10 @@ def flow(number: int) -> tuple[FlowContext, UUID]:
     return flow_context(tenant, tenant, "orchestrator"), UUID(int=1_000 + number)
 
 
+#: The client accounts of all flows.
+ACCOUNTS: Final = tuple(UUID(int=number + 1) for number in range(_TENANTS))
+
+
 class Load:
     """Reports random events of random flows; the same seed reports the same ones."""
 

@@ -14,6 +14,7 @@ from tests.faults.harness.load import ACCEPTED
 from tests.faults.harness.phrase_count import PhraseCount
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
+from tests.support.servers.guarded import ORCHESTRATOR
 
 _ROOT: Final = Path(__file__).parents[3]
 _START_TIMEOUT_S: Final = 30.0
@@ -63,7 +64,7 @@ class Orchestrators:
         ]
         process = SupervisedProcess(
             [sys.executable, "-W", "error", *command, *options],
-            env={**self._place.environment, **self._settings},
+            env={**self._place.environment_of(ORCHESTRATOR), **self._settings},
             folder=_ROOT,
             log=self._place.folder / "orchestrators.log",
         )

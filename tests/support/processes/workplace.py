@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from masterflow.tasks.queues import ENRICHMENT_QUEUE, transport_options
 from masterflow.tasks.queues import queue as declared_queue
 from masterflow.tracker.outbox.segments import flow_ids_in
 from tests.support.eventually import eventually
+from tests.support.servers.guarded import ORCHESTRATOR
 
 _ROOT = Path(__file__).parents[3]
 _QUEUE_SETTINGS = (
@@ -44,6 +45,8 @@ class Workplace:
     def __init__(self, folder: Path, *, database_url: str, redis_url: str, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        #: What the processes of a role have in the place of that, such as a user of their own.
+        self.roles: Mapping[str, Mapping[str, str]] = {}
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(_ROOT),
@@ -59,6 +62,13 @@ class Workplace:
 
     # -- processes
 
+    def environment_of(self, role: str) -> dict[str, str]:
+        """Return the variables of a process: no orchestrator has the workers' keys."""
+        found = {**self.environment, **self.roles.get(role, {})}
+        if role == ORCHESTRATOR:
+            found.pop("ENRICHMENT_WORKER_KEYS", None)
+        return found
+
     @contextmanager
     def worker(self, *arguments: str, name: str = "", **settings: str) -> Iterator[SupervisedProcess]:
         """Give a worker that is ready, by default with one child; `settings` are for this one alone."""
@@ -73,10 +83,10 @@ class Workplace:
 
     @contextmanager
     def celery(self, *arguments: str, **settings: str) -> Iterator[SupervisedProcess]:
-        """Give a running Celery command."""
+        """Give a running Celery command, whose role is called as it is."""
         with SupervisedProcess(
             [sys.executable, "-m", "celery", "--app", "masterflow.tasks.app", *arguments],
-            env=self.environment | settings,
+            env=self.environment_of(arguments[0]) | settings,
             folder=self.folder,
             log=self.log,
             grace_s=20,
