@@ -185,14 +185,14 @@ def _copies(store: LetterStore, selection: Selection) -> list[tuple[list[DeadLet
     found: dict[UUID, tuple[list[DeadLetter], list[Remove]]] = {}
     for text, remove in store.read():
         letter = _letter(text)
-        if letter is not None and selection.holds(letter):
+        if selection.holds(letter):
             copies, removes = found.setdefault(letter.letter_id, ([], []))
             copies.append(letter)
             removes.append(remove)
     return list(found.values())
 
 
-def _letter(text: str) -> DeadLetter | None:
+def _letter(text: str) -> DeadLetter:
     try:
         return DeadLetter.model_validate_json(text)
     except ValidationError as error:

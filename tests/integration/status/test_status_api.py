@@ -323,7 +323,7 @@ def test_every_operation_is_described_with_its_problems(site: StatusSite, contex
         assert operation["description"], path
         if path.startswith("/api/"):
             of_one_flow = {"404"} if "{flow_id}" in path else set()
-            of_sending = {"202", "403", "409", "413"} if method == "post" else set()
+            of_sending = {"202", "400", "403", "409", "413"} if method == "post" else set()
             statuses = {"200", "401", "422", "429", "503"} | of_one_flow | of_sending
             assert operation["responses"].keys() == statuses, path
         for status, answer in operation["responses"].items():
