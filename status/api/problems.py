@@ -1,5 +1,6 @@
 """What went wrong, as RFC 9457 problem documents; they quote neither the caller nor the database."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -92,8 +93,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def problem_of(error: Exception) -> JSONResponse | None:
     """Return the response an error stands for, or None if it is a fault of ours."""
     if isinstance(error, RequestValidationError):
-        names = sorted({".".join(map(str, item["loc"][1:])) or "body" for item in error.errors()})
-        return problem(422, "Not understood", reason="invalid", detail=f"Look at {', '.join(names)[:500]}.")
+        return problem(422, "Not understood", reason="invalid", detail=_detail(error.errors()))
     if isinstance(error, HTTPException):
         return problem(error.status_code, str(error.detail), reason="http", detail=str(error.detail))
     for kind in type(error).__mro__:
@@ -103,6 +103,16 @@ def problem_of(error: Exception) -> JSONResponse | None:
             said = FlowNotFound if isinstance(error, TenantMismatch) else error
             return problem(status, title, reason=getattr(said, "reason", "error"), detail=str(error))
     return None
+
+
+def _detail(errors: Sequence[Any]) -> str:
+    for item in errors:
+        if item["type"] == "json_invalid":
+            return f"The body is no JSON, from its character {item['loc'][-1]} on; send a JSON object."
+        if tuple(item["loc"]) == ("body",):
+            return "Send a JSON object as the body, with the header Content-Type: application/json."
+    names = sorted({".".join(map(str, item["loc"][1:])) for item in errors})
+    return f"Look at {', '.join(names)[:500]}."
 
 
 def problem(status: int, title: str, *, reason: str, detail: str) -> JSONResponse:
