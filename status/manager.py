@@ -1,6 +1,5 @@
 """The status manager: what the flows of one tenant are doing, told from the master rows."""
 
-from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -10,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from masterflow.domain import FlowContext
 from masterflow.domain.ids import flow_uuid
 from masterflow.domain.json_shapes import as_list, as_map
-from masterflow.domain.liveness import OPEN_STATUSES
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
-from masterflow.repository.redis.holders import Holder, read_holders, read_liveness
+from masterflow.repository.redis.holders import Holders, read_holders, read_liveness
 from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.control import list_inbox
+from masterflow.repository.status.held import read_held
 from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
 from masterflow.repository.values import known_time
 from masterflow.status import floors
@@ -59,14 +58,15 @@ class FlowStatusManager:
     ) -> FlowList:
         """Return a page of the list, newest first; raises InputInvalid for a cursor that is none."""
         after = place_of(cursor) if cursor else None
-        wanted = await self._with_holders(wanted)
-        page = await list_flows(self._db, self._scope, wanted=wanted, after=after, limit=limit)
+        holders = await self._holders(is_needed=bool(wanted.liveness))
+        held = await read_held(self._db, holders, self._scope) if wanted.liveness and holders else None
+        page = await list_flows(self._db, self._scope, wanted=wanted, after=after, limit=limit, held=held)
         if not page.rows and after is None:
             await check_sight(self._db)
         skipped = await self._skipped(*page.rows)
         return FlowList(
             flows=[
-                summary_of(row, skipped.get(row["flow_id"]), await self._holders(row["flow_id"]))
+                summary_of(row, skipped.get(row["flow_id"]), holders.of(row["flow_id"]) if holders else None)
                 for row in page.rows
             ],
             next_cursor=cursor_of(page.next_place) if page.next_place else None,
@@ -88,8 +88,9 @@ class FlowStatusManager:
         if include_details:
             child = await read_child(self._db, self._scope, row["flow_id"], flow_type=row["flow_type"])
         skipped = (await self._skipped(row)).get(row["flow_id"])
-        holders, liveness = await self._holders(row["flow_id"]), await read_liveness(self._redis, row)
-        return status_of(row, child, skipped, holders=holders, liveness=liveness)
+        holders, liveness = await self._holders(), await read_liveness(self._redis, row)
+        held = holders.of(row["flow_id"]) if holders else None
+        return status_of(row, child, skipped, holders=held, liveness=liveness)
 
     async def get_timeline(self, flow_id: UUID | str) -> Timeline:
         """Return a flow's phases as bars, with the transitions they were made from."""
@@ -135,24 +136,19 @@ class FlowStatusManager:
             memory_usage_metrics=as_map(row["memory"]),
         )
 
-    async def _with_holders(self, wanted: FlowFilter) -> FlowFilter:
-        """Return a filter that names the flows which processes hold, where that matters."""
-        if wanted.liveness is None or self._redis is None:
-            return wanted
-        holders = await read_holders(self._redis)
-        if wanted.liveness == "lost":
-            # Another process may hold what one that died has held too.
-            return replace(wanted, except_ids=tuple(holders.alive()))
-        found = holders.alive() if wanted.liveness == "alive" else holders.silent()
-        return replace(wanted, only_ids=tuple(found), statuses=wanted.statuses or tuple(OPEN_STATUSES))
+    async def _holders(self, *, is_needed: bool = False) -> Holders | None:
+        """Return who holds which flow; None where nobody can tell.
 
-    async def _holders(self, flow_id: UUID) -> list[Holder] | None:
-        """Return who holds a flow; None where nobody can tell."""
+        Raises:
+            RedisUnavailable: it is needed, and Redis does not answer.
+        """
         if self._redis is None:
             return None
         try:
-            return (await read_holders(self._redis)).of(flow_id)
+            return await read_holders(self._redis)
         except RedisUnavailable:
+            if is_needed:
+                raise
             return None
 
     async def _skipped(self, *rows: RowMapping) -> dict[UUID, SkippedEvents]:

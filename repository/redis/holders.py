@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from redis.asyncio import Redis
 
 from masterflow.domain.life.signs import Held, Sign
-from masterflow.domain.liveness import FRESH_S, Liveness, dead_holder, liveness_of
+from masterflow.domain.liveness import Liveness, dead_holder, liveness_of
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 
@@ -42,21 +42,10 @@ class Holders:
         """Return who holds a flow, whoever told it last first."""
         return sorted(self._holders.get(flow_id, []), key=lambda one: one.age_s)
 
-    def silent(self) -> list[UUID]:
-        """Return the flows of which no holder has given a sign for too long."""
-        return [
-            flow_id
-            for flow_id, holders in self._holders.items()
-            if all(holder.age_s > FRESH_S for holder in holders)
-        ]
-
-    def alive(self) -> list[UUID]:
-        """Return the flows that a process holds which gives signs."""
-        return [
-            flow_id
-            for flow_id, holders in self._holders.items()
-            if any(holder.age_s <= FRESH_S for holder in holders)
-        ]
+    @property
+    def flow_ids(self) -> list[UUID]:
+        """Return the flows that somebody says to hold; how they stand their rows say as well."""
+        return list(self._holders)
 
 
 _looks: WeakKeyDictionary[RedisLink, tuple[float, Holders]] = WeakKeyDictionary()
@@ -74,23 +63,34 @@ async def read_holders(link: RedisLink) -> Holders:
 def living(row: Mapping[Any, Any], holders: Iterable[Holder]) -> list[Holder]:
     """Return the holders of a flow that may live, by its row: one that is told to be dead holds nothing.
 
-    Its last sign may stand for some seconds more. The row has `is_lost` and `lost`.
+    Its last sign may stand for some seconds more. What another client account's process says counts for
+    nothing. The row has `client_account_id`, `is_lost` and `lost`.
     """
     dead = dead_holder(row["lost"], is_lost=bool(row["is_lost"]))
-    return [one for one in holders if one.sender_id != dead]
+    account = row["client_account_id"]
+    return [
+        one for one in holders if one.sender_id != dead and one.held.flow.context.client_account_id == account
+    ]
+
+
+def liveness_among(row: Mapping[Any, Any], holders: Iterable[Holder]) -> Liveness | None:
+    """Return how a flow stands with those who say to hold it; all who show, filter or count it ask this.
+
+    The row has `flow_status` and what `living` asks for.
+    """
+    ages = [one.age_s for one in living(row, holders)]
+    return liveness_of(str(row["flow_status"]), is_lost=bool(row["is_lost"]), sign_ages_s=ages)
 
 
 async def read_liveness(redis: RedisLink | None, row: Mapping[Any, Any]) -> Liveness | None:
-    """Return what is known of the processes that hold the flow of a row that has `is_lost` and `lost`.
+    """Return what is known of the processes that hold the flow of a row, as `liveness_among` takes it.
 
     While Redis is away, whoever may hold it counts as alive, for nobody can say otherwise.
     """
     try:
-        holders = (await read_holders(redis)).of(row["flow_id"]) if redis else []
-        ages = [one.age_s for one in living(row, holders)]
+        return liveness_among(row, (await read_holders(redis)).of(row["flow_id"]) if redis else [])
     except RedisUnavailable:
-        ages = [0.0]
-    return liveness_of(row["flow_status"], is_lost=row["is_lost"], sign_ages_s=ages)
+        return liveness_of(row["flow_status"], is_lost=row["is_lost"], sign_ages_s=[0.0])
 
 
 async def _ask(redis: Redis) -> tuple[float, list[tuple[bytes, float]], list[dict[bytes, bytes]]]:

@@ -98,6 +98,7 @@ page as materialized (
             )
             and (
                 not cast(:is_lost as boolean)
+                or flow.flow_id = any (cast(:or_ids as uuid[]))
                 or
                 -- include: is_lost
             )

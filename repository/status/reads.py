@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from masterflow.domain import FlowContext
-from masterflow.domain.liveness import Liveness
+from masterflow.domain.liveness import OPEN_STATUSES, Liveness
 from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
 
@@ -59,17 +59,21 @@ class FlowFilter:
     since: datetime | None = None
     #: Part of a name, an id or a user, in any case.
     text: str | None = None
-    #: How it stands with whoever works on them.
-    liveness: Liveness | None = None
+    #: How it stands with whoever works on them: one of these.
+    liveness: tuple[Liveness, ...] = ()
     is_overdue: bool = False
-    #: Only these, and none of those.
-    only_ids: tuple[UUID, ...] | None = None
-    except_ids: tuple[UUID, ...] | None = None
 
     @property
     def is_slow(self) -> bool:
         """Return whether no index helps to find such flows."""
-        return bool(self.phase or self.text or self.liveness == "lost" or self.is_overdue)
+        return bool(self.phase or self.text or "lost" in self.liveness or self.is_overdue)
+
+    @property
+    def meant_statuses(self) -> tuple[str, ...] | None:
+        """Return the statuses that such flows have; None if any will do."""
+        if not self.liveness:
+            return self.statuses or None
+        return tuple(one for one in sorted(OPEN_STATUSES) if not self.statuses or one in self.statuses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +94,37 @@ class FlowPage:
 
 
 async def list_flows(
-    db: AsyncSession, scope: FlowScope, *, wanted: FlowFilter, after: Place | None = None, limit: int = 50
+    db: AsyncSession,
+    scope: FlowScope,
+    *,
+    wanted: FlowFilter,
+    after: Place | None = None,
+    limit: int = 50,
+    held: Mapping[UUID, Liveness | None] | None = None,
 ) -> FlowPage:
-    """Return the flows after a place, newest first; raises DatabaseUnavailable as all reads here do."""
+    """Return the flows after a place, newest first; raises DatabaseUnavailable as all reads here do.
+
+    `held` says how the flows stand that processes say to hold; of all others only the row tells anything.
+    """
     scanned = SCANNED_ROWS if wanted.is_slow else limit + 1
+    held = held or {}
+    found = [flow_id for flow_id, liveness in held.items() if liveness in wanted.liveness]
+    others = [flow_id for flow_id, liveness in held.items() if liveness not in wanted.liveness]
+    is_lost = "lost" in wanted.liveness
     arguments = {
         **scope.arguments,
-        "statuses": list(wanted.statuses) or None,
+        "statuses": None if wanted.meant_statuses is None else list(wanted.meant_statuses),
         "flow_type": wanted.flow_type,
         "flow_id": wanted.flow_id,
         "phase": wanted.phase,
         "since": wanted.since,
         "text": wanted.text,
-        "is_lost": wanted.liveness == "lost",
+        "is_lost": is_lost,
         "is_overdue": wanted.is_overdue,
-        "only_ids": None if wanted.only_ids is None else list(wanted.only_ids),
-        "except_ids": list(wanted.except_ids) if wanted.except_ids else None,
+        # Whoever is lost may be held by nobody.
+        "only_ids": found if wanted.liveness and not is_lost else None,
+        "or_ids": found if is_lost else None,
+        "except_ids": others if is_lost else None,
         "after_at": _timestamp(after.created_us) if after else None,
         "after_id": after.flow_id if after else None,
         "scanned": scanned,

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from masterflow.domain.clock import parse_time, to_microseconds
 from masterflow.domain.json_shapes import as_map
+from masterflow.domain.liveness import Liveness
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.repository.database import translated_errors
 from masterflow.repository.sql import statement
@@ -37,9 +38,13 @@ async def find_failed_as_lost(sessions: Sessions, *, most: int) -> list[Row]:
     return [row for row in rows if _has_reported(row)]
 
 
-async def count_life(sessions: Sessions, alive_ids: Sequence[UUID]) -> tuple[int, int]:
-    """Return how many flows of all tenants are lost, and how many overdue."""
-    arguments = {"alive_ids": list(alive_ids), "flow_types": list(FLOW_TYPES)}
+async def count_life(sessions: Sessions, held: Mapping[UUID, Liveness | None]) -> tuple[int, int]:
+    """Return how many flows of all tenants are lost, and how many overdue.
+
+    `held` says how the flows stand that processes say to hold: a lost one may be held by another process.
+    """
+    alive_ids = [flow_id for flow_id, liveness in held.items() if liveness == "alive"]
+    arguments = {"alive_ids": alive_ids, "flow_types": list(FLOW_TYPES)}
     [row] = await _rows(sessions, "count_life", **arguments)
     return row["lost"], row["overdue"]
 

@@ -60,7 +60,9 @@ def list_(
         list[str] | None,
         typer.Option(help="Only these; may be repeated.", autocompletion=_statuses),
     ] = None,
-    lost: Annotated[bool, typer.Option("--lost", help="Only flows whose process is gone.")] = False,
+    lost: Annotated[
+        bool, typer.Option("--lost", help="Only flows whose process is gone; with --silent, either.")
+    ] = False,
     silent: Annotated[bool, typer.Option("--silent", help="Only flows without signs of life.")] = False,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only flows past a deadline.")] = False,
     limit: Limit = 50,
@@ -129,15 +131,14 @@ def watch(
         with_engine(follow)
 
 
-def _liveness(*, lost: bool, silent: bool) -> "Liveness | None":
-    """Return what was asked for.
-
-    Raises:
-        typer.BadParameter: both are, and no flow is both.
-    """
-    if lost and silent:
-        raise typer.BadParameter("A flow is either lost or silent; ask for one of them.")
-    return "lost" if lost else "silent" if silent else None
+def _liveness(*, lost: bool, silent: bool) -> "tuple[Liveness, ...]":
+    """Return what was asked for: with both, a flow that is one of them."""
+    found: list[Liveness] = []
+    if lost:
+        found.append("lost")
+    if silent:
+        found.append("silent")
+    return tuple(found)
 
 
 @contextmanager

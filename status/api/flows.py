@@ -85,7 +85,8 @@ async def filter_of(
     ] = None,
     text: Word = None,
     liveness: Annotated[
-        Liveness | None, Query(description="How it stands with the processes that hold the flow.")
+        list[Liveness] | None,
+        Query(description="How it stands with the processes that hold the flow; one or more."),
     ] = None,
     overdue: Annotated[bool, Query(description="Only flows past a deadline.")] = False,
 ) -> FlowFilter:
@@ -98,7 +99,7 @@ async def filter_of(
         phase=phase.replace("\0", "") if phase else None,
         since=since,
         text=clean or None,
-        liveness=liveness,
+        liveness=tuple(liveness or ()),
         is_overdue=overdue,
     )
 

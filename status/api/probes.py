@@ -1,6 +1,7 @@
 """What machines ask: whether this process lives, whether it can work, and its metrics."""
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,6 +14,7 @@ from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
 from masterflow.repository.redis.holders import read_holders
 from masterflow.repository.rights.row_security import check_sight
 from masterflow.repository.status.changes import read_summaries
+from masterflow.repository.status.held import read_held
 from masterflow.repository.status.watched import count_life
 from masterflow.status.api.access import require_prober
 from masterflow.status.api.problems import NotReady, described
@@ -82,11 +84,13 @@ async def _gauges(service: StatusService) -> WorkerGauges | None:
 async def _life_counts(service: StatusService) -> LifeCounts | None:
     try:
         holders = await read_holders(service.redis)
-        alive, silent = holders.alive(), holders.silent()
-        lost, overdue = await count_life(service.sessions, alive)
+        async with service.sessions() as db:
+            held = await read_held(db, holders)
+        lost, overdue = await count_life(service.sessions, held)
     except (RedisUnavailable, DatabaseUnavailable):
         return None
-    return LifeCounts(alive=len(alive), silent=len(silent), lost=lost, overdue=overdue)
+    said = Counter(held.values())
+    return LifeCounts(alive=said["alive"], silent=said["silent"], lost=lost, overdue=overdue)
 
 
 async def _queue_lengths(service: StatusService) -> dict[str, int] | None:

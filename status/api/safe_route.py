@@ -17,7 +17,7 @@ _MOST_URL_CHARS: Final = 8_192
 _MOST_BODY_BYTES: Final = 16_384
 
 #: The parameters that may be given more than once; of any other the last one would win unnoticed.
-_REPEATABLE: Final = frozenset({"status"})
+_REPEATABLE: Final = frozenset({"liveness", "status"})
 
 HEADERS: Final = {
     "Cache-Control": "no-store",

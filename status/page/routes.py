@@ -29,7 +29,14 @@ from masterflow.status.page.roots import FLOWS, events_address, page_root
 from masterflow.status.service import lifespan, service_of
 
 _PAGE_ROWS: Final = 25
-_LIVENESS: Final[tuple[Liveness, ...]] = ("lost", "silent", "alive")
+#: What may be chosen of how it stands with a flow's process.
+_LIVENESS: Final[dict[str, list[Liveness]]] = {
+    "lost": ["lost"],
+    "silent": ["silent"],
+    "lost or silent": ["lost", "silent"],
+    "alive": ["alive"],
+}
+_OVERDUE: Final = "overdue"
 _SINCE: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
@@ -91,6 +98,7 @@ async def flows(  # noqa: PLR0913  each is a field of the form
         older_link=f"?{urlencode(kept | {'cursor': page.next_cursor})}" if page.next_cursor else None,
         statuses=FLOW_STATUSES,
         flow_types=FLOW_TYPES,
+        lives=[*_LIVENESS, _OVERDUE],
     )
 
 
@@ -201,8 +209,8 @@ async def _wanted(chosen: dict[str, str]) -> FlowFilter:
         phase=chosen["phase"].strip() or None,
         since=datetime.now(UTC) - past if past else None,
         text=chosen["text"].strip() or None,
-        liveness=next((one for one in _LIVENESS if one == chosen["life"]), None),
-        overdue=chosen["life"] == "overdue",
+        liveness=_LIVENESS.get(chosen["life"]),
+        overdue=chosen["life"] == _OVERDUE,
     )
 
 

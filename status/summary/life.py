@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from masterflow.domain.clock import parse_time
 from masterflow.domain.control.deadlines import overdue
 from masterflow.domain.json_shapes import as_map
-from masterflow.domain.liveness import Liveness, liveness_of
-from masterflow.repository.redis.holders import Holder, living
+from masterflow.domain.liveness import Liveness
+from masterflow.repository.redis.holders import Holder, liveness_among, living
 
 _MOST_LATE: Final = 20
 
@@ -64,9 +64,7 @@ def life_of(row: Mapping[Any, Any], holders: Sequence[Holder] | None) -> Life:
     """Return what a row and the signs say; without signs (None), only what the row says."""
     said = as_map(row["lost"])
     alive = living(row, holders or ())
-    liveness = liveness_of(
-        str(row["flow_status"]), is_lost=bool(row["is_lost"]), sign_ages_s=[one.age_s for one in alive]
-    )
+    liveness = liveness_among(row, alive)
     lost = _lost(said, row["current_phase"]) if liveness == "lost" else None
     last_at, age_s = None, None
     if liveness in ("alive", "silent"):

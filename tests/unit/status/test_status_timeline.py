@@ -166,7 +166,9 @@ def test_whatever_a_row_holds_it_can_be_shown(entries: Any, times: Any, snapshot
             assert 0 <= span.x <= 100
             assert span.x + span.width <= 100.001
     columns: dict[str, Any] = {
-        **dict.fromkeys(("flow_id", "engagement_id"), "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11"),
+        **dict.fromkeys(
+            ("flow_id", "engagement_id", "client_account_id"), "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a11"
+        ),
         **dict.fromkeys(("created_at", "updated_at", "flow_name"), None),
         **dict.fromkeys(("retry_count", "error_count", "collaboration_count"), 0),
         **{"flow_status": "failed", "flow_type": "discovery", "user_id": "ann", "current_phase": None},
