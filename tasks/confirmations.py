@@ -168,7 +168,8 @@ class ConfirmationInbox:
         sizes = self._ask("hstrlen", ((name, (batch.batch_id,)) for name, batch in each))
         wanted: dict[str, list[Awaited]] = {name: [] for name in names}
         for (name, batch), size in zip(each, sizes, strict=True):
-            if 0 < size <= _MOST_ANSWER_BYTES:
+            # What was not there yet may come before the rest is removed.
+            if size <= _MOST_ANSWER_BYTES:
                 wanted[name].append(batch)
         pipeline: Any = self._redis.pipeline(transaction=True)
         for name, batches in wanted.items():

@@ -47,7 +47,7 @@ _FLOW_ID = uuid4()
 _WARM_UP = 200
 
 #: Hooks in the proportions of a flow.
-_HOOKS: list[tuple[type[Event], dict[str, Any]]] = [
+HOOKS: list[tuple[type[Event], dict[str, Any]]] = [
     (PhaseTransitioned, {"phase": "data_import", "status": "processing", "metadata": {"rows": 500}}),
     (StatusChanged, {"status": "processing"}),
     (ProgressReported, {"snapshot": {"phase": "data_import", "progress": 10, "message": "reading"}}),
@@ -73,7 +73,7 @@ class Durations(NamedTuple):
 
 def hook(number: int) -> None:
     """Report one event."""
-    kind, fields = _HOOKS[number % len(_HOOKS)]
+    kind, fields = HOOKS[number % len(HOOKS)]
     tracker.report(kind, _CONTEXT, _FLOW_ID, **fields)
 
 
@@ -186,7 +186,7 @@ def apply_async(redis_url: str) -> Callable[[int], object]:
     def apply(**fields: Any) -> None:
         """Stand for a task; nobody runs it."""
 
-    return lambda _: apply.apply_async(kwargs=_HOOKS[0][1], queue="bench")
+    return lambda _: apply.apply_async(kwargs=HOOKS[0][1], queue="bench")
 
 
 async def database_writes(database_url: str, count: int) -> list[int]:
@@ -210,7 +210,7 @@ async def database_writes(database_url: str, count: int) -> list[int]:
 
 def compare(redis_url: str, database_url: str, folder: Path, *, count: int) -> tuple[Table, str]:
     """Time everything once, and tell how long the event loop stalled."""
-    tracker.report(*_HOOKS[0][:1], _CONTEXT, _FLOW_ID, **_HOOKS[0][1])
+    tracker.report(*HOOKS[0][:1], _CONTEXT, _FLOW_ID, **HOOKS[0][1])
     tracker.flush(10)
     log = log_line(folder)
     loops = in_turns(

@@ -31,9 +31,15 @@ from masterflow.tracker.reentry import Wake
 logger = logging.getLogger(__name__)
 
 #: The first event after a quiet moment leaves at once, and what comes within so many seconds travels
-#: together: each message keeps the interpreter from the hooks for about a millisecond.
-_PACE_S: Final = 0.25
-_HURRIED_PACE_S: Final = 0.02
+#: together: each message keeps the interpreter from the hooks for some 200 microseconds.
+_SHORTEST_PACE_S: Final = 0.02
+#: Where workers take long, fewer and larger messages cost them less, and a shorter wait would gain little.
+_LONGEST_PACE_S: Final = 0.25
+_PACE_OF_LATENCY: Final = 0.5
+
+_RECEIVE_INTERVAL_S: Final = 0.25
+_HURRIED_INTERVAL_S: Final = 0.02
+
 _TIDY_INTERVAL_S: Final = 1.0
 _ADOPT_INTERVAL_S: Final = 5.0
 
@@ -66,7 +72,8 @@ class Sender:
         self._broker = Backoff()
         self._redis = Backoff()
         self._control: ControlInbox | None = None
-        self._sent_at = self._hurried_until = 0.0
+        self._sent_at = self._hurried_until = self._receive_at = 0.0
+        self._pace_s = _SHORTEST_PACE_S
         self._tidy_at = self._adopt_at = 0.0
         self.thread = threading.Thread(target=self._run, name="enrichment-outbox-sender", daemon=True)
 
@@ -86,7 +93,7 @@ class Sender:
 
     def hasten(self, until: float) -> None:
         """Cut short what pauses the thread makes until a time of the monotonic clock."""
-        self._hurried_until = until
+        self._hurried_until, self._receive_at = until, 0.0
         self._wake.set()
         self._nudge.set()
 
@@ -185,8 +192,9 @@ class Sender:
             signs.close(for_good=is_renamed or not process_holdings.now.flows())
 
     def _receive(self, inbox: ConfirmationInbox) -> None:
-        if not self._window or time.monotonic() < self._redis.retry_at:
+        if not self._window or (now := time.monotonic()) < max(self._receive_at, self._redis.retry_at):
             return
+        self._receive_at = now + self._receive_interval_s()
         try:
             confirmed = inbox.receive(self._window.awaited())
         except BrokerUnavailable as error:
@@ -198,6 +206,10 @@ class Sender:
             count += self._window.confirm(batch_ids, time.monotonic(), is_repetition=name.endswith(AGAIN))
         if count:
             self._outbox.settle()
+        waited_s = self._window.latency_s if count else time.time() - (self._window.oldest_at or time.time())
+        # Half way to it, as one answer may be an accident.
+        pace_s = (self._pace_s + _PACE_OF_LATENCY * waited_s) / 2
+        self._pace_s = min(_LONGEST_PACE_S, max(_SHORTEST_PACE_S, pace_s))
 
     def _send(self, publisher: Publisher) -> None:
         if time.monotonic() < self._broker.retry_at:
@@ -246,19 +258,24 @@ class Sender:
     def _rest(self) -> None:
         is_deaf = self._broker.is_failing or self._window.is_full
         self._wait(self._nudge if is_deaf else self._wake, self._rest_s())
-        self._wait(self._nudge, self._sent_at + self._pace_s() - time.monotonic())
+        pace_s = _SHORTEST_PACE_S if self._is_hurried else self._pace_s
+        self._wait(self._nudge, self._sent_at + pace_s - time.monotonic())
 
     def _rest_s(self) -> float:
         now, rest_s = time.monotonic(), _TIDY_INTERVAL_S
         if self._broker.is_failing:
             rest_s = min(rest_s, self._broker.retry_at - now)
         if self._window:
-            rest_s = min(rest_s, max(self._pace_s(), self._redis.retry_at - now))
+            rest_s = min(rest_s, max(self._receive_at, self._redis.retry_at) - now)
         control_s = self._control.due_in_s() if self._control else None
         return rest_s if control_s is None else min(rest_s, control_s)
 
-    def _pace_s(self) -> float:
-        return _HURRIED_PACE_S if time.monotonic() < self._hurried_until else _PACE_S
+    @property
+    def _is_hurried(self) -> bool:
+        return time.monotonic() < self._hurried_until
+
+    def _receive_interval_s(self) -> float:
+        return _HURRIED_INTERVAL_S if self._is_hurried else _RECEIVE_INTERVAL_S
 
     def _note_failure(self, service: Backoff, error: Exception) -> None:
         service.note_failure()

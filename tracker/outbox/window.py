@@ -79,7 +79,7 @@ class Window:
         self._sendings = 0
         self._confirmed_at = _NEVER
         #: How long the newest batch that was confirmed took.
-        self._latency_s = 0.0
+        self.latency_s = 0.0
         self._is_probe_wanted = False
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ class Window:
         longer than a batch took of late, only the oldest is repeated, as a probe: a queue that nobody
         empties must not fill up with copies.
         """
-        silent_s = max(self._confirm_timeout_s, min(2 * self._latency_s, _LONGEST_CONFIRM_TIMEOUT_S))
+        silent_s = max(self._confirm_timeout_s, min(2 * self.latency_s, _LONGEST_CONFIRM_TIMEOUT_S))
         is_silent = now - self._confirmed_at >= silent_s
         is_oldest = True
         for parcel in list(self._parcels.values()):
@@ -216,8 +216,8 @@ class Window:
             return 0
         for parcel in confirmed:
             self._remove(parcel, is_confirmed=True, is_repetition=is_repetition)
-            if parcel.first_sending == parcel.last_sending:
-                self._latency_s = now - parcel.sent_at
+        sent_at = [parcel.sent_at for parcel in confirmed if parcel.first_sending == parcel.last_sending]
+        self.latency_s = now - max(sent_at, default=now - self.latency_s)
         newest = max(
             parcel.first_repetition if is_repetition else parcel.first_sending for parcel in confirmed
         )

@@ -168,3 +168,24 @@ def test_a_confirmation_proves_one_batch_with_these_bytes_and_numbers_to_one_sen
     assert not is_believed(batch, signer=Signer())
     assert inbox.forged == 7
     inbox.close()
+
+
+def test_a_confirmation_that_comes_while_others_are_fetched_is_not_removed_unread(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, key = json.dumps(COUNTS), answers_key("s")
+    inbox = ConfirmationInbox(QueueSettings.model_validate({"REDIS_URL": os.environ["REDIS_URL"]}), "s")
+    awaited = [Awaited(str(UUID(int=number)), str(uuid4()), ("s",), lambda _: None) for number in (1, 2)]
+    client.hset(key, awaited[0].batch_id, answer)
+    ask = inbox._ask
+
+    def ask_and_be_told(command: str, keys: Any) -> list[int]:
+        found = ask(command, keys)
+        if command == "hstrlen":
+            client.hset(key, awaited[1].batch_id, answer)
+        return found
+
+    monkeypatch.setattr(inbox, "_ask", ask_and_be_told)
+    assert inbox.receive(awaited) == {"s": [batch.batch_id for batch in awaited]}
+    assert not client.exists(key)
+    inbox.close()
