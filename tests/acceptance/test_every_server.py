@@ -17,6 +17,7 @@ from masterflow.domain.events import FlowRetried, new_event
 from masterflow.domain.phases import PHASES
 from masterflow.repository.database import session_factory
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from tests.support.events.child_rows import SHAPES, new_child
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
@@ -25,7 +26,6 @@ from tests.support.processes.workplace import Workplace
 from tests.support.servers.databases import engine_for, fill_with_tables, temporary_database
 from tests.support.servers.debian import installed_program
 from tests.support.servers.pgbouncer import pgbouncer_before
-from tests.support.servers.rabbitmq import RabbitMQ
 
 SETUPS = ("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer", "RabbitMQ")
 _EVERYWHERE = {"ENRICHMENT_BACKFILL_INTERVAL_S": "1", "ENRICHMENT_FLOW_GRACE_S": "1"}

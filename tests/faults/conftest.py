@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from tests.faults.harness.load import ACCOUNTS
 from tests.faults.harness.measurements import Measurements, table
 from tests.faults.harness.run import Run
@@ -18,7 +19,6 @@ from tests.faults.harness.scale import Scale
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.guarded import RoleUsers, new_keys
 from tests.support.servers.limited import overstepped
-from tests.support.servers.rabbitmq import RabbitMQ
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SHORTEST_ROUND_S = 300

@@ -1,10 +1,10 @@
 import pytest
 
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from tests.faults.harness.checker import AS_IT_SHOULD_BE
 from tests.faults.harness.harms import rabbitmq_harms
 from tests.faults.harness.kills import kill_a_frozen_worker, kill_again_and_again
 from tests.faults.harness.run import Run
-from tests.support.servers.rabbitmq import RabbitMQ
 
 
 @pytest.mark.brokers("rabbitmq")

@@ -17,6 +17,7 @@ from masterflow.scripts.doctor import database, redis_server
 from masterflow.scripts.doctor.outbox import room_result
 from masterflow.scripts.doctor.packages import package_results, python_result
 from masterflow.scripts.doctor.security import check_security
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.tasks.app import app
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.delivery.skipped import note_skipped
@@ -30,7 +31,6 @@ from tests.support.events.july_rows import LATER_COLUMNS, LATER_MASTER_COLUMNS
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.limited import limited_redis_url, limited_role, overstepped
-from tests.support.servers.rabbitmq import RabbitMQ
 
 MASTER = "migration.crewai_flow_state_extensions"
 

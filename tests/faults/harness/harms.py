@@ -10,12 +10,12 @@ from typing import Any, Final
 from redis import Redis
 
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.scripts.embedded.server import EmbeddedServer
 from masterflow.tasks.queues import ENRICHMENT_QUEUE, queue
 from tests.faults.harness.load import FLOWS, flow
 from tests.faults.harness.scale import Scale
 from tests.support.processes.workplace import Workplace
-from tests.support.servers.rabbitmq import RabbitMQ
 
 #: So soon after it is over, all workers have to consume again.
 RECOVERY_S: Final = 10.0

@@ -8,10 +8,10 @@ import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
-from tests.support.servers.rabbitmq import RabbitMQ
 
 CHUNKS = 6
 

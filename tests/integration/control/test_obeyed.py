@@ -11,12 +11,12 @@ import pytest
 
 from masterflow.domain import FlowContext
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from tests.support.eventually import eventually
 from tests.support.processes.orchestrators import Orchestrator
 from tests.support.processes.status_site import StatusSite
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.databases import temporary_database
-from tests.support.servers.rabbitmq import RabbitMQ
 
 _CONTEXT = FlowContext(client_account_id=UUID(int=1), engagement_id=UUID(int=2), user_id="ann")
 

@@ -13,11 +13,11 @@ from kombu import Connection, Producer
 
 from masterflow.domain.redis_keys import queue_key
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.tasks.dead_letters.letters import DeadLetter, DeadLetters, Selection
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 from masterflow.tasks.queues import DEAD_LETTER_QUEUE, queue, transport_options
 from tests.support.eventually import eventually
-from tests.support.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.alone
 

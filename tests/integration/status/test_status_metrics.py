@@ -11,13 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from masterflow.domain import FlowContext
 from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.enqueue import ConfirmationInbox, QueueSettings
 from masterflow.tasks.heartbeats import write_heartbeat
 from masterflow.tasks.queues import queue as queue_of
 from tests.support.eventually import eventually
 from tests.support.processes.status_site import PROBE_TOKEN, StatusSite
-from tests.support.servers.rabbitmq import RabbitMQ
 
 Figures = dict[tuple[str, ...], float]
 

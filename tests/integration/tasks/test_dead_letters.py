@@ -14,13 +14,13 @@ from masterflow.domain.events import FlowRetried, new_event
 from masterflow.domain.redis_keys import queue_key
 from masterflow.domain.signing.signer import Signer
 from masterflow.scripts.embedded import EmbeddedRedis, EmbeddedServer
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.tasks.counters import read_counters
 from masterflow.tasks.dead_letters.letters import DeadLetter, DeadLetters, Selection
 from masterflow.tasks.enqueue import Batch, BrokerUnavailable, Publisher, QueueSettings, redis_client
 from masterflow.tasks.queues import DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE, queue, transport_options
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
-from tests.support.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.alone
 

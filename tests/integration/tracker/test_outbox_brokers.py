@@ -16,6 +16,7 @@ from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried
 from masterflow.domain.signing.signer import Signer
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.tasks.batch import Batch
 from masterflow.tasks.confirmations import write_confirmation
 from masterflow.tasks.enqueue import Awaited, BrokerUnavailable, ConfirmationInbox, Publisher, QueueSettings
@@ -24,7 +25,6 @@ from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.process import process_delivery
 from tests.support.eventually import eventually
 from tests.support.processes.stub_worker import StubWorker
-from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.sentinel import GROUP, Sentinel
 from tests.support.servers.tls import TlsFront
 

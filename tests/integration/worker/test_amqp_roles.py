@@ -14,6 +14,7 @@ from kombu import Connection, Exchange, Producer
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.enqueue import (
@@ -33,7 +34,6 @@ from masterflow.tasks.queues import (
 from masterflow.tasks.rights.rabbitmq import AMQP_ROLES, commands
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
-from tests.support.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.alone
 

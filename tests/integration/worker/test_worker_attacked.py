@@ -16,6 +16,7 @@ from celery import Celery
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.domain.redis_keys import FLAG_KEY, attempt_key
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.tasks.backfill.task import Chunk
 from masterflow.tasks.batch import Batch, sign
 from masterflow.tasks.enqueue import Publisher, QueueSettings
@@ -24,7 +25,6 @@ from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.databases import temporary_database
-from tests.support.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.alone
 

@@ -13,6 +13,7 @@ from amqp.exceptions import NotFound
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.scripts.embedded import EmbeddedRedis
+from masterflow.scripts.embedded.rabbitmq import RabbitMQ
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import children, send
 from masterflow.tasks.enqueue import BrokerUnavailable
@@ -20,7 +21,6 @@ from masterflow.tasks.queues import BACKFILL_QUEUE, DEAD_LETTER_QUEUE, ENRICHMEN
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.databases import temporary_database
-from tests.support.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.alone
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kombu import Connection
 
-from masterflow.scripts.embedded import EmbeddedServer
+from masterflow.scripts.embedded.server import EmbeddedServer
 from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
 
