@@ -3,6 +3,7 @@
 # With the word `lowest` it makes .local/lowest instead, of the oldest versions that are supported; with
 # `crewai` .local/crewai, which has crewai and all that it brings: a gigabyte, so it is made where it is asked for.
 # `crewai-older` makes .local/crewai-older, with a version that lacks what the bridge has to do without there.
+# `bench` makes .local/bench, with what the benchmark compares us with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,6 +15,10 @@ if [ "${1:-}" = lowest ]; then
 elif [ "${1:-}" = crewai ] || [ "${1:-}" = crewai-older ]; then
   environment=".local/$1" lock="requirements-$1.txt" pythons=(python3.13 python3.12 python3.11 python3)
   newest="(3, 13)" what="crewai needs Python 3.11, 3.12 or 3.13"
+elif [ "${1:-}" = bench ]; then
+  # The Python that runs us, where the peers run on it: what is compared has the same interpreter.
+  environment=.local/bench lock=requirements-bench.txt pythons=(.venv/bin/python python3.13 python3.12 python3.11)
+  newest="(3, 13)" what="crewai, one of the peers, needs Python 3.11, 3.12 or 3.13"
 fi
 
 recipe() { pwd -P && cat "$lock" pyproject.toml scripts/environment.sh; }

@@ -27,7 +27,7 @@ def clone(tmp_path):
     """What environment.sh reads, in a folder with a space in its name, and the recording uv beside it."""
     clone = tmp_path / "a clone"
     (clone / "scripts").mkdir(parents=True)
-    locks = [f"requirements{which}.txt" for which in ("", "-crewai", "-crewai-older", "-lowest")]
+    locks = [f"requirements{which}.txt" for which in ("", "-bench", "-crewai", "-crewai-older", "-lowest")]
     for name in ("pyproject.toml", *locks, "scripts/environment.sh"):
         shutil.copy(ROOT / name, clone / name)
     uv = tmp_path / "bin" / "uv"

@@ -58,7 +58,7 @@ def test_an_orchestrator_may_have_the_packages_of_applications_of_2024():
 
 
 def test_no_lock_names_an_index_or_a_place_on_a_machine():
-    for name in ("", "-lowest", "-crewai", "-crewai-older"):
+    for name in ("", "-bench", "-lowest", "-crewai", "-crewai-older"):
         text = (ROOT / f"requirements{name}.txt").read_text()
         assert "://" not in text
         assert not re.search(r"^--", text, re.MULTILINE)
