@@ -1,4 +1,4 @@
-"""Writes what was measured between the markers of a page, and the drawings beside it."""
+"""Tells what was measured as tables and drawings, and writes it between the markers of a page."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ END: Final = "<!-- measured: end -->"
 Figures = dict[str, Any]
 
 
-def write(page: Path, figures: Figures) -> None:
+def write(page: Path, measured: str) -> None:
     """Replace what is between the markers of a page.
 
     Raises:
@@ -24,8 +24,7 @@ def write(page: Path, figures: Figures) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputInvalid(f"{page} needs the lines {BEGIN} and {END}, to write the figures between them.")
-    _draw_all(page.with_name("images"), figures)
-    page.write_text(f"{before}{BEGIN}\n\n{page_of(figures)}\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{measured}\n{END}{after}", encoding="utf-8")
 
 
 def page_of(figures: Figures) -> str:
@@ -167,7 +166,8 @@ def _picture(figures: Figures, name: str, text: str) -> str:
     return picture("images", f"benchmark-{name}", text) + "\n" if figures[name] else ""
 
 
-def _draw_all(folder: Path, figures: Figures) -> None:
+def draw_all(folder: Path, figures: Figures) -> None:
+    """Draw what the first two measures found."""
     costs = [
         Bar(row["name"], row["mean_us"], row["is_ours"]) for row in figures["cost"] if "failed" not in row
     ]

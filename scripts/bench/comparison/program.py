@@ -15,9 +15,11 @@ from masterflow.scripts.bench.comparison.contestants import ASIDE, BY_HAND, OURS
 from masterflow.scripts.bench.comparison.measures import DEFAULT, QUICK, Sizes, backlog, cost, throughput
 from masterflow.scripts.bench.comparison.results import Results, state_of_the_code
 from masterflow.scripts.bench.comparison.servers import Place
+from masterflow.scripts.bench.comparison.sizing import sizing
 from masterflow.scripts.terminal.entrance import run_program
 
 _PAGE: Final = ROOT / "docs" / "benchmarks.md"
+_OPERATIONS: Final = ROOT / "docs" / "operations.md"
 _KEPT: Final = ROOT / ".local" / "benchmark"
 
 #: What takes an hour or two.
@@ -46,9 +48,13 @@ def main(
     command = "./scripts/bench/run" + " --quick" * quick + " --long" * long
     peers, aside = ((), ()) if quick else (PEERS, ASIDE)
     figures = _measure(results, sizes, command, (OURS, *BY_HAND, *peers), aside)
-    print(document.page_of(figures))
+    tables = document.page_of(figures)
+    print(tables)
     if page or not quick:
-        document.write(page or _PAGE, figures)
+        document.write(page or _PAGE, tables)
+        document.draw_all((page or _PAGE).with_name("images"), figures)
+    if page is None and not quick:
+        document.write(_OPERATIONS, sizing(figures))
 
 
 def _measure(

@@ -74,5 +74,5 @@ def test_a_page_without_the_marks_is_left_alone(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("Nothing to write between.")
     with pytest.raises(InputInvalid, match="measured: begin"):
-        document.write(page, {})
+        document.write(page, "figures")
     assert page.read_text() == "Nothing to write between."
