@@ -10,6 +10,7 @@ from kombu import Message
 from masterflow.domain.errors import InputInvalid, PermanentError
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.tasks.celery.fairness import Fairness
+from masterflow.tasks.celery.turns import Turns
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters, letter_about
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
@@ -66,6 +67,11 @@ class Consumer(CeleryConsumer):
         worker_options = options.get("worker_options") or {}
         options["worker_options"] = {**worker_options, "without_gossip": True, "without_mingle": True}
         super().__init__(*args, **options)
+        controller: Any = self.controller  # type: ignore[attr-defined]
+        self._turns = Turns(controller)
+        # Other pools than that of processes take whatever comes, and nothing waits here.
+        if vars(self)["on_task_request"] == controller._process_task_sem:  # noqa: SLF001
+            self.on_task_request = self._turns.take
         self._connection_errors: tuple[type[Exception], ...] = self.connection_errors  # type: ignore[attr-defined]
         self._counters = Counters()
         self._settings = QueueSettings()
@@ -92,6 +98,11 @@ class Consumer(CeleryConsumer):
                 self._refuse(message, InputInvalid(f"The message has malformed headers: {error!r:.200}."))
 
         return receive_task
+
+    def on_close(self) -> None:
+        """Forget what waits, as Celery does."""
+        self._turns.clear()
+        super().on_close()
 
     def _check(self, message: Message) -> None:
         """Accept a call of a task of ours, and count a periodic one that comes too late.

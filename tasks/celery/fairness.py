@@ -15,7 +15,8 @@ class Fairness:
     """Whether a worker takes chunks of a backfill now; belongs to its consumer's thread.
 
     A chunk keeps a child for a tenth of a second, in which live messages would wait. So while those come,
-    the queue of the chunks is left alone as soon as half of the children work at some.
+    the queue of the chunks is left alone as soon as half of the children work at some; and a worker holds
+    no more than two for each child at any time.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,6 @@ class Fairness:
             tasks.consume()
 
     def _is_enough(self, children: int) -> bool:
-        if time.monotonic() >= self._lively_until:
-            return False
+        most = max(1, children // 2) if time.monotonic() < self._lively_until else 2 * children
         chunks: int = sum(request.name == APPLY_CHUNK for request in tuple(state.reserved_requests))
-        return chunks >= max(1, children // 2)
+        return chunks >= most

@@ -63,6 +63,11 @@ class Retries:
     def __init__(self, retry_for_s: float = RETRY_FOR_S) -> None:
         self._deadline = time.monotonic() + retry_for_s
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether the time is up."""
+        return time.monotonic() > self._deadline
+
     def run(self, attempt: Callable[[], T]) -> T:
         """Repeat an attempt, at growing intervals of up to 2 s, until it works.
 

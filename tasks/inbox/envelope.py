@@ -20,12 +20,15 @@ _EXCERPT_BYTES: Final = 4_000
 #: Tells how large a message was of which only the beginning was kept.
 SIZE_HEADER: Final = "enrichment_bytes"
 
+#: Under what a child finds the messages that it takes along with another one.
+COMPANIONS: Final = "companions"
+
 _ZLIB: Final = "application/x-gzip"
 
 # What else Celery would do with a message, or instead of calling its task. None of it is covered by a
 # signature, and some of it ends a message without a word, or keeps a worker from all others.
-_HEADERS: Final = ("eta", "expires", "retries", "shadow")
-_EMBEDDED: Final = ("callbacks", "errbacks", "chain", "chord")
+_HEADERS: Final = ("eta", "expires", "retries", "shadow", COMPANIONS)
+_EMBEDDED: Final = ("callbacks", "errbacks", "chain", "chord", COMPANIONS)
 _UNSET: Final[tuple[Any, ...]] = (None, 0, "", {}, [])
 
 
