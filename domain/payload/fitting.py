@@ -14,8 +14,8 @@ from pydantic import JsonValue
 
 from masterflow.domain.payload.masking import may_hold_secret
 from masterflow.domain.payload.plain import plain
-from masterflow.domain.payload.secrets.names import Looks, is_anything, is_no_number, secrecy
-from masterflow.domain.payload.secrets.places import MASK, hidden_in_list, hidden_in_map
+from masterflow.domain.payload.secrets.names import MASK, Looks, is_anything, is_no_number, secrecy
+from masterflow.domain.payload.secrets.places import hidden_in_list, hidden_in_map
 from masterflow.domain.payload.sizes import (
     COLON_BYTES,
     COMMA_BYTES,

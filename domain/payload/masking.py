@@ -7,21 +7,24 @@ from binascii import Error as Base64Error
 from typing import Final
 from urllib.parse import unquote
 
+from masterflow.domain.payload.secrets.below import edits_below_names
+from masterflow.domain.payload.secrets.commands import edits_in_commands
 from masterflow.domain.payload.secrets.literals import apply_edits, edits_in_literals
+from masterflow.domain.payload.secrets.markup import edits_in_markup
 from masterflow.domain.payload.secrets.named_values import edits_behind_names
-from masterflow.domain.payload.secrets.names import secrecy
-from masterflow.domain.payload.secrets.places import MASK
+from masterflow.domain.payload.secrets.names import MASK, secrecy
 from masterflow.domain.payload.secrets.shapes import SHAPES
-from masterflow.domain.payload.secrets.siblings import edits_beside_names, edits_in_commands
-from masterflow.domain.payload.secrets.suspicion import IN_BASE64, SUSPICION
+from masterflow.domain.payload.secrets.siblings import edits_beside_names
+from masterflow.domain.payload.secrets.suspicion import FOREIGN_SUSPICION, IN_BASE64, IN_HEX, SUSPICION
 from masterflow.domain.payload.secrets.tables import edits_in_statements, edits_in_tables
 
 __all__ = ["MASK", "is_secret_key", "mask_text", "may_hold_secret"]
 
-#: Tell at little cost that a text holds no secret (with None).
+#: Tell at little cost that a text of ASCII holds no secret (with None).
 may_hold_secret = SUSPICION.search
 
 _MOST_LAYERS: Final = 3
+_MOST_ROUNDS: Final = 8
 
 # More than a hook keeps of a text, but for one in a flow's configuration.
 _MOST_CHARS: Final = 8_000
@@ -29,6 +32,7 @@ _MARGIN_CHARS: Final = 300
 _MOST_LOOKED_AT_CHARS: Final = 64_000
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_HEX: Final = re.compile(r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[ :,-]{0,2}){12,}+")
 _ESCAPED: Final = re.compile(
     r"(?<!\\)\\++(?:u((?![dD][89a-fA-F])[0-9a-fA-F]{4})|x([2-7][0-9a-fA-F])|([\"'nrt]))"
 )
@@ -40,7 +44,9 @@ _ENCODED: Final = re.compile(
 _READERS: Final = (
     edits_in_literals,
     edits_beside_names,
+    edits_in_markup,
     edits_in_tables,
+    edits_below_names,
     edits_in_statements,
     edits_in_commands,
     edits_behind_names,
@@ -57,13 +63,13 @@ def mask_text(text: str) -> str:
         return _mask(text)
     if len(text) > _MOST_LOOKED_AT_CHARS:
         return mask_text(text[:_MOST_LOOKED_AT_CHARS]).removesuffix(MASK) + MASK
-    if not (found := may_hold_secret(text)):
+    if not (found := _suspicion(text)):
         return text
     # What comes before belongs to what is found: the other names of a table, the beginning of an address.
     start = max(0, found.start() - _MARGIN_CHARS)
     begin, care = text[:start], text[start : start + _MOST_CHARS]
     end = start + len(care)
-    if rest := may_hold_secret(text, max(start, end - _MARGIN_CHARS)):
+    if rest := _suspicion(text, max(start, end - _MARGIN_CHARS)):
         return begin + _mask(text[start : max(start, rest.start() - _MARGIN_CHARS)]) + MASK
     masked = _mask(care)
     goes_on = masked[-_MARGIN_CHARS:] != care[-_MARGIN_CHARS:]
@@ -75,7 +81,7 @@ def _mask(text: str) -> str:
 
     What is encoded (percent signs, entities, escapes of JSON in JSON) is decoded if a secret is in it.
     """
-    if not may_hold_secret(text):
+    if not _suspicion(text):
         return text
     masked = layer = _mask_layer(text)
     for _ in range(_MOST_LAYERS):
@@ -93,20 +99,28 @@ def is_secret_key(key: str) -> bool:
 
 
 def _mask_layer(text: str) -> str:
-    while (masked := _mask_once(text)) != text:
+    for _ in range(_MOST_ROUNDS):
+        if (masked := _mask_once(text)) == text:
+            break
         text = masked
     return text
 
 
 def _mask_once(text: str) -> str:
-    if not may_hold_secret(text):
+    if not _suspicion(text):
         return text
     for edits_in in _READERS:
         text = apply_edits(text, edits_in(text))
     for needle, pattern, replacement in SHAPES:
         if needle in text:
             text = pattern.sub(replacement, text)
-    return _BASE64.sub(_mask_base64, text) if IN_BASE64.search(text) else text
+    if IN_BASE64.search(text):
+        text = _BASE64.sub(_mask_base64, text)
+    return _HEX.sub(_mask_hex, text) if IN_HEX.search(text) else text
+
+
+def _suspicion(text: str, start: int = 0) -> re.Match[str] | None:
+    return (SUSPICION if text.isascii() else FOREIGN_SUSPICION).search(text, start)
 
 
 def _mask_base64(found: re.Match[str]) -> str:
@@ -122,6 +136,14 @@ def _mask_base64(found: re.Match[str]) -> str:
     except (Base64Error, ValueError):
         return found[0]
     decoded = text.decode("latin-1")
+    is_text = all(char.isprintable() or char in "\r\n\t" for char in decoded)
+    return MASK if is_text and mask_text(decoded) != decoded else found[0]
+
+
+def _mask_hex(found: re.Match[str]) -> str:
+    """Mask hexadecimal digits of a text that holds a secret."""
+    digits = re.sub(r"0x|\\x|[^0-9a-fA-F]", "", found[0])
+    decoded = bytes.fromhex(digits[: len(digits) // 2 * 2]).decode("latin-1")
     is_text = all(char.isprintable() or char in "\r\n\t" for char in decoded)
     return MASK if is_text and mask_text(decoded) != decoded else found[0]
 

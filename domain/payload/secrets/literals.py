@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from masterflow.domain.payload.secrets.names import is_anything, is_no_number, secrecy
-from masterflow.domain.payload.secrets.places import MASK, hidden_in_list, hidden_in_map
+from masterflow.domain.payload.secrets.names import MASK, is_anything, is_no_number, secrecy
+from masterflow.domain.payload.secrets.places import hidden_in_list, hidden_in_map
 
 
 class Edit(NamedTuple):
@@ -202,5 +202,8 @@ def _changed(new: Any, old: Any, place: Any) -> Iterator[Edit]:
     elif type(new) is list and type(old) is list and new is not old:
         for one, other, where in zip(new, old, place, strict=True):
             yield from _changed(one, other, where)
+    elif type(new) is dict and type(old) is dict and new is not old:
+        for key, one in new.items():
+            yield from _changed(one, old[key], place[key])
     elif type(old) in (dict, list):
         yield from _edits(old, place)

@@ -2,36 +2,33 @@
 
 import base64
 import re
+import unicodedata
 from binascii import Error as Base64Error
 from typing import Final, NamedTuple
 
 from masterflow.domain.payload.secrets.literals import Edit, edits_of_all, read_literal
 from masterflow.domain.payload.secrets.names import (
+    MASK,
     Looks,
     is_anything,
     is_likely,
     is_no_number,
     is_typed_code,
+    normal_name,
     secrecy,
     spaced_secrecy,
 )
-from masterflow.domain.payload.secrets.places import MASK
+from masterflow.domain.payload.secrets.said import is_description, is_said_of, is_state
 from masterflow.domain.payload.secrets.suspicion import STEM
 
 _NAME_WINDOW: Final = 64
 _CLOSING: Final = "\"'\\]) \t`*"
 _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.- "
-_FOREIGN_LETTERS: Final = (
-    _NAME_LETTERS
-    + "\xf1\xd1\u5bc6\u7801\u78bc\u30d1\u30b9\u30ef\u30fc\u30c9"
-    + "".join(map(chr, range(0x410, 0x450)))
-)
-
 # What may be a secret's name, and what leads from it to its value: an equals sign or colon, the word "is",
 # or nothing but a blank or an opening bracket.
 _NAMED: Final = re.compile(
     rf"""(?x)(?:{STEM}|[sSnN][iI][dD](?=[\s"'\]]{{0,4}}[=:]))[\w.-]{{0,40}}+(?:
-      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:](?:={{0,2}}+>?)|<-)(?:\*\*|`)?[ \t]*+)
+      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?)|<-)(?:\*\*|`)?[ \t]*+)
     | ["'`]?[ \t]++(?P<told>(?:[iI][sS]|[wW]as|are|equals|has[ ]been
         |(?:set|changed|reset|updated)[ ]to|to|[=-]>|\u2192|ist|lautet|es|est)
         (?:[ \t]+(?:now|set[ ]to|changed[ ]to|reset[ ]to|still|currently|just))?[ \t]*:?[ \t]+)
@@ -79,37 +76,12 @@ _NEXT_VALUE: Final = re.compile(
 )
 _SENTENCE_END: Final = re.compile(r"[.!?;,)\"'\]}]*(?:$|\s*\n|[.!;)]\s)")
 
-# A word behind "the password is" that says something about it.
-_ABOUT_IT: Final = re.compile(
-    r"""(?ix)(?:\w+(?:ed|ing|able|ible|ory|ent|ant|ive|ous|ful|less|ly|ical|ity)
-      | un\w+ | in(?:valid|correct|secure)\w*
-      | not | no | too | weak | strong | empty | wrong | missing | null | none | set | ok | okay | fine
-      | bad | good | old
-      | new | same | different | short | long | right | here | there | never | always | also | only
-      | being | been | to | in
-      | on | at | of | for | from | by | with | without | the | a | an | this | that | it | its | your
-      | my | our | their
-      | mandatory | optional | needed | unknown | public | private | secret | stale | dead | gone | out
-      | off | known | safe
-      | plain | text | plaintext | blank | absent | present | true | false | yes | what | how | where
-      | when | why | one
-      | well | up | down | over | done | late | due | case | either | both | sent | kept | read | lost
-      | found | shown
-      | hidden | given | taken | broken | stolen | chosen | written | hashed | part | and | or | but | if
-      | as | so | than)"""
-)
 _ALGORITHM: Final = re.compile(
     r"(?i)base-?\d+|sha-?\d+|md5|utf-?\d+|o?auth-?\d|http/?\d|v\d+\w*|aes\S*|rsa\d*|ed25519|\d+[a-z]{0,3}"
 )
 _PASSWORDS: Final = re.compile(r"(?i)(?:pass(?:word|wd|phrase|code|wort)?|pwd|pw|kennwort|secret)s?$")
 _PLACEHOLDER: Final = re.compile(r"\[[A-Z]{3,12}\]|\{\{")
 
-# What is said of a password behind a colon: `password: field required`, `password: str`.
-_STATE: Final = re.compile(
-    r"(?i)(?:(?:required|missing|invalid|optional|expired|unset|empty|str|string|bytes|int|set|unknown|hidden"
-    r"|enabled|disabled|wrong|incorrect|passed|failed)(?:[\s,;.)\]=]|$)|optional\["
-    r"|(?:field|must|should|cannot|not|is) )"
-)
 _QUOTE: Final = re.compile(r"\\*[\"']")
 _TYPED_NUMBER: Final = re.compile(r"\d{4,10}")
 _VARIABLE: Final = re.compile(r"[A-Z]{2,}_[A-Z_]+$")
@@ -124,12 +96,30 @@ _CALLED: Final = re.compile(
 )
 
 
+# A value of several lines in three quotes; one of several words that is alone on its line.
+_TRIPLE: Final = re.compile(r"""(?P<quote>\"{3}|'{3})(?P<value>(?:(?!(?P=quote))[\s\S]){1,4000})""")
+_SEVERAL: Final = re.compile(
+    r"(?P<value>(?!\[)[^\s()\[\]{}=.,;:\"'<>$]+(?: [^\s()\[\]{}=.,;:\"'<>$]+)+)[ \t]*\r?(?:\n|$)"
+)
+# What puts a value under a name before it: `setx API_TOKEN x`, `ENV DB_PASSWORD x`, `(setq password "x")`.
+_SETTING: Final = re.compile(
+    r"(?:\b(?:setx|setenv|SetEnv|ENV|ARG|export|set(?:[ \t]+-\w+)*|setq|defvar|define|let"
+    r"|config[ \t]+set|CONFIG[ \t]+SET"
+    r"|put|store|add)[ \t]+(?:\S*[:/])?|(?<=[\s({\[]):|^:)$"
+)
+_USING: Final = re.compile(
+    r"\b(?:use|with|using|enter|type|try|by|and|the)(?: the| this| my| its)?(?: \w+)?[ \t]+$"
+)
+
+
 class _Named(NamedTuple):
     """A name, and where it leads to."""
 
     name: str
     looks: Looks
     found: re.Match[str]
+    #: Where it begins in the text.
+    start: int
     #: Whether it is the first word of its line.
     begins_line: bool
     #: Whether quotes or brackets close it.
@@ -156,13 +146,33 @@ def _named(text: str, found: re.Match[str], done: int) -> _Named | None:
     start = max(done, end - _NAME_WINDOW)
     closed = text[start:end]
     head = closed.rstrip(_CLOSING + "(")
-    place = len(head.rstrip(_NAME_LETTERS if head.isascii() else _FOREIGN_LETTERS))
+    place = len(head.rstrip(_NAME_LETTERS)) if head.isascii() else _foreign_place(head)
     name = head[place:]
     looks = looks_of(name) if name else None
     if looks is None:
         return None
     begins = (start + place == 0 or text[start + place - 1] == "\n") and " " not in name.strip(" -")
-    return _Named(name.strip(), looks, found, begins, closed.rstrip(" \t") != head)
+    return _Named(name.strip(), looks, found, start + place, begins, closed.rstrip(" \t") != head)
+
+
+def _foreign_place(head: str) -> int:
+    """Return where the name at the end of a text begins."""
+    return next((place + 1 for place in range(len(head) - 1, -1, -1) if not _is_name_letter(head[place])), 0)
+
+
+def _is_name_letter(char: str) -> bool:
+    return char.isalnum() or char in "_.- " or unicodedata.combining(char) > 0
+
+
+def is_same_name(name: str, value: str) -> bool:
+    """Tell whether a value is but its own name, as in code: `password=self.password`, `token = token`."""
+    words = normal_name(value) if _ATTRIBUTE.fullmatch(value) else ""
+    return (bool(words) and normal_name(name).endswith(words.rsplit(".", 1)[-1])) or (
+        "." in value and bool(words) and words.endswith(normal_name(name.rsplit(".", 1)[-1]))
+    )
+
+
+_ATTRIBUTE: Final = re.compile(r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*")
 
 
 def looks_of(name: str) -> Looks | None:
@@ -184,15 +194,34 @@ def _behind_equals(text: str, named: _Named) -> list[Edit]:
     elif name == "pass" and _QUOTE.match(text, end):
         looks = is_no_number
     elif text[end : end + 1] in {"[", "{", "("} and not _PLACEHOLDER.match(text, end):
-        return _behind_bracket(text, end, looks)
+        # `if not token: (x)` is code.
+        is_code = text[end] == "(" and not is_tight
+        return [] if is_code else _behind_bracket(text, end, looks)
     if looks is is_anything and (line := _ALONE.match(text, end)):
         return [Edit(*line.span("value"))]
     pattern = _pattern_behind(name, is_tight=is_tight, begins_line=named.begins_line)
-    value = (pattern if looks is is_anything else _ANY_VALUE).match(text, end)
-    if value is None or (not is_tight and _STATE.match(text, value.start("value"))):
+    found = _value_at(text, end, named, pattern if looks is is_anything else _ANY_VALUE, is_tight=is_tight)
+    if found is None:
         return []
-    form = value["value"] if looks is is_anything or value["quote"] else value["value"].rstrip("}])")
-    return [Edit(value.end("kept"), value.end("kept") + len(form))] if looks(form) else []
+    kept_end, form, is_quoted = found
+    form = form if looks is is_anything or is_quoted else form.rstrip("}])")
+    return [Edit(kept_end, kept_end + len(form))] if looks(form.strip()) else []
+
+
+def _value_at(
+    text: str, end: int, named: _Named, pattern: re.Pattern[str], *, is_tight: bool
+) -> tuple[int, str, bool] | None:
+    """Return where a value begins, the value, and whether it stands in quotes; None if it is no secret."""
+    if block := _TRIPLE.match(text, end):
+        return block.start("value"), block["value"], True
+    if is_tight and named.begins_line and named.looks is is_anything and (line := _SEVERAL.match(text, end)):
+        return line.start("value"), line["value"], True
+    value = pattern.match(text, end)
+    if value is None or (not is_tight and is_state(text, value.start("value"))):
+        return None
+    if not value["quote"] and is_same_name(named.name, value["value"]):
+        return None
+    return value.end("kept"), value["value"], bool(value["quote"])
 
 
 def _pattern_behind(name: str, *, is_tight: bool, begins_line: bool) -> re.Pattern[str]:
@@ -243,7 +272,7 @@ def _is_last_word(text: str, start: int, word: str) -> bool:
     return (
         word.isalpha()
         and len(word) >= _LEAST_CHARS
-        and not _ABOUT_IT.fullmatch(word)
+        and not is_said_of(word)
         and _SENTENCE_END.match(text, start + len(word)) is not None
     )
 
@@ -253,8 +282,22 @@ def _behind_blank(text: str, named: _Named) -> list[Edit]:
     if value is None or (named.looks is not is_anything and not _TYPED_NUMBER.fullmatch(value["bare"] or "")):
         return []
     is_call = named.found["next"][0] == "("
+    before = text[max(0, named.start - 60) : named.start].rsplit("\n", 1)[-1]
+    before += text[named.start :][: len(named.name)].rpartition(" ")[0] + " " * (" " in named.name)
+    if named.looks in (is_anything, is_no_number) and _SETTING.search(before):
+        group = "quoted" if value["quoted"] else "bare"
+        return [] if is_said_of(value[group]) or secrecy(value[group]) else [Edit(*value.span(group))]
     if value["quoted"]:
-        is_one = _CALLED.search(named.name) if is_call else _is_quoted_one(named.name, value["quoted"])
+        is_one = (
+            _CALLED.search(named.name)
+            if is_call
+            else _is_quoted_one(named.name, value["quoted"])
+            or (
+                _PASSWORDS.search(named.name)
+                and _USING.search(before)
+                and not is_description(value["quoted"])
+            )
+        )
         return [Edit(*value.span("quoted"))] if is_one else []
     word = value["bare"].rstrip(".!?")
     least = 6 if _PASSWORDS.search(named.name) else 8 if _VARIABLE.search(named.name) else 16

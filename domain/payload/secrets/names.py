@@ -7,6 +7,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+#: What stands in place of a secret.
+MASK: Final = "[masked]"
+
 #: Tells of a text under a name whether it is a secret.
 Looks = Callable[[str], bool]
 
@@ -29,12 +32,20 @@ _CARRIERS = re.compile(
 )
 
 # A token is always one, except those that are counted, priced, or part of a model's text.
+_KOREAN = "|".join(
+    unicodedata.normalize("NFKD", word) for word in ("\ube44\ubc00\ubc88\ud638", "\uc554\ud638")
+)
 _ALWAYS = re.compile(
-    r"""(?x)
+    rf"""(?x)
     (?: pass_?(?:word|wd|wrd|w|phrase|code|wort)s? | (?:^|_)pass_?keys? | pwd | pswd | psswd
       | pass_word | pword | pw
-      | kennwort | contrasenas? | senha | wachtwoord | _mdp | mot_de_passe | haslo | has_\u0142_o
-      | \u043f\u0430\u0440\u043e\u043b\u044c | \u5bc6[\u7801\u78bc] | \u30cf\u30b9\u30ef\u30fc\u30c8
+      | kennwort | contrasenas? | senhas? | wachtwoord | _mdp | mot_de_passe | haslo | has_\u0142_o
+      | losenord | passord | adgangskode | kodeord | salasana | heslo | jelszo | parola | parool | sifre
+      | lozinka | geslo | mat_khau | kata_sandi
+      | \u043f\u0430\u0440\u043e\u043b\u044c | \u5bc6[\u7801\u78bc] | \u53e3\u4ee4
+      | \u30cf\u30b9\u30ef\u30fc\u30c8
+      | {_KOREAN} | \u05e1\u05d9\u05e1\u05de\u05d4 | \u0643\u0644\u0645\u0629_\u0627\u0644\w+
+      | \u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19
       | secrets? | credentials? | creds? | authorizations? | cookies? | jwts? | bearer | mnemonic
       | (?:seed|recovery|secret|backup|key)_?phrase | (?:secret|security)_?answer
       | (?:api|access|account|auth|encryption|decryption|master|private|secret|session|shared|signing|ssh
@@ -86,6 +97,10 @@ _ABOUT: Final = words_of(
     index prefix suffix level levels phase step steps result results report hint rate flow screen
     template hidden visible lifetime window endpoint host access server"""
 )
+_TOKEN_KINDS: Final = words_of(
+    """access refresh id csrf xsrf bot api auth bearer session user app application secret service personal
+    deploy device push reset oauth jwt login admin client master root"""
+)
 # A short number or code that a person types.
 _CODE = re.compile(
     r"""(?x)(?:^|_)(?:pins?(?:_code|_number)?|[th]?otps?(?:_code)?
@@ -99,6 +114,11 @@ _LIKELY_KEYS = re.compile(
       |stripe|openai|anthropic|sendgrid|mailgun|twilio|datadog|google|azure|aws|db|database|root|data|field)_?keys?$"""
 )
 
+_ISSUED_KEYS = re.compile(
+    r"(?:^|_)(?:openai|anthropic|azure|mistral|cohere|groq|stripe|sendgrid|mailgun|twilio|datadog|newrelic|algolia"
+    r"|maps|licen[cs]e|activation|ingestion|instrumentation|integration)_keys?$"
+)
+_CLAVE = re.compile("(?:^|_)clave(?:_(?:de_acceso|secreta))?$")
 _OTHER_KEYS = re.compile(
     r"""(?x)^(?!(?:.*_)?(?:public|pub|primary|foreign|idempotency|routing|partition|sort|cache|dedup|object|file|s_?3|row
       |record|group|hash|lookup|index|join|natural|unique|host|message|item|event|flow|phase|redis|storage_object)
@@ -116,6 +136,21 @@ _DULL = re.compile(
 _SAID: Final = words_of(
     "yes no on off ok true false none null required optional missing enabled disabled failed passed done"
 )
+
+
+def names_tokens(name: str) -> bool:
+    """Tell whether a name is that of several tokens, which may be those of a text too."""
+    return normal_name(name[-_TELLING_CHARS:]).rsplit("_", 1)[-1] == "tokens" and secrecy(name) is None
+
+
+def is_token_kind(name: str) -> bool:
+    """Tell whether a name below `tokens` is that of a token, as `access` is and `input` is not."""
+    return normal_name(name[-_TELLING_CHARS:]).removesuffix("_token") in _TOKEN_KINDS
+
+
+def is_about(name: str) -> bool:
+    """Tell whether a name below a secret's is that of something about it, as `type` is and `value` is not."""
+    return not _ABOUT.isdisjoint(normal_name(name[-_TELLING_CHARS:]).split("_"))
 
 
 def normal_name(name: str) -> str:
@@ -177,6 +212,11 @@ def is_likely(text: str) -> bool:
     return _LIKELY.fullmatch(text[:200]) is not None and not _DULL.fullmatch(text)
 
 
+def is_issued(text: str) -> bool:
+    """Tell whether a text is likely a key, also one that looks like a digest."""
+    return is_likely(text) or re.fullmatch(r"[0-9a-fA-F]{32,}", text) is not None
+
+
 def is_random(text: str) -> bool:
     """Tell whether a text changes between small letters, capitals and digits as only a drawn one does."""
     if not 20 <= len(text) <= 512 or not re.fullmatch(r"[A-Za-z0-9+_-][A-Za-z0-9+/_-]*={0,2}", text):
@@ -192,7 +232,9 @@ _KINDS: Final[tuple[tuple[Callable[[str], object], Looks], ...]] = (
     (_TOKENS.search, is_no_number),
     (_PASS.search, is_no_number),
     (_CODE.search, is_typed_code),
+    (_ISSUED_KEYS.search, is_issued),
     (_LIKELY_KEYS.search, is_likely),
+    (_CLAVE.search, is_likely),
     (re.compile("^pass$").search, is_likely),
     (_holds_one, is_no_number),
     (_OTHER_KEYS.search, is_random),

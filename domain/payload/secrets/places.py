@@ -1,19 +1,23 @@
-"""Secrets that are known by their place: beside their name, behind an option, or in a column of that name.
+"""Secrets that are known by their place: beside their name, or in a column of that name.
 
-`{"name": "DB_PASSWORD", "value": …}`, `["mysql", "--password", …]`, `[("password", …), …]`,
+`{"name": "DB_PASSWORD", "value": …}`, `[("password", …), …]`,
 `{"columns": ["user", "password"], "rows": [[…, …]]}`, `{"sql": "… password = %s", "params": [...]}`.
 Only one level is looked at, and for tables the one below: whoever walks through a value calls this at each.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
-from masterflow.domain.payload.secrets.names import is_anything, is_likely, secrecy, words_of
-
-#: What stands in place of a secret.
-MASK: Final = "[masked]"
+from masterflow.domain.payload.secrets.names import (
+    MASK,
+    is_likely,
+    is_token_kind,
+    names_tokens,
+    secrecy,
+    words_of,
+)
+from masterflow.domain.payload.secrets.words import hidden_words
 
 # Keys, in small letters, under which a name stands, and under which its value does.
 _NAMED: Final = words_of(
@@ -44,67 +48,6 @@ _ABOUT_NAMES: Final = words_of(
 
 _MOST_ROWS: Final = 20_000
 _MOST_NAME_CHARS: Final = 80
-_OPTION: Final = re.compile(r"(?:--?|/)[A-Za-z][\w-]{0,60}:?")
-_IDENTIFIER: Final = re.compile(r"[\w.-]{2,80}(?: [\w.-]{1,40}){0,2}")
-_PLAIN_WORDS: Final = re.compile(r"[a-z]+(?:[ _.-][a-z]+)*")
-
-# Commands that take a password behind an option of one letter, and that letter. With a colon, what
-# stands before one is a user's name; with a plus, the value may stand in the same word.
-_SHORT_OPTIONS: Final = {
-    "mysql": "-p+",
-    "mysqldump": "-p+",
-    "mysqladmin": "-p+",
-    "mysqlimport": "-p+",
-    "mariadb": "-p+",
-    "mariadb-dump": "-p+",
-    "sshpass": "-p+",
-    "docker": "login -p+",
-    "podman": "login -p+",
-    "helm": "login -p+",
-    "mongo": "-p+",
-    "mongosh": "-p+",
-    "mongodump": "-p+",
-    "mongorestore": "-p+",
-    "psexec": "-p+",
-    "redis-cli": "-a",
-    "ldapsearch": "-w",
-    "ldapadd": "-w",
-    "ldapmodify": "-w",
-    "ldapdelete": "-w",
-    "ldappasswd": "-w -s",
-    "ldapwhoami": "-w",
-    "sqlcmd": "-P+",
-    "bcp": "-P+",
-    "isql": "-P+",
-    "zip": "-P+",
-    "unzip": "-P+",
-    "7z": "-p+",
-    "curl": "-u: --user: -U: --proxy-user:",
-    "wget": "",
-    "smbclient": "-U%",
-    "plink": "-pw",
-    "pscp": "-pw",
-    "putty": "-pw",
-    "keytool": "-storepass -keypass",
-    "cqlsh": "-p+",
-    "clickhouse-client": "",
-    "ipmitool": "-P",
-    "snmpwalk": "-c -A -X",
-    "snmpget": "-c -A -X",
-    "openssl": "-k -K -passin -passout",
-    "lftp": "-u,",
-    "rabbitmqadmin": "-p+",
-    "htpasswd": "",
-    "oc": "login -p+",
-    "az": "login -p",
-    "psftp": "-pw",
-    "xfreerdp": "",
-    "vncviewer": "",
-    "impala-shell": "",
-    "beeline": "-p",
-    "mc": "",
-}
-_AFTER_USER: Final = re.compile(r"[:%,]")
 
 
 def hidden_in_map(source: Mapping[Any, Any]) -> dict[Any, Any] | None:
@@ -123,9 +66,9 @@ def hidden_in_map(source: Mapping[Any, Any]) -> dict[Any, Any] | None:
                 changes.update(_beside(source, key, value))
         elif kind in _CONTAINERS:
             lists += 1
-    name = source.get("pass")
-    if type(name) is str and name and not _BESIDE_PASS.isdisjoint(source):
-        changes["pass"] = MASK
+            if kind is dict and type(key) is str and names_tokens(key):
+                changes.update(_hidden_tokens(key, value))
+    changes.update(_hidden_by_others(source))
     if lists:
         changes.update(_hidden_columns(source))
         changes.update(_hidden_parameters(source))
@@ -135,7 +78,7 @@ def hidden_in_map(source: Mapping[Any, Any]) -> dict[Any, Any] | None:
 def hidden_in_list(source: Sequence[Any]) -> list[Any] | None:
     """Return a list's items with their secrets masked, or None if there are none."""
     texts = {place: item for place, item in enumerate(source) if type(item) is str and item}
-    if texts and (hidden := _hidden_items(texts)):
+    if texts and (hidden := hidden_words(texts)):
         return [hidden.get(place, item) for place, item in enumerate(source)]
     if source and type(source[0]) in (list, tuple) and len(source) >= 2:
         return _hidden_rows(source)
@@ -144,25 +87,6 @@ def hidden_in_list(source: Sequence[Any]) -> list[Any] | None:
     if len(source) == 1 and _is_pair(source[0]) and _is_told(*source[0]):
         return [[source[0][0], MASK]]
     return None
-
-
-def hidden_after_name(name: str, value: str) -> bool:
-    """Tell whether a text that follows a secret's name among other texts is one: it is no mere word."""
-    looks = secrecy(name) if _IDENTIFIER.fullmatch(name) else None
-    return looks is not None and looks(value) and not _PLAIN_WORDS.fullmatch(value) and not secrecy(value)
-
-
-def short_options(command: str) -> tuple[str, ...]:
-    """Return the options of a command, called by any path, behind which it takes a password."""
-    base = re.split(r"[/\\]", command)[-1].lower().removesuffix(".exe")
-    return tuple(_SHORT_OPTIONS.get(base, "").split())
-
-
-def option_names_secret(word: str) -> bool:
-    """Tell whether a word such as `--db-password` or `/password` is an option that takes a secret."""
-    return _OPTION.fullmatch(word) is not None and (
-        secrecy(word) is is_anything or word.lstrip("-/") == "pass"
-    )
 
 
 def _beside(source: Mapping[Any, Any], named: str, name: str) -> Iterator[tuple[Any, str]]:
@@ -180,6 +104,26 @@ def _beside(source: Mapping[Any, Any], named: str, name: str) -> Iterator[tuple[
         )
         if is_valued and (type(value) not in (str, int, float) or looks(str(value))):
             yield key, MASK
+
+
+def _hidden_by_others(source: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what other keys make a secret: `pass` beside a user, the data of a Kubernetes secret."""
+    name = source.get("pass")
+    if type(name) is str and name and not _BESIDE_PASS.isdisjoint(source):
+        yield "pass", MASK
+    if source.get("kind") == "Secret":
+        yield from ((key, MASK) for key in ("data", "stringData") if source.get(key))
+
+
+def _hidden_tokens(name: str, tokens: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[Any, Any]]]:
+    """Yield tokens by their kind with masks, if there are texts among them; counts of tokens stay."""
+    hidden = {
+        kind: MASK
+        for kind, token in tokens.items()
+        if type(kind) is str and type(token) is str and token and (is_token_kind(kind) or is_likely(token))
+    }
+    if hidden:
+        yield name, {**tokens, **hidden}
 
 
 def _hidden_columns(source: Mapping[Any, Any]) -> Iterator[tuple[Any, list[Any]]]:
@@ -289,59 +233,3 @@ def _is_told(name: str | bytes, value: object) -> bool:
         and type(value) is not bool
         and (type(value) not in (str, int, float) or looks(str(value)))
     )
-
-
-def _hidden_items(texts: dict[int, str]) -> dict[int, str]:
-    """Return the items of a list of words to mask: behind an option, or behind a secret's name."""
-    hidden: dict[int, str] = {}
-    options = _options_of(texts)
-    for place, item in texts.items():
-        if place in hidden:
-            continue
-        following = texts.get(place + 1)
-        if options and item.startswith("-"):
-            hidden.update(_behind_short(place, item, following, options))
-        if following and place + 1 not in hidden and _leads_to(item, following):
-            hidden[place + 1] = MASK
-    return hidden
-
-
-def _options_of(texts: dict[int, str]) -> tuple[str, ...]:
-    """Return the options of the command that these words are, behind which a password stands."""
-    first = [text for place, text in islice(texts.items(), 4) if place < 4]
-    while first and first[0] in {"sudo", "env", "exec", "time", "nohup"}:
-        first.pop(0)
-    options = short_options(first[0]) if first else ()
-    return () if "login" in options and "login" not in texts.values() else options
-
-
-def _leads_to(item: str, following: str) -> bool:
-    """Tell whether a word is followed by a secret."""
-    if len(item) > _MOST_NAME_CHARS:
-        return False
-    if option_names_secret(item):
-        return not following.startswith("--")
-    if item.lower().startswith("/user:"):
-        return following[:1] not in "/*"
-    return hidden_after_name(item, following) and is_likely(following)
-
-
-def _behind_short(
-    place: int, item: str, following: str | None, options: Iterable[str]
-) -> Iterator[tuple[int, str]]:
-    for option in options:
-        name, kind = option.rstrip(":%,+"), option[-1]
-        if kind in ":%,":
-            yield from _behind_user(place, item, following, name)
-        elif item == name and following is not None:
-            yield place + 1, MASK
-        elif kind == "+" and len(name) == 2 and item.startswith(name) and len(item) > 2:
-            yield place, name + MASK
-
-
-def _behind_user(place: int, item: str, following: str | None, name: str) -> Iterator[tuple[int, str]]:
-    """Yield `user:password` behind an option, or in the same word, without the password."""
-    if item == name and following and (parted := _AFTER_USER.search(following)):
-        yield place + 1, following[: parted.end()] + MASK
-    elif len(name) == len("-u") and item.startswith(name) and (parted := _AFTER_USER.search(item)):
-        yield place, item[: parted.end()] + MASK

@@ -10,7 +10,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from masterflow.domain.payload.secrets.places import MASK
+from masterflow.domain.payload.secrets.names import MASK, secrecy
 
 
 class Shape(NamedTuple):
@@ -24,6 +24,22 @@ class Shape(NamedTuple):
 def _mask_jwt(found: re.Match[str]) -> str:
     """Mask what has the dots of a JWT; base64 of a plain JSON object stays."""
     return MASK if "." in found[0] else found[0]
+
+
+def _mask_named(found: re.Match[str]) -> str:
+    """Mask a value whose name is a secret's."""
+    looks = secrecy(found["name"])
+    return found["kept"] + MASK if looks is not None and looks(found["value"]) else found[0]
+
+
+def _mask_user(found: re.Match[str]) -> str:
+    """Mask the password in `-u user:password`; what `python -u` runs and a user's number stay."""
+    line = found.string[max(0, found.start() - 80) : found.start()].rsplit("\n", 1)[-1]
+    is_none = _RUNNER.search(line) or found["value"].isdigit() or found["kept"].endswith(".py:")
+    return found[0] if is_none else found["kept"] + MASK
+
+
+_RUNNER: Final = re.compile(r"\b(?:python[\d.]*|pypy[\d.]*|uvicorn|gunicorn|ps|sort|chown)\b[^|;&]*$")
 
 
 def _mask_basic(found: re.Match[str]) -> str:
@@ -142,11 +158,43 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "echo",
         re.compile(
-            r"(?P<kept>echo\s+(?:-n\s+)?)[^|\n]{1,200}(?=\|[^|\n]{0,80}(?:sudo\s+-S|--password-stdin|--stdin|passwd))"
+            r"(?P<kept>echo\s+(?:-n\s+)?)[^|\n]{1,200}(?=\|[^|\n]{0,80}(?:sudo\s+-S|--password-stdin|--stdin|passwd|kinit\b|cryptsetup|gpg\s|smbclient))"
         ),
         f"{_KEPT} ",
     ),
     Shape("redential", re.compile(r"(?P<kept>redentials?\s+[\"']?[\w.@-]{1,64}[:/])[^\s\"'\[]{3,}"), _KEPT),
+    # new NetworkCredential("bob", "secret"), HTTPBasicAuth('bob', 'secret'), ConvertTo-SecureString "secret"
+    Shape(
+        "(",
+        re.compile(
+            r"(?P<kept>(?:redentials?|Auth|[aA]uthenticate|[sS]ign_?[iI]n|[lL]og_?[iI]n)\(\s*(?P<quote>[\"'])"
+            r"[^\"'\n]{1,200}(?P=quote)\s*,\s*(?P=quote))[^\"'\n]+"
+        ),
+        _KEPT,
+    ),
+    Shape(
+        "SecureString",
+        re.compile(r"(?P<kept>SecureString\s+(?:-String\s+)?[\"'])[^\"'\n]+"),
+        _KEPT,
+    ),
+    # 493021 is your one-time code
+    Shape(
+        " is ",
+        re.compile(
+            r"(?P<value>[0-9]{4,8}|[A-Z0-9]{3,4}-[A-Z0-9]{3,4})"
+            r"(?P<kept> is (?:your|the) (?:[\w-]{1,20} ){0,3}(?:code|PIN|pin|OTP|password|passcode)\b)"
+        ),
+        rf"{MASK}\g<kept>",
+    ),
+    # form-data; name="password" and its value below
+    Shape(
+        "name=",
+        re.compile(
+            r"(?P<kept>name=\"(?P<name>[\w.\[\]-]{1,64})\"[^\n]{0,200}\n(?:[\w-]{1,40}:[^\n]{0,200}\n){0,3}\r?\n)"
+            r"(?P<value>[^\r\n]+)"
+        ),
+        _mask_named,
+    ),
     # What SQL functions encrypt with.
     Shape(
         "crypt(",
@@ -166,6 +214,20 @@ SHAPES: Final[tuple[Shape, ...]] = (
         re.compile(
             r"(?P<kept>[?&](?:code|key|k|sig|auth|t|access|session)=)(?=[A-Za-z_-]{0,63}\d)[\w%+/~.=-]{20,}"
         ),
+        _KEPT,
+    ),
+    Shape(
+        "=",
+        re.compile(
+            r"(?P<kept>[?&](?:code|key|sig|auth|access|session)=)(?=[^\s&A-Z]{0,63}[A-Z])(?=[^\s&a-z]{0,63}[a-z])"
+            r"(?=[^\s&0-9]{0,63}[0-9])[\w%+/~.=-]{10,}"
+        ),
+        _KEPT,
+    ),
+    # The key that stands beside its id.
+    Shape(
+        "A",
+        re.compile(r"(?P<kept>A(?:KI|SI)A[0-9A-Z]{16}[\s\"',:;|]{1,6})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"),
         _KEPT,
     ),
     # Keys in base64, as in a kubeconfig; and the body of one without its first line.
@@ -206,7 +268,11 @@ SHAPES: Final[tuple[Shape, ...]] = (
         ),
         _KEPT,
     ),
-    Shape("-u", re.compile(r"""(?P<kept>-u(?:ser)?["']?,?\s["']?[^\s:"'/]{1,64}:)[^\s"']++"""), _KEPT),
+    Shape(
+        "-u",
+        re.compile(r"""(?P<kept>-u(?:ser)?["']?,?\s["']?[^\s:"'/]{1,64}:)(?P<value>[^\s"']++)"""),
+        _mask_user,
+    ),
     Shape("", re.compile(r"(?P<kept>[bB](?i:earer)\s++)(?=[\w.~+/-]{0,63}\d)[\w.~+/=-]{8,}"), _KEPT),
     Shape("", re.compile(r"(?P<kept>[bB](?i:asic)\s++)(?P<value>[A-Za-z0-9+/]{8,}={0,2})"), _mask_basic),
     Shape("eyJ", re.compile(r"eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]+)*"), _mask_jwt),

@@ -1,10 +1,11 @@
 """A cheap search that tells whether there can be a secret in a text at all; most are passed on its word.
 
-All its branches begin with a letter, and most with one that is rare in texts: `re` skips from one to the next
-several times faster than it would look for whole words. It stops at what may be a secret's name, whatever
+Each of its branches begins with a character that is rare in texts, and there are few: `re` skips from one
+such character to the next, and at each tries all branches. It stops at what may be a secret's name, whatever
 comes behind it.
 """
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -16,7 +17,7 @@ def _any_case(word: str) -> str:
     return "".join(f"[{char}{char.upper()}]" for char in word)
 
 
-# By first letter, what follows it in the names of secrets: (to)k-en, (s)e-c-ret, (o)t-p.
+# By a rare letter, what stands around it in the names of secrets: (to)k-en, (s)e-c-ret, (o)t-p, (aut)h.
 _STEM_ENDS: Final = {
     "p": (
         _any_case("ass"),
@@ -25,9 +26,8 @@ _STEM_ENDS: Final = {
         r"[iI][nN][sS]?(?![A-Za-z])",
         _any_case("hras"),
         "(?<=[oO][tT].)",
-        _any_case("arol"),
+        _any_case("aro") + "[lLoO]",
     ),
-    "k": ("(?<=[tT][oO].)[eE][nN]", "[eE][yY](?![wWbB])", _any_case("ennw"), "(?<=[oO].)[iI][eE]"),
     "c": (
         _any_case("red"),
         _any_case("ret"),
@@ -35,44 +35,85 @@ _STEM_ENDS: Final = {
         _any_case("ontras"),
         _any_case("ommunit"),
         _any_case("ode") + r"""s?(?=[\\"'\] \t]*(?:[:=]|[iI][sS][ \t]))""",
+        "(?<=[nN][eE][mM][oO][nN][iI].)",
+        "htwo",
     ),
-    "u": ("[tT][hH](?![oO][rR](?![iI])|[eE][nN])",),
-    "j": ("[wW][tT]",),
+    "k": (
+        "(?<=[tT][oO].)[eE][nN]",
+        "[eE][yY](?![wWbB])",
+        _any_case("ennw"),
+        "(?<=[oO].)[iI][eE]",
+        "ode(?<=ngskode)",
+        "odeord",
+        "ata sandi",
+    ),
+    "h": ("(?<=[aA][uU][tT].)(?![oO][rR](?![iI])|[eE][nN])", "[aA](?<=[sS][eE][nN]..)"),
+    "j": ("[wW][tT]", "elsz"),
     "b": (_any_case("earer"),),
-    "m": (_any_case("nemo"), _any_case("ot") + "[ _-]?" + _any_case("de")),
-    "w": (_any_case("achtw"),),
+    "v": ("[eE](?<=[cC][lL][aA]..)",),
 }
 
 _STEM_ENDS_BY_CASE: Final = {
     case: ends for letter, ends in _STEM_ENDS.items() for case in (letter, letter.upper())
 }
 
-#: The same in other scripts.
-_FOREIGN_ENDS: Final = {
-    "\u043f": ("\u0430\u0440\u043e\u043b\u044c",),
-    "\u041f": ("\u0430\u0440\u043e\u043b\u044c",),
-    "\u5bc6": ("[\u7801\u78bc]",),
-    "\u30d1": ("\u30b9\u30ef\u30fc\u30c9",),
-}
+#: What names passwords in other scripts: Russian, Chinese, Japanese, Korean, Hebrew, Arabic, Thai, and
+#: with letters of their own Swedish, Polish, Turkish, Vietnamese.
+_FOREIGN: Final = (
+    "[\u043f\u041f]\u0430\u0440\u043e\u043b\u044c|\u5bc6[\u7801\u78bc]|\u53e3\u4ee4"
+    "|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638|\u05e1\u05d9\u05e1\u05de\u05d4"
+    "|\u0643\u0644\u0645\u0629 \u0627\u0644|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
+    "|\xf6senord|(?<=has)\u0142o|\u015fifre|kh\u1ea9u"
+)
 
-# Base64 of "pass", "secret", "token" and "PRIVATE KEY" at any place.
-_BASE64_ENDS: Final = {
-    "c": ("GFzc", "2VjcmV0"),
-    "B": ("hc3N", "SSVZBVEU"),
-    "w": ("YXNz",),
-    "N": ("lY3Jld",),
-    "z": ("ZWNyZX",),
-    "d": ("G9rZW4",),
-    "R": ("va2Vu",),
-    "0": ("b2tlb",),
-    "U": ("FJJVkFUR",),
-    "Q": ("UklWQVRF",),
-}
+# Names of secrets as they stand in base64.
+_BASE64_WORDS: Final = (
+    *("pass", "Pass", "PASS", "secret", "Secret", "SECRET", "token", "Token", "TOKEN"),
+    *("api_key", "apiKey", "API_KEY", "PRIVATE"),
+)
+# The characters at which they are looked for: in most texts rarer than others, or looked at anyway.
+_BASE64_ANCHORS: Final = "QJVKHBCPUAZXjkvbpch"
+
+
+def _in_base64(word: str, offset: int) -> str:
+    """Return what stands in base64 of every text that holds a word at this place of three bytes."""
+    coded = base64.b64encode(b"\0" * offset + word.encode()).decode()
+    return coded[-(-offset * 8 // 6) : (offset + len(word)) * 8 // 6]
+
+
+_IN_BASE64: Final = tuple(_in_base64(word, offset) for word in _BASE64_WORDS for offset in range(3))
+
+
+def _base64_ends() -> dict[str, list[str]]:
+    ends: dict[str, list[str]] = {}
+    for coded in _IN_BASE64:
+        anchor = next((char for char in _BASE64_ANCHORS if char in coded), coded[0])
+        ends.setdefault(anchor, []).append(f"{coded[coded.index(anchor) + 1 :]}(?<={coded})")
+    return ends
+
+
+# The same names in hexadecimal digits, with or without something between two bytes.
+_HEX_WORDS: Final = ("pass", "secr", "toke", "PASS", "SECR", "TOKE")
+
+
+def _hex_ends() -> dict[str, list[str]]:
+    ends: dict[str, list[str]] = {}
+    for word in _HEX_WORDS:
+        digits = ".{0,3}?".join(f"{ord(char):02x}" for char in word)
+        ends.setdefault(digits[0], []).append(digits[1:].replace("f", "[fF]").replace("b", "[bB]"))
+    return ends
+
 
 # Of tokens that name their issuer, and of all other shapes.
 _SHAPE_ENDS: Final = {
-    ":": (LOGIN_IN_URL[1:], r"//[\w-]{20}", r"AA[\w-]{32}", r"(?:\d{4,5}|\*):[^\s:/]+:[^\s:/]+:"),
-    "_": ("[0-9A-Za-z]{20}",),
+    ":": (
+        LOGIN_IN_URL[1:],
+        r"//[\w-]{20}",
+        r"AA[\w-]{32}",
+        r"(?:\d{4,5}|\*):[^\s:/]+:[^\s:/]+:",
+        "(?<=/[uU][sS][eE][rR].)",
+    ),
+    "_": ("[0-9A-Za-z]{20}", "user (?<=add_user )"),
     "=": (
         "(?<=[sSnN][iI][dD]=)",
         r"(?:(?<=[sS][iI][gG]=)|(?<=[nN][aA][tT][uU][rR][eE]=)|(?<=[?&][st]=))[\w%+/~.=-]{16}",
@@ -96,21 +137,27 @@ _SHAPE_ENDS: Final = {
     ),
     "{": ("(?:S?SHA|S?MD5|CRYPT|PBKDF2|ARGON2)",),
     "%": ("(?:25){0,3}(?:3[aA]%(?:25){0,3}2[fF]|[67][0-9a-fA-F]%)",),
-    "S": ("CRAM-",),
     "\\": (r"u[0-9a-fA-F]{4}\\+u",),
     "j": ("(?<=eyj)", "(?<=eyJ)", "dbc:"),
-    "J": ("(?<=eyJ)",),
-    "D": (r"ENTIFIED\s",),
-    "d": (r"entified\s",),
-    "b": ("3BlbnNzaC1", r"asic\s"),
-    "B": (r"(?:asic|ASIC)\s",),
-    "L": ("S0tLS1CRUdJTi", "plus"),
-    "l": (r"plus\s",),
-    "M": ("II[A-Za-z0-9+/]{3}IBA", "H[cQ]CAQEE"),
-    "k": (r"s\.slack", r"s/\d"),
+    "J": ("(?<=eyJ)", "Ti(?<=UdJTi)"),
+    "b": ("3BlbnNzaC1", r"asic\s", r"y\s(?<=dentified by\s)"),
+    "B": (
+        r"(?:asic|ASIC)\s",
+        r"A(?<=MII[A-Za-z0-9+/]{3}IBA)",
+        r"Y\s(?<=DENTIFIED BY\s)",
+    ),
+    "Q": ("EE(?<=CAQEE)", "(?i:lplus)"),
+    "q": ("(?i:lplus)",),
+    "k": (r"s\.slack", r"s/\d", r"init\b"),
     "P": ("rivate-Lines",),
-    "c": (r"rypt\(",),
-    "/": ("[uU](?:SER|ser):",),
+    "C": ("RAM-",),
+    "c": (
+        r"rypt\(",
+        "ureString",
+        "ode(?:(?<=ime.code)|(?<=ion.code)|(?<=gin.code)|(?<=ess.code)|(?<=ity.code))",
+    ),
+    "U": ("SER(?<=SETUSER)",),
+    "/": (r"add\b(?<=\s/add)",),
 }
 
 
@@ -123,11 +170,19 @@ def _pattern(*tables: Mapping[str, Sequence[str]]) -> str:
     return "|".join(f"{re.escape(letter)}(?:{'|'.join(more)})" for letter, more in ends.items())
 
 
-#: Stands in every name of a secret, in one of its last words.
-STEM: Final = _pattern(_STEM_ENDS_BY_CASE, _FOREIGN_ENDS)
+_ALL: Final = _pattern(_STEM_ENDS_BY_CASE, _SHAPE_ENDS, _base64_ends(), _hex_ends())
 
-#: Finds something in every text that holds a secret.
-SUSPICION: Final = re.compile(_pattern(_STEM_ENDS_BY_CASE, _SHAPE_ENDS, _BASE64_ENDS, _FOREIGN_ENDS))
+#: Stands in every name of a secret, in one of its last words.
+STEM: Final = f"{_pattern(_STEM_ENDS_BY_CASE)}|{_FOREIGN}"
+
+#: Finds something in every text of ASCII that holds a secret.
+SUSPICION: Final = re.compile(_ALL)
+
+#: The same for all other texts.
+FOREIGN_SUSPICION: Final = re.compile(f"{_ALL}|{_FOREIGN}")
 
 #: Stands in base64 that may hold a secret.
-IN_BASE64: Final = re.compile(f"{_pattern(_BASE64_ENDS)}|eyJ")
+IN_BASE64: Final = re.compile("|".join((*_IN_BASE64, "eyJ")))
+
+#: Stands in hexadecimal digits that may hold one.
+IN_HEX: Final = re.compile(_pattern(_hex_ends()))

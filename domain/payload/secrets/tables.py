@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from masterflow.domain.payload.secrets.literals import Edit, edits_of_all, read_literal
-from masterflow.domain.payload.secrets.names import secrecy
-from masterflow.domain.payload.secrets.places import MASK, hidden_in_map, names_secret_place
+from masterflow.domain.payload.secrets.names import MASK, secrecy
+from masterflow.domain.payload.secrets.places import hidden_in_map, names_secret_place
 
 # What a line of names must hold for one of them to be a secret's.
 _NAMED: Final = re.compile(
@@ -14,13 +14,13 @@ _NAMED: Final = re.compile(
 )
 
 _NAME: Final = re.compile(r"""["'`]?[A-Za-z_][\w.-]{0,40}(?: [\w.-]{1,20}){0,2}["'`]?""")
-_RULE: Final = re.compile(r"[\s|+:=-]*")
+_RULE: Final = re.compile(r"[\s|+:=\u2500-\u257f-]*")
 _MOST_LINE_CHARS: Final = 4_000
 _MOST_LINES: Final = 5_000
 
 _CELLS: Final = {
     mark: re.compile(rf"""(?P<cell>"(?:[^"]|"")*+"|'[^'{mark}]*'|[^{mark}]*+)(?:{mark}|$)""")
-    for mark in (",", ";", r"\t", r"\|")
+    for mark in (",", ";", r"\t", r"\|", "\u2502", "\u2503")
 }
 _ALIGNED: Final = re.compile(r"(?P<cell>\S+(?: \S+)*)")
 _WORD: Final = re.compile(r"\S+")

@@ -1,0 +1,60 @@
+"""What is said of a password, and therefore is none: `required`, `must be long`, `str`, `expired`."""
+
+import re
+from typing import Final
+
+# A word behind "the password is" that says something about it.
+_WORD: Final = re.compile(
+    r"""(?ix)(?:\w+(?:ed|ing|able|ible|ory|ent|ant|ive|ous|ful|less|ly|ical|ity)
+      | un\w+ | in(?:valid|correct|secure)\w*
+      | not | no | too | weak | strong | empty | wrong | missing | null | none | set | ok | okay | fine
+      | bad | good | old
+      | new | same | different | short | long | right | here | there | never | always | also | only
+      | being | been | to | in
+      | on | at | of | for | from | by | with | without | the | a | an | this | that | it | its | your
+      | my | our | their
+      | mandatory | optional | needed | unknown | public | private | secret | stale | dead | gone | out
+      | off | known | safe
+      | plain | text | plaintext | blank | absent | present | true | false | yes | what | how | where
+      | when | why | one
+      | well | up | down | over | done | late | due | case | either | both | sent | kept | read | lost
+      | found | shown
+      | hidden | given | taken | broken | stolen | chosen | written | hashed | part | and | or | but | if
+      | as | so | than)"""
+)
+
+# What is said of a password behind a colon: `password: field required`, `password: str`.
+_STATE: Final = re.compile(
+    r"(?i)(?:(?:required|missing|invalid|optional|expired|unset|empty|str|string|bytes|int|set|unknown|hidden"
+    r"|enabled|disabled|wrong|incorrect|passed|failed)(?:[\s,;.)\]=]|$)|optional\["
+    r"|(?:field|must|should|cannot|not|is) )"
+)
+
+# What stands in a table of fields instead of a value: types, and what people call them.
+_KIND: Final = re.compile(
+    r"(?i)(?:var)?char\b.*|text|(?:big|small)?int(?:eger)?\b.*|number|bool(?:ean)?|uuid|json|bytea|blob|any"
+    r"|object"
+    r"|array|list|dict|secretstr|password|token|email|user(?:name)?|name|role|status|date|time|actions?|value"
+    r"|description|type|default|notes?|label|field|host|port|show|hide|copy|edit|change|reset|forgot.*|n/?a|-+|\u2013|\u2014|\u2026"
+)
+
+
+def is_said_of(word: str) -> bool:
+    """Tell whether a word says something about a password instead of being one."""
+    return _WORD.fullmatch(word) is not None
+
+
+def is_state(text: str, start: int = 0) -> bool:
+    """Tell whether a text says in what state a password is, from `start` on."""
+    return _STATE.match(text, start) is not None
+
+
+def is_description(text: str) -> bool:
+    """Tell whether a text alone in a cell or on a line describes a password instead of being one."""
+    words = text.split()
+    return (
+        is_state(text)
+        or _KIND.fullmatch(text) is not None
+        or len(words) > 5
+        or any(is_said_of(word.strip(".,:;!?()'\"")) for word in words)
+    )
