@@ -22,8 +22,14 @@ def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def is_own_file(entry: "os.DirEntry[str]") -> bool:
-    """Return whether an entry of a folder is a plain file of ours."""
-    return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+    """Return whether an entry of a folder is a plain file of ours, and stands there under its only name.
+
+    Others may have given a second one to any file of ours, which is not to be sent, cut or counted.
+    """
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    status = entry.stat(follow_symlinks=False)
+    return status.st_uid == os.geteuid() and status.st_nlink == 1
 
 
 def is_own_folder(entry: "os.DirEntry[str]") -> bool:

@@ -15,6 +15,8 @@ from masterflow.tracker.outbox.spool import FolderStatus
 #: What is older has missed several repetitions.
 MOST_AGE_S: Final = 300.0
 
+_MOST_SHOWN: Final = 5
+
 
 def check_outbox() -> list[CheckResult]:
     """Return what was found about the outbox of this host."""
@@ -77,7 +79,8 @@ def sick_result(statuses: list[FolderStatus]) -> CheckResult:
     sick = [f"{it.name}: {it.trouble}" for it in statuses if it.trouble]
     if not sick:
         return CheckResult("outbox folders")
-    found = f"{len(sick)} folders of the outbox may hold events that nobody takes over ({'; '.join(sick)})"
+    shown = "; ".join(sick[:_MOST_SHOWN]) + ("; …" if len(sick) > _MOST_SHOWN else "")
+    found = f"{len(sick)} folders of the outbox may hold events that nobody takes over ({shown})"
     advice = "run this as the user that reported them, or hand the folders over with chown"
     return CheckResult("outbox folders", "problem", found, advice)
 

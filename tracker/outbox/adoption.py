@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +38,8 @@ def adopt_orphans(outbox: Outbox, *, whoever: bool = False) -> int:
         pass_interruption(error)
         _log.warning(str(spool), "The outbox folder %s cannot be looked through: %s", spool, error)
         return 0
+    _tell_of_strangers(spool, [folder for folder, broker in brokers.items() if not broker])
     for folder, broker in brokers.items():
-        if not broker:
-            _tell_of_a_stranger(folder)
         if whoever or (broker and broker == outbox.own.broker):
             try:
                 adopted_records += _empty(folder, outbox)
@@ -59,15 +58,19 @@ def has_orphans(spool: Path, broker: str) -> bool:
     )
 
 
-def _tell_of_a_stranger(folder: Path) -> None:
-    """Say once of a folder that another user has made that nothing in it is sent."""
-    try:
-        check_own_folder(folder)
-    except OSError as error:
-        pass_interruption(error)
-        _log.warning(
-            str(folder), "%s in the outbox folder is not looked at: %s", folder, error.strerror or error
-        )
+def _tell_of_strangers(spool: Path, unknown: Iterable[Path]) -> None:
+    """Say that nothing is sent of what other users have made, in one line, however many these are."""
+    strangers: list[tuple[Path, OSError]] = []
+    for folder in unknown:
+        try:
+            check_own_folder(folder)
+        except OSError as error:
+            pass_interruption(error)
+            strangers.append((folder, error))
+    if strangers:
+        first, trouble = strangers[0]
+        text = "%s in the outbox folder is not looked at, nor are %d others: %s"
+        _log.warning(f"strangers in {spool}", text, first, len(strangers) - 1, trouble.strerror or trouble)
 
 
 def _has_orphans(folder: Path) -> bool:

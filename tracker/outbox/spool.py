@@ -271,7 +271,7 @@ def _strangers_in(folder: Path) -> str:
         names = sorted(
             entry.name for entry in entries if is_segment_name(entry.name) and not is_own_file(entry)
         )
-    return f"{', '.join(names[:3])}: no plain file of this user, and left alone" if names else ""
+    return f"{', '.join(names[:3])}: no plain file of this user alone, and left where it is" if names else ""
 
 
 def _journal_of(folder: Path) -> Journal:

@@ -1,6 +1,9 @@
 import logging
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +71,92 @@ def test_events_that_another_user_planted_are_neither_sent_nor_deleted_but_named
 
 def segments_or_links(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.endswith(".log")]
+
+
+@needs_root
+def test_however_many_folders_another_user_plants_the_log_has_one_line_of_them(tmp_path, caplog):
+    for number in range(50):
+        folder = tmp_path / f"evil-{number}-0123abcd"
+        folder.mkdir()
+        (folder / LOCK).touch()
+        give_away(folder)
+    own = left(tmp_path, 1)
+    process = Process(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert adopt_orphans(process.outbox) == 1
+    [line] = caplog.messages
+    assert "nor are 49 others" in line
+    assert not own.exists()
+    found = sick_result(statuses(tmp_path)).found
+    assert found.startswith("50 folders")
+    assert found.count("evil-") == 5
+
+
+def test_a_second_name_of_a_file_of_ours_is_neither_adopted_nor_deleted_but_named(tmp_path):
+    # As another user can give it one who may write in the folder, where the kernel does not protect links.
+    folder = left(tmp_path / "spool", 1)
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine\n" * 100)
+    os.link(precious, folder / NAME)
+    process = Process(tmp_path / "spool")
+    assert adopt_orphans(process.outbox) == 1
+    assert contents(*process.send()) == [1]
+    assert purge(tmp_path / "spool") == 0
+    assert precious.read_text() == "mine\n" * 100
+    assert (folder / NAME).exists()
+    [status] = [it for it in statuses(tmp_path / "spool") if it.name == folder.name]
+    assert NAME in status.trouble
+
+
+_SWAPPING = f"""
+import os, shutil, sys, time
+os.setgid({NOBODY}); os.setuid({NOBODY})
+spool, end, swaps = sys.argv[1], time.monotonic() + 2, 0
+names = [name for name in os.listdir(spool) if name[0] != "." and name != sys.argv[2]]
+while time.monotonic() < end:
+    for name in names:
+        place, aside = f"{{spool}}/{{name}}", spool + "/.aside"
+        try:
+            os.rename(place, aside)
+        except OSError:
+            continue
+        try:
+            if swaps % 2:
+                os.symlink("/etc", place); os.unlink(place)
+            else:
+                os.mkdir(place)
+                open(place + "/lock", "w").write('{{"broker":"{BROKER}"}}\\n')
+                open(place + "/{NAME}", "w").write("x")
+                shutil.rmtree(place)
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+        os.rename(aside, place)
+        swaps += 1
+        if swaps == len(names):
+            print("ready", flush=True)
+"""
+
+
+@needs_root
+def test_a_folder_that_is_swapped_while_it_is_looked_at_gives_only_its_own_events():
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)
+        spool = Path(place) / "spool"
+        spool.mkdir()
+        spool.chmod(0o777)
+        for number in range(30):
+            left(spool, number)
+        process = Process(spool)
+        own = process.outbox.folder.name
+        command = [sys.executable, "-c", _SWAPPING, str(spool), own]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as swapping:
+            assert swapping.stdout.readline() == "ready\n"
+            while swapping.poll() is None:
+                adopt_orphans(process.outbox)
+                statuses(spool)
+        adopt_orphans(process.outbox)
+        assert sorted(contents(*process.send())) == list(range(30))
+        assert process.outbox.numbers()["lost"] == 0
 
 
 @needs_root
