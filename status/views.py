@@ -13,6 +13,7 @@ from masterflow.domain.flow_types.progress import progress_of
 from masterflow.domain.json_shapes import as_list, as_map, number_of
 from masterflow.domain.liveness import Liveness
 from masterflow.domain.phases import phase_order
+from masterflow.domain.records.status_times import status_since_us
 from masterflow.repository.redis.holders import Holder
 from masterflow.repository.redis.skipped import SkippedEvents
 from masterflow.repository.values import known_time
@@ -368,17 +369,5 @@ def _ended_at(time: object) -> str | None:
 
 
 def _status_since(stamps: object, status: str) -> datetime | None:
-    """Return when a status began, from the merge's stamps: 16 digits of microseconds, then an id."""
-    found = as_map(stamps)
-    pairs = [
-        pair
-        for pair in (found.get("latest"), found.get("final"))
-        if isinstance(pair, list) and len(pair) == 2
-    ]
-    times = [pair[0] for pair in pairs if pair[1] == status]
-    if status == "failed":
-        times.append(found.get("failed"))
-    elif status == "processing":
-        times.append(found.get("reopened"))
-    digits = [text[:16] for text in times if isinstance(text, str) and text[:16].isdecimal()]
-    return from_microseconds(int(max(digits))) if digits else None
+    since_us = status_since_us(stamps, status)
+    return None if since_us is None else from_microseconds(since_us)

@@ -1,0 +1,1 @@
+"""What many flows do together: causes of errors, how long phases take, and windows of time."""
