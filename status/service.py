@@ -15,6 +15,7 @@ from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.status.access.limits import RateLimit
 from masterflow.status.access.signin_codes import SignInCodes
 from masterflow.status.control.sender import RequestSender
+from masterflow.status.fleet.fleets import Fleets
 from masterflow.status.live.background import BackgroundTask
 from masterflow.status.live.changes import ChangeFeed
 from masterflow.status.metrics import RequestMetrics
@@ -48,12 +49,17 @@ class StatusService:
         self.changes = ChangeFeed(
             self.sessions, most=settings.most_streams, most_per_account=settings.most_streams_per_account
         )
+        self.fleets = Fleets(self.sessions)
         self.rates = RateLimit(settings.rate_per_s)
         self.wrong_tokens = RateLimit(settings.wrong_tokens_per_s)
         self.wrong_codes = RateLimit(settings.wrong_tokens_per_s)
         self.codes = SignInCodes.of(settings)
         self.metrics = RequestMetrics()
-        self.background = [self.changes.polling, BackgroundTask("The look at Redis", self._look_at_redis)]
+        self.background = [
+            self.changes.polling,
+            self.fleets.following,
+            BackgroundTask("The look at Redis", self._look_at_redis),
+        ]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -24,6 +24,9 @@ FIGURES: Final = ("calls", "input_tokens", "output_tokens", "cost_nano_usd", "un
 _NAME_CHARS: Final = 100
 _MOST: Final = 10**18
 
+# The last second that Python knows.
+_LATEST_US: Final = 253_402_300_799_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class CauseSpan:
@@ -92,7 +95,7 @@ def facts_of(row: Mapping[Any, Any]) -> FlowFacts:
         updated_us=updated_us,
         dated=tuple(dated),
         causes=causes,
-        waiting_us=row["waiting_us"],
+        waiting_us=None if row["waiting_us"] is None else min(row["waiting_us"], _LATEST_US),
         is_lost=is_lost,
         lost=as_map(row["lost"]) if is_lost else {},
         is_overdue=bool(row["is_overdue"]),

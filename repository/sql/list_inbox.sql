@@ -5,27 +5,9 @@ with waiting as materialized (
     from migration.crewai_flow_state_extensions as flow
     cross join lateral (select flow.flow_metadata #> '{}' as metadata offset 0) as raw
     cross join lateral (
-        select case
-            when flow.flow_status in ('paused', 'waiting_for_approval') then coalesce(
-                case
-                    when raw.metadata #>> '{_enrichment,status,latest,1}' = flow.flow_status
-                        and raw.metadata #>> '{_enrichment,status,latest,0}' ~ '^\d{16}'
-                        then left(raw.metadata #>> '{_enrichment,status,latest,0}', 16)::bigint
-                end,
-                case when isfinite(flow.updated_at) then (extract(epoch from flow.updated_at) * 1000000)::bigint end,
-                0
-            )
-            else (
-                select min((extract(epoch from (asked ->> 'timestamp')::timestamptz) * 1000000)::bigint)
-                from jsonb_path_query(raw.metadata, '$.control[*] ? (@.kind == "asked")') as asked
-                where
-                    asked ->> 'timestamp' ~ '^[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d[.]\d{6}[+]00:00$'
-                    and not exists (
-                        select from jsonb_path_query(raw.metadata, '$.control[*] ? (@.kind == "settled" || @.kind == "answer")') as ended
-                        where ended -> 'question_id' = asked -> 'id'
-                    )
-            )
-        end as since_us
+        select
+            -- include: waiting_since
+            as since_us
         offset 0
     ) as moment
     where

@@ -13,7 +13,7 @@ from masterflow.domain.liveness import Liveness
 from masterflow.domain.statuses import FlowStatus as FlowStatusName
 from masterflow.repository.status.reads import FlowFilter
 from masterflow.status import cursors
-from masterflow.status.api import control
+from masterflow.status.api import control, fleet
 from masterflow.status.api.access import SignedIn
 from masterflow.status.api.event_stream import EventStream, open_stream
 from masterflow.status.api.problems import described
@@ -48,6 +48,7 @@ router = APIRouter(
     lifespan=lifespan,
 )
 router.include_router(control.router)
+router.include_router(fleet.router)
 
 
 def _time_of(value: object) -> datetime:
