@@ -45,6 +45,7 @@ class FlowFacts:
     """What a flow counts for: amounts at their times, and how it stands now."""
 
     flow_id: UUID
+    client_account_id: UUID
     engagement_id: UUID
     flow_type: str
     status: str
@@ -88,6 +89,7 @@ def facts_of(row: Mapping[Any, Any]) -> FlowFacts:
     is_lost = bool(row["is_lost"])
     return FlowFacts(
         flow_id=row["flow_id"],
+        client_account_id=row["client_account_id"],
         engagement_id=row["engagement_id"],
         flow_type=flow_type,
         status=status,

@@ -21,6 +21,7 @@ from masterflow.scripts.flowctl import (
 )
 from masterflow.scripts.flowctl.control import requests as _requests  # noqa: F401  adds to `flowctl flow`
 from masterflow.scripts.flowctl.control.inbox import inbox
+from masterflow.scripts.flowctl.fleet.overview import fleet
 from masterflow.scripts.flowctl.options import command_group
 from masterflow.scripts.maintenance.backfill_master_state_from_child import backfill
 from masterflow.scripts.terminal.entrance import run_program
@@ -57,6 +58,7 @@ app.command("flower", context_settings=processes.PASS_ON)(processes.flower)
 
 app.command("backfill")(backfill)
 app.add_typer(flow.group, name="flow")
+app.command("fleet")(fleet)
 app.command("inbox")(inbox)
 app.add_typer(events.group, name="events")
 app.add_typer(health.group, name="health")

@@ -102,6 +102,12 @@ class FleetBook:
         elif not self._is_older_read:
             await self._read_older()
 
+    async def read_all(self) -> None:
+        """Count all rows that are to be counted, however long it takes."""
+        await self.begin()
+        while not self.is_whole:
+            await self.read_more()
+
     async def follow(self) -> None:
         """Count what has changed since the last time."""
         watched = islice(reversed(self._places), _MOST_WATCHED)

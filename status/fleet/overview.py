@@ -11,10 +11,10 @@ from masterflow.domain.fleet.durations import quantile_ms
 from masterflow.domain.fleet.facts import CauseSpan, FlowFacts
 from masterflow.domain.fleet.sums import Key
 from masterflow.domain.fleet.windows import WINDOWS, Window, WindowName
-from masterflow.domain.liveness import liveness_of
+from masterflow.domain.liveness import Liveness
 from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.domain.usage.amounts import NANO_PER_USD
-from masterflow.repository.redis.holders import Holders, living
+from masterflow.repository.redis.holders import Holders, liveness_among
 from masterflow.status.fleet.book import FleetBook
 from masterflow.status.fleet.views import (
     AgentUsage,
@@ -116,13 +116,17 @@ def now_of(flows: Iterable[FlowFacts], *, now_us: int, holders: Holders | None) 
     )
 
 
-def _liveness(facts: FlowFacts, holders: Holders | None) -> str | None:
+def _liveness(facts: FlowFacts, holders: Holders | None) -> Liveness | None:
     held = holders.of(facts.flow_id) if holders else []
     if not held and not facts.is_lost:
         return None
-    row = {"lost": facts.lost, "is_lost": facts.is_lost}
-    ages = [one.age_s for one in living(row, held)]
-    return liveness_of(facts.status, is_lost=facts.is_lost, sign_ages_s=ages)
+    row = {
+        "client_account_id": facts.client_account_id,
+        "flow_status": facts.status,
+        "is_lost": facts.is_lost,
+        "lost": facts.lost,
+    }
+    return liveness_among(row, held)
 
 
 def _kinds(sums: Mapping[Key, int]) -> dict[str | int, dict[Key, int]]:

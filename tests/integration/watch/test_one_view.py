@@ -24,9 +24,13 @@ from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.repository.database import session_factory
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.redis.client import RedisLink
+from masterflow.repository.redis.holders import read_holders
 from masterflow.repository.settings import RedisSettings
+from masterflow.repository.status.fleet import FleetRows
 from masterflow.repository.status.reads import FlowFilter
 from masterflow.status.api.probes import _life_counts
+from masterflow.status.fleet.book import FleetBook
+from masterflow.status.fleet.overview import overview_of
 from masterflow.status.manager import FlowStatusManager
 from tests.support.events.flows import new_context, new_flow
 from tests.support.servers.databases import engine_for
@@ -87,6 +91,15 @@ def give_some_signs(chance: Random, redis: Any, flows: dict[UUID, FlowContext], 
         redis.zadd(ALIVE_KEY, {sender_id: seconds + microseconds / 1e6 - age_s})
 
 
+async def in_the_fleet(service: Any, context: FlowContext) -> tuple[int, int | None]:
+    """Return how many are lost and silent as the overview says."""
+    book = FleetBook(FleetRows(service.sessions, context.client_account_id))
+    await book.read_all()
+    holders = await read_holders(service.redis)
+    now = overview_of(book, {context.engagement_id}, window="hour", holders=holders).now
+    return now.lost, now.silent
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_flow_stands_the_same_in_its_view_in_lists_filters_and_metrics(
     seed: int, database_url: str, redis_url: str, signs: Any
@@ -120,6 +133,7 @@ async def test_a_flow_stands_the_same_in_its_view_in_lists_filters_and_metrics(
     said = Counter(own.values())
     assert (counts.alive, counts.silent) == (said["alive"], said["silent"])
     assert counts.lost - before.lost == said["lost"]
+    assert await in_the_fleet(service, context) == (said["lost"], said["silent"])
     assert set(said) >= {"lost"}, json.dumps({str(key): value for key, value in said.items()})
     await link.close()
     await engine.dispose()

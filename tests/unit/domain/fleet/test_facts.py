@@ -11,6 +11,7 @@ from masterflow.domain.fleet.sums import Dated
 _SECOND = 1_000_000
 _ROW: dict[str, Any] = {
     "flow_id": UUID(int=1),
+    "client_account_id": UUID(int=3),
     "engagement_id": UUID(int=2),
     "flow_type": "discovery",
     "flow_status": "processing",

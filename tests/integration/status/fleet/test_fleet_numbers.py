@@ -246,9 +246,7 @@ async def assert_as_sql_says(  # noqa: PLR0915  each number has its statement
 
 
 async def _whole(book: FleetBook) -> FleetBook:
-    await book.begin()
-    while not book.is_whole:
-        await book.read_more()
+    await book.read_all()
     return book
 
 

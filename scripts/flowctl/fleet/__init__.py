@@ -1,0 +1,1 @@
+"""`flowctl fleet`: what all flows of an engagement do together."""
