@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -19,6 +19,13 @@ class FleetChanges:
 
     now_us: int
     changed: dict[UUID, int]
+
+
+class HourCount(NamedTuple):
+    """How many flows began in an hour, and the sum of when: where one is replaced, that changes too."""
+
+    flows: int
+    created_us: int
 
 
 class FleetRows:
@@ -41,9 +48,10 @@ class FleetRows:
         changed = {row["flow_id"]: row["updated_us"] for row in rows if row["flow_id"] is not None}
         return FleetChanges(rows[0]["now_us"], changed)
 
-    async def count_by_hour(self, since_s: int) -> dict[int, int]:
-        """Return how many flows began in each hour since then that has some, the latest hour first."""
-        return {row["hour_s"]: row["flows"] for row in await self._read("count_fleet_hours", since_s=since_s)}
+    async def count_by_hour(self, since_s: int) -> dict[int, HourCount]:
+        """Return what began in each hour since then that has flows, the latest hour first."""
+        rows = await self._read("count_fleet_hours", since_s=since_s)
+        return {row["hour_s"]: HourCount(row["flows"], int(row["created_us"])) for row in rows}
 
     async def find_older(self, since_s: int) -> list[UUID]:
         """Return the open flows that began before that, or at no time that there is."""

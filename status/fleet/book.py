@@ -17,7 +17,7 @@ from uuid import UUID
 from masterflow.domain.fleet.facts import FlowFacts, facts_of
 from masterflow.domain.fleet.sums import Sums
 from masterflow.domain.fleet.windows import limits_at
-from masterflow.repository.status.fleet import FleetRows
+from masterflow.repository.status.fleet import FleetRows, HourCount
 from masterflow.status.fleet.tiles import (
     HOUR_S,
     Tile,
@@ -91,7 +91,7 @@ class FleetBook:
         self._limits = limits_at(now_s)
         first_s = first_hour_s(now_s)
         counts = await self._rows.count_by_hour(first_s)
-        self._unread = _spans(counts, first_s)
+        self._unread = _spans({hour: count.flows for hour, count in counts.items()}, first_s)
         self._recounted_at = time.monotonic()
 
     async def read_more(self) -> None:
@@ -130,14 +130,14 @@ class FleetBook:
             await self._read_tile(min(self._read_at, key=self._read_at.__getitem__))
 
     async def _recount(self) -> None:
-        """Find the tiles whose rows are more or fewer than are counted: some were added late or deleted."""
+        """Find the tiles whose rows are not those that are counted: some were added late or deleted."""
         counts = await self._rows.count_by_hour(first_hour_s(self.now_us // _SECOND_US))
-        hours = {key for key in self.tiles if key is not None} | counts.keys()
-        self._stale |= {
-            hour
-            for hour in hours
-            if counts.get(hour, 0) != (self.tiles[hour].flows if hour in self.tiles else 0)
+        counted = {
+            hour: HourCount(tile.flows, tile.created_us)
+            for hour, tile in self.tiles.items()
+            if hour is not None and tile.flows
         }
+        self._stale |= {hour for hour in {*counts, *counted} if counts.get(hour) != counted.get(hour)}
         self._recounted_at = time.monotonic()
 
     async def _read_tile(self, key: TileKey) -> None:

@@ -26,10 +26,13 @@ class Tile:
     #: By engagement and cause; only ever wider until the tile is read anew.
     causes: dict[tuple[UUID, str], CauseSpan] = field(default_factory=dict)
     flows: int = 0
+    #: The sum of when they began, in microseconds since 1970.
+    created_us: int = 0
 
     def add(self, facts: FlowFacts, limits: Mapping[int, int], *, settled_us: int) -> None:
         """Count a flow; it is held unless it ended, and nothing changed it since that time."""
         self.flows += 1
+        self.created_us += facts.created_us or 0
         self.sums[facts.engagement_id].add(facts.dated, limits)
         for cause, span in facts.causes.items():
             known = self.causes.get((facts.engagement_id, cause))
@@ -41,6 +44,7 @@ class Tile:
         """Count a flow that is held no more, and return what it counted for."""
         facts = self.held.pop(flow_id)
         self.flows -= 1
+        self.created_us -= facts.created_us or 0
         self.sums[facts.engagement_id].add(facts.dated, limits, times=-1)
         return facts
 
