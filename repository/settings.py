@@ -10,7 +10,7 @@ from sqlalchemy import URL
 
 from masterflow.domain.addresses import RedisAddressSettings
 from masterflow.domain.settings import Settings
-from masterflow.domain.signing.settings import WorkerKeySettings
+from masterflow.domain.signing.settings import SigningSettings
 from masterflow.repository.database_url import DRIVER, names_pgbouncer, postgres_url
 
 #: What AES-256 takes.
@@ -90,8 +90,8 @@ class FlagSettings(Settings):
     )
 
 
-class RedisSettings(FlagSettings, WorkerKeySettings, RedisAddressSettings):
-    """Where Redis is, what encrypts the cache in it, and the default of the flag in it and its signer."""
+class RedisSettings(FlagSettings, SigningSettings, RedisAddressSettings):
+    """Where Redis is, what encrypts the cache in it, the flag in it, and whose words there count."""
 
     #: The first one encrypts, all of them decrypt; without a key nothing is ever cached.
     cache_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_cache_keys)] = Field(

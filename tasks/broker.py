@@ -32,6 +32,8 @@ def client_of(address: RedisAddress, settings: QueueSettings) -> "redis.Redis":
     options: dict[str, Any] = {
         **address.client_options,
         "decode_responses": True,
+        # Others may write anything; what is no text proves nothing.
+        "encoding_errors": "replace",
         "health_check_interval": 10,
         "retry": Retry(NoBackoff(), 0),
         "socket_connect_timeout": ANSWER_TIMEOUT_S,

@@ -7,6 +7,8 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from masterflow.domain.life.holding import HeldFlow
+from masterflow.domain.life.proofs import Spoken, is_proven
+from masterflow.domain.signing.settings import SigningKeys
 from masterflow.domain.tenant import flow_context
 
 #: How often a process gives a sign, and how old its last one is before its flows are silent.
@@ -84,37 +86,89 @@ class Sign:
     sender_id: str
     #: By its own clock, in microseconds since 1970.
     moment: int
-    #: It grows with each sign.
+    #: It is another one with each sign.
     sequence: int
     host: str
     pid: int
     held: Mapping[UUID, Held]
+    #: The server's time of the sign, in milliseconds since 1970; None of an older version.
+    at_ms: int | None = None
+    #: A key of each account that it speaks of was asked for and fits.
+    is_proven: bool = False
+    #: Of so many flows it says something without a proof that fits, which counts for nothing.
+    refused: int = 0
 
     @classmethod
-    def read(cls, sender_id: str, fields: Mapping[str, str]) -> Self | None:
-        """Return what a process's hash says; None if it says nothing, and without what is malformed."""
-        own = _own(fields.get(OWN_FIELD))
-        if own is None:
+    def read(cls, sender_id: str, fields: Mapping[str, str], keys: SigningKeys | None = None) -> Self | None:
+        """Return what a process's hash says; None if it says nothing, and without what is malformed.
+
+        With keys, without what nobody proves who holds a key of the flow's client account.
+        """
+        found = _own(sender_id, fields.get(OWN_FIELD))
+        if found is None:
             return None
-        held = {one.flow.flow_id: one for one in _readable(fields)}
-        return cls(sender_id, own["moment"], own["sequence"], own["host"], own["pid"], held)
+        own, proofs = found
+        held: dict[UUID, Held] = {}
+        refused = 0
+        for account, flows in _by_account(_readable(fields)).items():
+            texts = [(name, fields[name]) for name, _ in flows]
+            if not keys or is_proven(own, account, texts, proofs=proofs, keys=keys):
+                held |= {one.flow.flow_id: one for _, one in flows}
+            else:
+                refused += len(flows)
+        return cls(
+            sender_id,
+            own.moment,
+            own.sequence,
+            own.host,
+            own.pid,
+            held,
+            own.at_ms,
+            is_proven=bool(keys and held),
+            refused=refused,
+        )
+
+    def age_s(self, now_s: float, scored_s: float) -> float:
+        """Return how long ago it was given, by the server's clock.
+
+        What the sign says itself counts for more than its place among others, which needs no key.
+        """
+        at_s = scored_s if self.at_ms is None else self.at_ms / 1_000
+        return max(0.0, now_s - at_s)
 
 
-def own_text(*, host: str, pid: int, moment: int, sequence: int) -> str:
-    """Return what a process tells of itself, as JSON."""
-    fields = {"host": host, "pid": pid, "moment": moment, "sequence": sequence}
+def own_text(
+    *,
+    host: str,
+    pid: int,
+    moment: int,
+    sequence: int,
+    at_ms: int | None = None,
+    proofs: Mapping[str, list[str]] | None = None,
+) -> str:
+    """Return what a process says of itself: {"host", "pid", "moment", "sequence", "at", "proofs"}."""
+    fields: dict[str, Any] = {"host": host, "pid": pid, "moment": moment, "sequence": sequence}
+    if at_ms is not None:
+        fields["at"] = at_ms
+    if proofs:
+        fields["proofs"] = proofs
     return json.dumps(fields, separators=(",", ":"))
 
 
-def _own(text: str | None) -> dict[str, Any] | None:
+def _own(sender_id: str, text: str | None) -> tuple[Spoken, Any] | None:
+    """Return what a process says of itself, and its proofs, which may be anything."""
     try:
         own: dict[str, Any] = json.loads(text or "")
-        return {
-            "host": str(own["host"]),
-            "pid": int(own["pid"]),
-            "moment": _moment(own["moment"]),
-            "sequence": int(own["sequence"]),
-        }
+        at_ms = own.get("at")
+        spoken = Spoken(
+            sender_id,
+            host=str(own["host"]),
+            pid=int(own["pid"]),
+            moment=_moment(own["moment"]),
+            sequence=int(own["sequence"]),
+            at_ms=None if at_ms is None else _moment(at_ms * 1_000) // 1_000,
+        )
+        return spoken, own.get("proofs")
     except _UNREADABLE:
         return None
 
@@ -136,10 +190,17 @@ def _name(value: Any) -> str | None:
     return value
 
 
-def _readable(fields: Mapping[str, str]) -> Iterable[Held]:
+def _by_account(found: Iterable[tuple[str, Held]]) -> Mapping[UUID, list[tuple[str, Held]]]:
+    accounts: dict[UUID, list[tuple[str, Held]]] = {}
+    for name, held in found:
+        accounts.setdefault(held.flow.context.client_account_id, []).append((name, held))
+    return accounts
+
+
+def _readable(fields: Mapping[str, str]) -> Iterable[tuple[str, Held]]:
     for flow_id, text in fields.items():
         if flow_id != OWN_FIELD:
             try:
-                yield Held.read(flow_id, text)
+                yield flow_id, Held.read(flow_id, text)
             except _UNREADABLE:
                 continue

@@ -41,6 +41,7 @@ Purpose = Literal[
     "request",  # of API and flowctl, to the workers: to cancel, pause, resume, answer
     "answer",  # of API and flowctl, to the workers
     "control",  # of the workers, with the account's key, to an orchestrator
+    "life",  # of an account, to whoever watches over its flows or shows them: a sign of life
 ]
 
 _LABEL: Final = b"masterflow 1 "

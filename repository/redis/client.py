@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from masterflow.domain import TransientError
+from masterflow.domain.signing.settings import SigningKeys
 from masterflow.repository.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,11 @@ class RedisLink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resume_at = 0.0
         self._log_at = 0.0
+
+    @property
+    def signing_keys(self) -> SigningKeys:
+        """Return the keys of client accounts that are known here, which prove what their processes say."""
+        return self._settings.signing_keys
 
     async def ask(self, command: Callable[[Redis], Awaitable[Answer]]) -> Answer:
         """Return the answer to a command; after a failure Redis is left alone for a second.

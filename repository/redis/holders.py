@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from masterflow.domain.life.signs import Held, Sign
 from masterflow.domain.liveness import Liveness, dead_holder, liveness_of
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
+from masterflow.domain.signing.settings import SigningKeys
 from masterflow.repository.redis.client import RedisLink, RedisUnavailable
 
 #: One look serves all who ask within this time.
@@ -55,7 +56,7 @@ async def read_holders(link: RedisLink) -> Holders:
     """Return who holds what now, or a second ago; raises RedisUnavailable if nobody can tell."""
     at, holders = _looks.get(link, (0.0, None))
     if holders is None or time.monotonic() - at > _KEPT_S:
-        holders = Holders(_seen(*await link.ask(_ask)))
+        holders = Holders(_seen(*await link.ask(_ask), keys=link.signing_keys))
         _looks[link] = time.monotonic(), holders
     return holders
 
@@ -102,18 +103,23 @@ async def _ask(redis: Redis) -> tuple[float, list[tuple[bytes, float]], list[dic
     if senders:
         pipeline = redis.pipeline(transaction=False)
         for name, _ in senders:
-            pipeline.hgetall(holds_key(name.decode()))
+            pipeline.hgetall(holds_key(name.decode(errors="replace")))
         fields = await pipeline.execute()
     return seconds + microseconds / 1e6, senders, fields
 
 
 def _seen(
-    now_s: float, senders: Iterable[tuple[bytes, float]], hashes: Iterable[Mapping[bytes, bytes]]
+    now_s: float,
+    senders: Iterable[tuple[bytes, float]],
+    hashes: Iterable[Mapping[bytes, bytes]],
+    *,
+    keys: SigningKeys,
 ) -> Iterable[tuple[UUID, Holder]]:
     for (name, at_s), fields in zip(senders, hashes, strict=True):
-        sign = Sign.read(
-            name.decode(), {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
-        )
+        texts = {
+            key.decode(errors="replace"): value.decode(errors="replace") for key, value in fields.items()
+        }
+        sign = Sign.read(name.decode(errors="replace"), texts, keys)
         if sign is not None:
             for flow_id, held in sign.held.items():
-                yield flow_id, Holder(sign.sender_id, sign.host, max(0.0, now_s - at_s), held)
+                yield flow_id, Holder(sign.sender_id, sign.host, sign.age_s(now_s, at_s), held)

@@ -51,15 +51,16 @@ _OF_KOMBU: Final = (f"{UNACKNOWLEDGED_KEY}*", _BINDINGS)
 _OF_WORKERS: Final = (
     *(f"{it}*" for it in (SKIPPED_KEY, PARKED_KEY)),
     *(make("*") for make in (attempt_key, answers_key, former_confirmations_key, backfill_key)),
-    holds_key("*"),
     *(f"{KEY_PREFIX}{name}:*" for name in ("told", "overdue", "refused")),
-    ALIVE_KEY,
     COUNTERS_KEY,
     FLAG_KEY,
     WATCH_KEY,
     WATCH_LOCK_KEY,
 )
 _NOTES: Final = (note_key(f"{HEARTBEAT_NOTE}*"), note_key(f"{CONSUMPTION_NOTE}*"), NOTES_KEY, OUTBOXES_KEY)
+
+# Who holds which flow, and when each last gave a sign of life.
+_LIVES: Final = (ALIVE_KEY, holds_key("*"))
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
 
@@ -84,7 +85,7 @@ _OF_FLOWER: Final = (
 #: Of those of which there is one for all hosts.
 ROLES: Final[Mapping[str, Role]] = {
     "publisher": _role([queue_key(ENRICHMENT_QUEUE)], ["lpush"]),
-    "worker": _role([*_QUEUES, *_OF_KOMBU, *_OF_WORKERS, *_NOTES], _OF_WORKER, _EVENTS),
+    "worker": _role([*_QUEUES, *_OF_KOMBU, *_OF_WORKERS, *_LIVES, *_NOTES], _OF_WORKER, _EVENTS),
     "beat": _role(
         [
             queue_key(BACKFILL_QUEUE),
@@ -96,7 +97,7 @@ ROLES: Final[Mapping[str, Role]] = {
     ),
     "status": replace(
         _role(
-            [UNACKNOWLEDGED_KEY, COUNTERS_KEY, f"{SKIPPED_KEY}*", PARKED_KEY, WATCH_KEY, *_NOTES],
+            [UNACKNOWLEDGED_KEY, COUNTERS_KEY, f"{SKIPPED_KEY}*", PARKED_KEY, WATCH_KEY, *_LIVES, *_NOTES],
             ["get", "hget", "hgetall", "hlen", "hmget", "mget", "time", "zcard", "zrevrange"],
         ),
         parts=(

@@ -28,6 +28,7 @@ _THOROUGH: Final = 6
 
 _AT_ONCE: Final = 500
 _MOST_ROWS: Final = 1_000
+_MOST_NAMES: Final = 5
 _TOLD_S: Final = 86_400
 
 Rows = dict[UUID, Mapping[str, Any]]
@@ -41,7 +42,7 @@ def look() -> None:
     """Make a round, unless another one was made just now; one that fails costs nothing but time."""
     loop = worker_loop()
     try:
-        with next_round(loop.redis) as seen:
+        with next_round(loop.redis, loop.queue.signing_keys) as seen:
             if seen is not None:
                 Watch(loop, WatchSettings()).make(seen)
     except (RedisError, TransientError) as error:
@@ -57,8 +58,11 @@ class Watch:
 
     def make(self, seen: Round) -> None:
         """Tell what follows from what is seen."""
-        self._give_up(seen, [one for one in seen.holders if one.silent_s >= self._settings.lost_after_s])
         is_thorough = seen.number % _THOROUGH == 0
+        if seen.refused and is_thorough:
+            names = ", ".join(seen.refused[:_MOST_NAMES])
+            _logger.warning("Signs of life bear no proof that fits, and count for nothing: %.500s", names)
+        self._give_up(seen, seen.lost(self._settings.lost_after_s))
         returned = [one for one in seen.holders if one.lives and (one.is_new or is_thorough)]
         flow_ids = dict.fromkeys(flow_id for one in returned for flow_id in one.held)
         self._tell(verdicts.seen_again(seen, self._rows(flow_ids)))

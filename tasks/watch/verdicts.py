@@ -47,10 +47,11 @@ def lost_by_silence(seen: Round, holder: Holder, rows: Mapping[UUID, Mapping[str
             phase=held.phase,
         )
         for flow_id, held in holder.held.items()
-        if flow_id in rows
-        and rows[flow_id]["flow_status"] in OPEN_STATUSES
-        and not rows[flow_id]["is_lost"]
-        and seen.living(flow_id) is None
+        if (row := rows.get(flow_id)) is not None
+        and row["client_account_id"] == held.flow.context.client_account_id
+        and row["flow_status"] in OPEN_STATUSES
+        and not row["is_lost"]
+        and seen.living(flow_id, row["client_account_id"]) is None
     ]
 
 
@@ -58,7 +59,7 @@ def seen_again(seen: Round, rows: Mapping[UUID, Mapping[str, Any]]) -> list[AnyE
     """Return the flows that a living process holds although their rows call them lost, or failed for that."""
     events: list[AnyEvent] = []
     for flow_id, row in rows.items():
-        holder = seen.living(flow_id)
+        holder = seen.living(flow_id, row["client_account_id"])
         if holder is None or holder.sign is None:
             continue
         # By the clock of that process, of whose last moment the row may have heard later than of this sign.

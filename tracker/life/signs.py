@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from redis import RedisError
 
 from masterflow.domain.clock import clock
 from masterflow.domain.life.holding import host_of
+from masterflow.domain.life.proofs import Spoken, make_proofs
 from masterflow.domain.life.signs import OWN_FIELD, SIGN_INTERVAL_S, Held, own_text
 from masterflow.domain.redis_keys import ALIVE_KEY, holds_key
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
@@ -31,6 +33,7 @@ class Signs:
     def __init__(self, settings: QueueSettings, sender_id: str) -> None:
         self._redis = redis_client(settings)
         self._sender_id = sender_id
+        self._keys = settings.signing_keys
         self._key = holds_key(sender_id)
         self._told: dict[UUID, str] = {}
         self._sequence = 0
@@ -78,23 +81,23 @@ class Signs:
         if self._server_ahead_s is None:
             self._server_ahead_s = self._server_time() - time.monotonic()
         texts = {flow_id: one.text() for flow_id, one in held.items()}
-        if not self._tell_once(texts):
+        accounts: dict[UUID, dict[str, str]] = {}
+        for flow_id, one in held.items():
+            account = one.flow.context.client_account_id
+            accounts.setdefault(account, {})[str(flow_id)] = texts[flow_id]
+        if not self._tell_once(texts, accounts):
             # Redis was emptied meanwhile, or its clock has moved.
-            self._tell_once(texts)
+            self._tell_once(texts, accounts)
 
-    def _tell_once(self, texts: dict[UUID, str]) -> bool:
+    def _tell_once(self, texts: dict[UUID, str], accounts: Mapping[UUID, Mapping[str, str]]) -> bool:
         """Tell what is new; return whether all is as it was thought to be."""
         self._sequence += 1
         news = {str(flow_id): text for flow_id, text in texts.items() if self._told.get(flow_id) != text}
         gone = [str(flow_id) for flow_id in self._told if flow_id not in texts]
-        own = own_text(
-            host=host_of(self._sender_id),
-            pid=os.getpid(),
-            moment=clock.tick_microseconds(),
-            sequence=self._sequence,
-        )
         guessed_s = time.monotonic() + (self._server_ahead_s or 0.0)
-        pipeline: Any = self._redis.pipeline(transaction=False)
+        own = self._own_text(int(guessed_s * 1_000), accounts)
+        # All at once: who reads a part of it finds no proof that fits.
+        pipeline: Any = self._redis.pipeline(transaction=True)
         pipeline.expire(self._key, _KEPT_S)
         if not self._told:
             pipeline.delete(self._key)
@@ -111,6 +114,14 @@ class Signs:
         if not was_there:
             self._told = {}
         return (bool(was_there) or was_new) and abs(now_s - guessed_s) < _STEP_S
+
+    def _own_text(self, at_ms: int, accounts: Mapping[UUID, Mapping[str, str]]) -> str:
+        host, pid, moment = host_of(self._sender_id), os.getpid(), clock.tick_microseconds()
+        spoken = Spoken(self._sender_id, host, pid, moment, self._sequence, at_ms)
+        proofs = make_proofs(spoken, accounts, self._keys)
+        return own_text(
+            host=host, pid=pid, moment=moment, sequence=self._sequence, at_ms=at_ms, proofs=proofs
+        )
 
     def _server_time(self) -> float:
         seconds, microseconds = self._redis.time()

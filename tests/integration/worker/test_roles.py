@@ -2,6 +2,7 @@ import asyncio
 import json
 import shutil
 import sys
+import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from redis.exceptions import NoPermissionError
 
 from masterflow.domain import FlowContext
 from masterflow.domain.events import FlowRetried, new_event
+from masterflow.domain.life.holding import HeldFlow
+from masterflow.domain.life.signs import Held
 from masterflow.domain.redis_keys import (
+    ALIVE_KEY,
     COUNTERS_KEY,
     FLAG_KEY,
     KEY_PREFIX,
@@ -26,6 +30,7 @@ from masterflow.domain.redis_keys import (
 )
 from masterflow.repository.redis.client import RedisLink
 from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
+from masterflow.repository.redis.holders import Holder, read_holders
 from masterflow.repository.settings import RedisSettings
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.scripts.embedded.redis import redis_program
@@ -34,6 +39,8 @@ from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.enqueue import Awaited, ConfirmationInbox, QueueSettings, queue_lengths
 from masterflow.tasks.queues import BACKFILL_QUEUE, DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE
+from masterflow.tracker.life.holdings import process_holdings
+from masterflow.tracker.life.signs import Signs
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.debian import installed_program
@@ -214,6 +221,8 @@ REFUSED: dict[str, list[tuple[Any, ...]]] = {
     ],
     "beat": [("LPUSH", DEAD, "x"), ("RPOP", BACKFILL), ("PUBLISH", PIDBOX, "x"), ("SET", FLAG_KEY, "off")],
     "status": [
+        ("HSET", f"{KEY_PREFIX}holds:of-another", "x", "x"),
+        ("ZADD", ALIVE_KEY, 1, "x"),
         ("LRANGE", QUEUE, 0, -1),
         ("LPUSH", BACKFILL, "x"),
         ("LPUSH", DEAD, "x"),
@@ -251,6 +260,46 @@ def test_no_user_may_do_what_is_not_its_role(guarded: Guarded) -> None:
                 with pytest.raises(NoPermissionError):
                     pytest.fail(f"{role} may {attempt}: {client.execute_command(*attempt)}")
     assert (guarded.admin.hlen(OTHERS), guarded.admin.llen(QUEUE)) == (1, 1)
+
+
+def test_an_orchestrator_tells_which_flows_it_holds_and_the_api_reads_it(
+    guarded: Guarded, context: FlowContext
+) -> None:
+    flow_id, other_id, runs = uuid.uuid4(), uuid.uuid4(), Runs()
+    signs = Signs(QueueSettings.model_validate(guarded.settings(CREW)), f"{CREW}-1-0123abcd")
+    process_holdings.renew()
+    now = time.monotonic()
+    for number, each in enumerate((flow_id, other_id)):
+        process_holdings.now.hold(runs, HeldFlow(each, context, None, 1))
+        signs.give(now + 5 * number)
+        assert [one.sender_id for one in held(guarded.url("status"), each)] == [f"{CREW}-1-0123abcd"]
+    process_holdings.now.release(flow_id, id(runs))
+    signs.give(now + 10)
+    assert held(guarded.url("status"), flow_id) == []
+    process_holdings.renew()
+    signs.close(for_good=True)
+    assert held(guarded.url("status"), other_id) == []
+    assert overstepped(guarded.admin_url) == set()
+
+
+class Runs:
+    """What holds flows here."""
+
+    is_held = True
+
+    def sign(self, flow: HeldFlow) -> Held:
+        return Held(flow)
+
+
+def held(url: str, flow_id: uuid.UUID) -> list[Holder]:
+    async def read() -> list[Holder]:
+        link = RedisLink(RedisSettings.model_validate({"REDIS_URL": url}))
+        try:
+            return (await read_holders(link)).of(flow_id)
+        finally:
+            await link.close()
+
+    return asyncio.run(read())
 
 
 def test_what_an_orchestrator_may_write_beside_its_own_spoils_only_notes(guarded: Guarded) -> None:
