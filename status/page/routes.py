@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from typing_extensions import override
 
 from masterflow.domain import EnrichmentError
+from masterflow.domain.clock import parse_time
 from masterflow.domain.liveness import Liveness
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.statuses import FLOW_STATUSES
@@ -23,6 +24,7 @@ from masterflow.status.api.safe_route import SafeRoute
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.page.control import answering_at, control_panel, forms_of, panel_to_keep
 from masterflow.status.page.entries import activity_entries, error_entries
+from masterflow.status.page.fleet import fleet_page
 from masterflow.status.page.gantt import gantt_of
 from masterflow.status.page.rendering import ASSETS, asset, render, render_report
 from masterflow.status.page.roots import FLOWS, events_address, page_root
@@ -65,8 +67,11 @@ router = APIRouter(
 
 @router.get("/")
 async def home(request: Request) -> Response:
-    """Lead to the list."""
-    return RedirectResponse(f"{page_root(request)}/flows", 303)
+    """Lead to the overview."""
+    return RedirectResponse(f"{page_root(request)}/fleet", 303)
+
+
+router.add_api_route("/fleet", fleet_page, methods=["GET"])
 
 
 @router.get("/flows", name=FLOWS)
@@ -207,7 +212,7 @@ async def _wanted(chosen: dict[str, str]) -> FlowFilter:
         status=statuses,
         flow_type=chosen["type"] or None,
         phase=chosen["phase"].strip() or None,
-        since=datetime.now(UTC) - past if past else None,
+        since=datetime.now(UTC) - past if past else parse_time(chosen["since"]),
         text=chosen["text"].strip() or None,
         liveness=_LIVENESS.get(chosen["life"]),
         overdue=chosen["life"] == _OVERDUE,

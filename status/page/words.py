@@ -5,12 +5,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from masterflow.status.durations import DAY_S, HOUR_S, MINUTE_S, lasting
+from masterflow.status.fleet.words import change, rate
 from masterflow.status.floors import figure as number
 from masterflow.status.floors import skipped_sentence
 from masterflow.status.summary.life import life_sentence
 
 __all__ = [
     "ago",
+    "change",
+    "coarse",
     "figure",
     "lasting",
     "life_sentence",
@@ -18,6 +21,7 @@ __all__ = [
     "number",
     "plain",
     "pretty",
+    "rate",
     "sign",
     "skipped_sentence",
     "tone",
@@ -57,7 +61,7 @@ def ago(at: datetime | None, now: datetime | None = None) -> str:
     if at is None:
         return "unknown"
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()
-    return "just now" if seconds < 5 else f"{_coarse(seconds)} ago"
+    return "just now" if seconds < 5 else f"{coarse(seconds)} ago"
 
 
 def moment(at: datetime | None) -> str:
@@ -77,7 +81,8 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _coarse(seconds: float) -> str:
+def coarse(seconds: float) -> str:
+    """Return a length of time in its greatest unit."""
     if seconds < MINUTE_S:
         return f"{int(seconds)} s"
     if seconds < HOUR_S:

@@ -54,6 +54,7 @@ def test_somebody_signs_in_looks_at_a_flow_and_signs_out(
     page = open_page("/signin", signed_in=False)
     page.get_by_label("Access token").fill("  " + site.token(context))
     page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Flows", exact=True).click()
     page.get_by_role("link", name="Unnamed flow").click()
     expect(page).to_have_url(f"{site.url}/flows/{flow_id}")
     expect(page.get_by_role("row", name="data import")).to_be_visible()

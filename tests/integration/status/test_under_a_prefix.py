@@ -88,7 +88,7 @@ async def browsing(place, session_factory) -> tuple[httpx.AsyncClient, str, str,
     signed_in = await client.post(f"{root}/signin", data={"token": token}, headers=ORIGIN)
     assert signed_in.status_code == 200
     client.cookies.update(signed_in.cookies)
-    return client, root, api, ["/flows", "/inbox", f"/flows/{flow_id}"]
+    return client, root, api, ["/fleet", "/flows", "/inbox", f"/flows/{flow_id}"]
 
 
 async def test_every_link_asset_form_and_event_stream_of_every_page_answers(browsing):
@@ -97,7 +97,7 @@ async def test_every_link_asset_form_and_event_stream_of_every_page_answers(brow
     for path in ("/", *paths, "/flows/00000000-0000-0000-0000-000000000000"):
         answer = await client.get(f"{root}{path}")
         if answer.is_redirect:
-            assert answer.headers["location"] == f"{root}/flows"
+            assert answer.headers["location"] == f"{root}/fleet"
             continue
         for reference in references(answer.text):
             address = urljoin(f"http://here{root}{path}", reference)
