@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import Metric
 
 from masterflow.domain import DatabaseUnavailable
 from masterflow.repository.redis.client import RedisUnavailable
@@ -19,6 +20,7 @@ from masterflow.repository.status.watched import count_life
 from masterflow.status.api.access import require_prober
 from masterflow.status.api.problems import NotReady, described
 from masterflow.status.api.safe_route import SafeRoute
+from masterflow.status.fleet.metrics import fleet_metrics
 from masterflow.status.metrics import life_metrics, queue_metrics, redis_metrics, stream_metrics
 from masterflow.status.service import StatusService, lifespan, service_of
 from masterflow.status.summary.life import LifeCounts
@@ -62,13 +64,14 @@ async def ready(request: Request) -> str:
 async def metrics(request: Request) -> Response:
     """Tell Prometheus how this process, workers and outboxes do; what is away has its part missing."""
     service = service_of(request)
-    gauges, lengths, life = await asyncio.gather(
-        _gauges(service), _queue_lengths(service), _life_counts(service)
+    gauges, lengths, life, fleet = await asyncio.gather(
+        _gauges(service), _queue_lengths(service), _life_counts(service), _fleet(service)
     )
     told = [
         *stream_metrics(service.changes.open_streams, service.changes.poll_s),
         *queue_metrics(lengths),
         *life_metrics(life),
+        *fleet,
         *redis_metrics(gauges, is_broker=service.queue.broker_url == service.queue.redis_url),
     ]
     return Response(service.metrics.text(*told), media_type=CONTENT_TYPE_LATEST)
@@ -91,6 +94,13 @@ async def _life_counts(service: StatusService) -> LifeCounts | None:
         return None
     said = Counter(held.values())
     return LifeCounts(alive=said["alive"], silent=said["silent"], lost=lost, overdue=overdue)
+
+
+async def _fleet(service: StatusService) -> list[Metric]:
+    try:
+        return fleet_metrics(await service.fleets.book(None))
+    except DatabaseUnavailable:
+        return []
 
 
 async def _queue_lengths(service: StatusService) -> dict[str, int] | None:

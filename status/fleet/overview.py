@@ -89,6 +89,13 @@ def overview_of(
     )
 
 
+def sums_of(book: FleetBook, window: WindowName) -> dict[str | int, Counter[Key]]:
+    """Return the sums of all flows in a window, by kind."""
+    chosen, now_s = WINDOWS[window], book.now_us // _SECOND_US
+    since_s = chosen.since_s(now_s)
+    return _joined(_kinds(sums.between(chosen.step_s, since_s, now_s + 1)) for sums in book.sums.values())
+
+
 def now_of(flows: Iterable[FlowFacts], *, now_us: int, holders: Holders | None) -> NowView:
     """Return how it stands with flows that are open; without holders (None), as the rows say."""
     statuses: Counter[str] = Counter()
