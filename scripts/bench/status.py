@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from masterflow.domain.redis_keys import COUNTERS_KEY
 from masterflow.repository.database import DatabaseSettings, make_engine
 from masterflow.repository.sql import statement
 from masterflow.repository.tables import create_tables
+from masterflow.scripts.bench.fleet_load import measure_fleet
 from masterflow.scripts.bench.http_load import Connections, percentile, streams
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.ports import free_port
@@ -47,16 +49,24 @@ _FILL: Final = Path(__file__).with_name("fill_flows.sql").read_text(encoding="ut
 
 
 def main(
+    *,
     flows: Annotated[int, typer.Option(help="Rows in the table.")] = 1_000_000,
     rate: Annotated[int, typer.Option(help="Requests per second.")] = 200,
     seconds: Annotated[int, typer.Option(help="How long each load lasts.")] = 20,
     clients: Annotated[int, typer.Option(help="Open event streams.")] = 1_000,
+    fleet: Annotated[bool, typer.Option("--fleet", help="Only the overview of the fleet.")] = False,
 ) -> None:
     """Print figures and query plans."""
     with tempfile.TemporaryDirectory(prefix="bench-status-") as folder, _servers(Path(folder)) as environment:
         asyncio.run(_fill(environment["DATABASE_URL"], flows))
-        asyncio.run(_show_plans(environment["DATABASE_URL"], flows))
         port = free_port()
+        if fleet:
+            with _process(["status", "--port", str(port)], environment) as site:
+                _wait_until_it_answers(port)
+                asyncio.run(measure_fleet(port, environment["DATABASE_URL"], _token(_BIG), seconds=seconds))
+                print(f"  the API holds {_resident_mb(site.pid):.0f} MB")
+            return
+        asyncio.run(_show_plans(environment["DATABASE_URL"], flows))
         with _process(["status", "--port", str(port)], environment) as site, _process(_WORKER, environment):
             measure = _measure(
                 environment, port, flows, rate=rate, seconds=seconds, clients=clients, site=site
@@ -165,17 +175,14 @@ async def _measure(
     clients: int,
     site: SupervisedProcess,
 ) -> None:
-    settings = StatusSettings.model_validate({"ENRICHMENT_JWT_KEY": _KEY})
-
-    def token(account: UUID) -> str:
-        return issue_token(settings, account, engagement_ids=[_ENGAGEMENT], user_id="bench")
-
     worker = asyncio.create_task(_feed_worker(environment, flows))
     await asyncio.to_thread(_wait_until_it_merges, environment)
-    lists = [("/api/v1/flows", token(UUID(int=account))) for account in (1, 1, 1, 2, 3, *range(4, 60))]
+    lists = [("/api/v1/flows", _token(UUID(int=account))) for account in (1, 1, 1, 2, 3, *range(4, 60))]
     # Those with full lists.
     step = flows // 1000
-    statuses = [(f"/api/v1/flows/{UUID(int=number)}/status", token(_BIG)) for number in range(0, flows, step)]
+    statuses = [
+        (f"/api/v1/flows/{UUID(int=number)}/status", _token(_BIG)) for number in range(0, flows, step)
+    ]
     # A full collection of what this client has loaded would count as a slow answer.
     gc.collect()
     gc.freeze()
@@ -190,11 +197,31 @@ async def _measure(
             figures = ", ".join(f"p{share} {percentile(times, share):.1f} ms" for share in (50, 95, 99))
             print(f"  {name}: {len(times)} requests, {connections.refused} refused, {figures}", end=" ")
             print(f"(p99 wanted: {limit_ms} ms), {cpu_ms:.1f} ms of CPU each in the API")
-    delays = await streams(port, token(_BIG), clients=clients, change=_changer(environment["DATABASE_URL"]))
+    delays = await streams(port, _token(_BIG), clients=clients, change=_changer(environment["DATABASE_URL"]))
     figures = ", ".join(f"p{share} {percentile(delays, share):.0f} ms" for share in (50, 99, 100))
     print(f"  load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"  {clients} event streams: {len(delays)} deliveries, from commit to client {figures}")
     worker.cancel()
+
+
+def _token(account: UUID) -> str:
+    settings = StatusSettings.model_validate({"ENRICHMENT_JWT_KEY": _KEY})
+    return issue_token(settings, account, engagement_ids=[_ENGAGEMENT], user_id="bench")
+
+
+def _wait_until_it_answers(port: int) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _cpu_s(pid: int) -> float:
