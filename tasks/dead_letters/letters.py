@@ -20,10 +20,10 @@ from masterflow.domain.clock import uuid7
 from masterflow.domain.errors import SignatureInvalid
 from masterflow.domain.events import describe
 from masterflow.domain.payload.safe import safe_text
+from masterflow.domain.redis_keys import COUNTERS_KEY
 from masterflow.domain.signing.settings import SigningSettings
 from masterflow.domain.signing.signer import Signer
 from masterflow.tasks.batch import Batch
-from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letter import DeadLetter
 from masterflow.tasks.dead_letters.stores import LetterStore, Remove, letter_store
 from masterflow.tasks.dead_letters.unreadable import unreadable_letter
@@ -136,9 +136,13 @@ class DeadLetters:
         return None
 
     def _count_refused(self, redis: "Redis") -> None:
-        counters = Counters()
-        counters.add("forged:letter", self.refused.total())
-        counters.flush(redis)
+        # Not by `Counters`, which brings the database with it: a list of letters needs none.
+        if not self.refused:
+            return
+        try:
+            redis.hincrbyfloat(COUNTERS_KEY, "forged:letter", self.refused.total())
+        except RedisError as error:
+            _logger.warning("Refused letters are not counted: %s", error)
 
     def count(self) -> int:
         """Return how many letters lie there, copies included."""
