@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from masterflow.domain.backoff import pause_s
+from masterflow.domain.records.superseded import without_superseded
 from masterflow.tasks.enqueue import Awaited, Batch, digest_of
 from masterflow.tracker.outbox.folder import CutSpan, Journal, Sent, accounts_of, batch_id_of
 from masterflow.tracker.outbox.losses import Losses
@@ -182,6 +183,7 @@ class Window:
         if not events:
             self._remove(parcel)
             return None
+        events = without_superseded(events)
         parcel.name = f"{sender_id}{AGAIN}" if parcel.first_sending else sender_id
         return Batch(
             batch_id=parcel.batch_id,
@@ -231,7 +233,7 @@ class Window:
     def _digest(self, parcel: Parcel, name: str) -> bytes | None:
         """Return what a confirmation under a name is about; what a dead process sent is read anew."""
         if parcel.names[name] is None and (events := self._read_again(parcel)):
-            parcel.names[name] = digest_of(b"[%b]" % b",".join(events))
+            parcel.names[name] = digest_of(b"[%b]" % b",".join(without_superseded(events)))
         return parcel.names[name]
 
     def _begin(self, cut: Cut, account: str, spans: list[CutSpan]) -> None:

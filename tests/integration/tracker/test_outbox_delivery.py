@@ -14,7 +14,7 @@ import redis
 
 from masterflow import tracker
 from masterflow.domain import FlowContext
-from masterflow.domain.events import AgentCollaborated, FlowRetried
+from masterflow.domain.events import AgentCollaborated, FlowRetried, ProgressReported
 from masterflow.domain.redis_keys import OUTBOXES_KEY
 from masterflow.scripts.embedded import EmbeddedRedis
 from masterflow.tasks.batch import verified
@@ -128,6 +128,18 @@ def test_many_events_travel_in_few_messages(broker):
     assert sorted(worker.event_ids) == sorted(ids)
     assert len(worker.batches) < 60
     assert max(len(json.loads(batch.events)) for batch in worker.batches) > 100
+
+
+def test_of_the_snapshots_in_a_message_the_newest_travels_and_all_count(broker):
+    for number in range(60):
+        tracker.report(ProgressReported, CONTEXT, FLOW_ID, snapshot={"progress": number})
+    with StubWorker(broker) as worker:
+        assert tracker.flush(10)
+    for batch in worker.batches:
+        assert len(json.loads(batch.events)) == 1
+    assert json.loads(worker.batches[-1].events)[0]["snapshot"] == {"progress": 59}
+    status = tracker.outbox_status()
+    assert (status["reported"], status["confirmed"], status["lost"]) == (60, 60, {})
 
 
 def test_a_batch_holds_one_client_account(broker):
