@@ -39,6 +39,13 @@ def test_everyone_is_measured_over_the_same_loads(page):
 
 
 @pytest.mark.timeout(_QUICK_TIMEOUT_S)
+def test_the_lag_from_hook_to_commit_is_measured(page):
+    [[rate, *lags]] = [row[:5] for row in rows(page, "From hook to commit")]
+    assert rate == "50"
+    assert [float(lag) for lag in lags] == sorted(float(lag) for lag in lags)
+
+
+@pytest.mark.timeout(_QUICK_TIMEOUT_S)
 def test_growth_and_a_backlog_are_measured(page):
     assert [row[0] for row in rows(page, "Age and size")] == [
         "a flow of 200 events",

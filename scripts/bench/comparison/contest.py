@@ -15,7 +15,7 @@ import psycopg
 from masterflow.domain import EnrichmentError
 from masterflow.scripts import celery_commands
 from masterflow.scripts.bench.comparison.servers import Place
-from masterflow.scripts.bench.peers.workload import Spec
+from masterflow.scripts.bench.peers.workload import Spec, peak_mb
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import descendants
 
@@ -107,7 +107,7 @@ def run(
             _expect_line(peer, "done", folder)
         seconds = time.monotonic() - began
         after = _written(settings)
-        worker_peak_mb = max((peak_mb(pid) for pid in pids), default=0.0)
+        worker_peak_mb = max(map(_family_peak_mb, pids), default=0.0)
         _go(peers)
         found = [json.loads(_line(peer, folder)) for peer in peers]
     return Found(
@@ -129,15 +129,9 @@ def _written(settings: Mapping[str, str]) -> tuple[int, int]:
         return row if row is not None else (0, 0)
 
 
-def peak_mb(pid: int) -> float:
+def _family_peak_mb(pid: int) -> float:
     """Return the greatest memory that a process or one below it has had."""
-    found = [0]
-    for one in (pid, *descendants(pid)):
-        status = Path(f"/proc/{one}/status")
-        if status.exists():
-            lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-            found += [int(line.split()[1]) for line in lines]
-    return max(found) / 1024
+    return max(map(peak_mb, (pid, *descendants(pid))))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ PEERS: Final = (
 #: What is no equal, and stands apart: it keeps nothing, or not in Postgres, or is too slow for great loads.
 ASIDE: Final = (
     Contestant("crewAI, SQLite persistence", "crewai_flows", "sqlite", needs_peers=True),
-    Contestant("Prefect 3, own server on Postgres", "prefect_flows", needs_peers=True),
+    Contestant("Prefect 3, own server on SQLite", "prefect_flows", needs_peers=True),
     Contestant("LangGraph that keeps nothing", "langgraph_graphs", "none", needs_peers=True),
     Contestant("crewAI that keeps nothing", "crewai_flows", "none", needs_peers=True),
 )

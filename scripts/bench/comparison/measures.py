@@ -33,6 +33,7 @@ class Sizes(NamedTuple):
     workers: tuple[int, ...]
     brokers: tuple[str, ...]
     rates: tuple[int, ...]
+    lag_s: float
     ages: tuple[int, ...]
     tables: tuple[int, ...]
 
@@ -51,6 +52,7 @@ DEFAULT: Final = Sizes(
     workers=(1, 2, 4),
     brokers=("Redis", "RabbitMQ"),
     rates=(50, 500, 2_000),
+    lag_s=10,
     ages=(1_000, 10_000, 50_000),
     tables=(1_000, 100_000),
 )
@@ -62,6 +64,7 @@ QUICK: Final = Sizes(
     workers=(1,),
     brokers=("Redis",),
     rates=(50,),
+    lag_s=1,
     ages=(200, 400),
     tables=(1_000, 2_000),
 )

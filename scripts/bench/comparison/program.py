@@ -12,6 +12,7 @@ import typer
 from masterflow.scripts.bench.comparison import document, growth, machine
 from masterflow.scripts.bench.comparison.contest import ROOT, Contestant
 from masterflow.scripts.bench.comparison.contestants import ASIDE, BY_HAND, OURS, PEERS
+from masterflow.scripts.bench.comparison.lags import lags
 from masterflow.scripts.bench.comparison.measures import DEFAULT, QUICK, Sizes, backlog, cost, throughput
 from masterflow.scripts.bench.comparison.results import Results, state_of_the_code
 from masterflow.scripts.bench.comparison.servers import Place
@@ -66,7 +67,7 @@ def _measure(
             "cost": cost(place, results, equals, sizes.cost_flows),
             "aside": cost(place, results, aside, sizes.slow_flows),
             "throughput": throughput(place, results, equals, sizes.loads),
-            "lag": [],
+            "lag": results.get("lag", lambda: lags(place, sizes.rates, sizes.lag_s)),
             "ages": results.get("ages", lambda: growth.ages(place, sizes.ages)),
             "tables": results.get("tables", lambda: growth.tables(place, sizes.tables)),
             "backlog": backlog(place, results, sizes),

@@ -100,9 +100,6 @@ class Place:
             "ENRICHMENT_OUTBOX_MAX_BYTES": "4000000000",
             "ENRICHMENT_SPOOL_DIR": str(own / "spool"),
             "HOME": str(own),
-            "PREFECT_API_DATABASE_CONNECTION_URL": url.set(drivername="postgresql+asyncpg").render_as_string(
-                hide_password=False
-            ),
             "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
             "PREFECT_HOME": str(own / "prefect"),
             "REDIS_URL": self._redis.url,

@@ -1,14 +1,19 @@
-"""Prefect 3 with a server of its own on this machine, whose database is Postgres: a task for each phase."""
+"""Prefect 3 with a server of its own on this machine: a task for each phase.
+
+The server keeps its state in SQLite, as it does by default: in Postgres it needs the extension
+pg_trgm, which the embedded one lacks.
+"""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg
 from prefect import flow, task
 
 from masterflow.scripts.bench.peers.workload import (
@@ -26,7 +31,7 @@ _READY_WITHIN_S: Final = 120.0
 _DURABLE_WITHIN_S: Final = 120.0
 _COMPLETED: Final = """
 select count(*), count(distinct task_run.id) from task_run join flow_run on flow_run.id = task_run.flow_run_id
-where flow_run.name = %s and task_run.state_type = 'COMPLETED'
+where flow_run.name = ? and task_run.state_type = 'COMPLETED'
 """
 _ALL_COMPLETED: Final = """
 select count(*) from task_run join flow_run on flow_run.id = task_run.flow_run_id
@@ -62,10 +67,10 @@ class PrefectFlows:
         self._stopwatch.costs.clear()
 
     def run(self) -> None:
-        """Run all flows, and wait until what they did is in Postgres."""
+        """Run all flows, and wait until the server has written what they did."""
         in_lanes(self._spec, lambda number: self._run_flow(str(flow_uuid(number))))
         deadline = time.monotonic() + _DURABLE_WITHIN_S
-        with psycopg.connect(os.environ["BENCH_POSTGRES"], autocommit=True) as connection:
+        with self._database() as connection:
             while connection.execute(_ALL_COMPLETED).fetchone() != (self._spec.phases,):
                 if time.monotonic() > deadline:
                     break  # The check says what is missing.
@@ -74,10 +79,15 @@ class PrefectFlows:
     def check(self) -> None:
         """Count each flow's tasks."""
         steps = len(self._spec.steps)
-        with psycopg.connect(os.environ["BENCH_POSTGRES"]) as connection:
+        with self._database() as connection:
             for number in self._spec.numbers:
                 found = connection.execute(_COMPLETED, [str(flow_uuid(number))]).fetchone()
                 expect(number, "tasks, and different ones", found, (steps, steps))
+
+    @staticmethod
+    def _database() -> "closing[sqlite3.Connection]":
+        file = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+        return closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10))
 
     def close(self) -> None:
         """End the server."""
