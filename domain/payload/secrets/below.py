@@ -10,6 +10,7 @@ from masterflow.domain.payload.secrets.names import (
     MASK,
     Looks,
     is_about,
+    is_anything,
     is_likely,
     is_token_kind,
     names_tokens,
@@ -64,9 +65,10 @@ def edits_below_names(text: str) -> list[Edit]:
         lines.append(_Line(start, words))
         start += len(words) + 1
     edits: list[Edit] = []
+    data = _SECRET_DATA if "kind: Secret" in text else frozenset[str]()
     done = 0
     for number, line in enumerate(lines[:-1]):
-        if number < done or (named := _heading(line.text)) is None:
+        if number < done or (named := _heading(line.text, data=data)) is None:
             continue
         for edit, place in _below(line, *named, lines[number + 1 : number + 1 + _MOST_BELOW]):
             edits.append(edit)
@@ -74,12 +76,16 @@ def edits_below_names(text: str) -> list[Edit]:
     return [edit for edit in sorted(set(edits)) if text[edit.start : edit.end] != MASK]
 
 
-def _heading(line: str) -> tuple[re.Match[str], Looks] | None:
+_SECRET_DATA: Final = frozenset({"data:", "stringData:"})
+
+
+def _heading(line: str, *, data: frozenset[str]) -> tuple[re.Match[str], Looks] | None:
     """Return a line that only names a secret, and what tells of a text below whether it is one."""
-    heading = _HEADING.fullmatch(line) if len(line) <= 120 and _NAMED.search(line) else None
+    is_data = line.strip() in data
+    heading = _HEADING.fullmatch(line) if len(line) <= 120 and (is_data or _NAMED.search(line)) else None
     if heading is None or _IN_CODE.search(heading["name"]):
         return None
-    looks = looks_of(heading["name"])
+    looks = is_anything if is_data else looks_of(heading["name"])
     if looks is None and names_tokens(heading["name"]) and heading["colon"]:
         looks = is_likely
     return None if looks is None else (heading, looks)

@@ -17,6 +17,7 @@ from masterflow.domain.payload.secrets.names import (
     normal_name,
     secrecy,
     spaced_secrecy,
+    words_of,
 )
 from masterflow.domain.payload.secrets.said import is_description, is_said_of, is_state
 from masterflow.domain.payload.secrets.suspicion import STEM
@@ -28,11 +29,12 @@ _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 # or nothing but a blank or an opening bracket.
 _NAMED: Final = re.compile(
     rf"""(?x)(?:{STEM}|[sSnN][iI][dD](?=[\s"'\]]{{0,4}}[=:]))[\w.-]{{0,40}}+(?:
-      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?)|<-)(?:\*\*|`)?[ \t]*+)
+      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?)|<-)(?:\*\*|`)?[ \t]*+
+        (?:\s*string\(\d{{1,6}}\)\s)?)
     | ["'`]?[ \t]++(?P<told>(?:[iI][sS]|[wW]as|are|equals|has[ ]been
-        |(?:set|changed|reset|updated)[ ]to|to|[=-]>|\u2192|ist|lautet|es|est)
+        |(?:set|changed|reset|updated)[ ]to|to|[=-]>|\u2192|ist|lautet|es|est|[-\u2013\u2014])
         (?:[ \t]+(?:now|set[ ]to|changed[ ]to|reset[ ]to|still|currently|just))?[ \t]*:?[ \t]+)
-    | (?P<listed>["'][ \t]*,[ \t]*(?=["']))
+    | (?P<listed>["'](?:[ \t]*,[ \t]*(?=["'])|;s:\d{{1,6}}:(?=")))
     | (?P<next>["'`]?[ \t]++|\|[ \t]*|\([ \t]*(?=["']))
     )"""
 )
@@ -74,7 +76,7 @@ _TOLD_VALUE: Final = re.compile(
 _NEXT_VALUE: Final = re.compile(
     r"""(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,500})(?P=quote)|(?P<bare>[\w!@\#$%^&*+~?.-]{4,500})(?![=:(/\\])"""
 )
-_SENTENCE_END: Final = re.compile(r"[.!?;,)\"'\]}]*(?:$|\s*\n|[.!;)]\s)")
+_SENTENCE_END: Final = re.compile(r"[.!?;,)\"'\]}]*(?:$|\s*\n|[.!;)]\s|,? (?:and|then|but|so)\b)")
 
 _ALGORITHM: Final = re.compile(
     r"(?i)base-?\d+|sha-?\d+|md5|utf-?\d+|o?auth-?\d|http/?\d|v\d+\w*|aes\S*|rsa\d*|ed25519|\d+[a-z]{0,3}"
@@ -88,6 +90,8 @@ _VARIABLE: Final = re.compile(r"[A-Z]{2,}_[A-Z_]+$")
 _IS_OPTION: Final = re.compile(r"-+\w")
 _HAS_DIGIT: Final = re.compile(r"\d")
 _LEAST_CHARS: Final = 4
+_MOST_TOKENS: Final = 500
+_MOST_TOKENS_IN_ALL: Final = 4_000
 
 # Letters and digits, but no name of a module or file.
 _MIXED: Final = re.compile(r"(?=\D{0,63}\d)(?=[^A-Za-z]{0,63}[A-Za-z])(?![a-z_]+[._][\w.]+$)")
@@ -102,14 +106,14 @@ _SEVERAL: Final = re.compile(
     r"(?P<value>(?!\[)[^\s()\[\]{}=.,;:\"'<>$]+(?: [^\s()\[\]{}=.,;:\"'<>$]+)+)[ \t]*\r?(?:\n|$)"
 )
 # What puts a value under a name before it: `setx API_TOKEN x`, `ENV DB_PASSWORD x`, `(setq password "x")`.
-_SETTING: Final = re.compile(
-    r"(?:\b(?:setx|setenv|SetEnv|ENV|ARG|export|set(?:[ \t]+-\w+)*|setq|defvar|define|let"
-    r"|config[ \t]+set|CONFIG[ \t]+SET"
-    r"|put|store|add)[ \t]+(?:\S*[:/])?|(?<=[\s({\[]):|^:)$"
-)
-_USING: Final = re.compile(
-    r"\b(?:use|with|using|enter|type|try|by|and|the)(?: the| this| my| its)?(?: \w+)?[ \t]+$"
-)
+_SETTING: Final = words_of("setx setenv SetEnv ENV ARG export set SET setq defvar define let put store")
+# What makes a quoted text behind a name its value: `use the passphrase "…"`.
+_USING: Final = words_of("use with using enter type try by and")
+# What makes a word behind "password to" one: `set the password to …`.
+_CHANGING: Final = words_of("set reset change changed changing update updated rotated rotate setting")
+_DASHES: Final = words_of("- \u2013 \u2014")
+_FOREIGN_PASSWORDS: Final = re.compile(r"(?i)(?:mot de passe|contrase\w+|clave|senha|passwort|code)$")
+_HEADER: Final = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+")
 
 
 class _Named(NamedTuple):
@@ -120,6 +124,8 @@ class _Named(NamedTuple):
     found: re.Match[str]
     #: Where it begins in the text.
     start: int
+    #: How much was read of brackets behind the names before it.
+    tokens_read: list[int]
     #: Whether it is the first word of its line.
     begins_line: bool
     #: Whether quotes or brackets close it.
@@ -129,9 +135,10 @@ class _Named(NamedTuple):
 def edits_behind_names(text: str) -> list[Edit]:
     """Return what is to be masked because a secret's name stands before it, in order."""
     edits: list[Edit] = []
+    tokens_read: list[int] = []
     done = 0
     for found in _NAMED.finditer(text):
-        if found.start() < done or (named := _named(text, found, done)) is None:
+        if found.start() < done or (named := _named(text, found, done, tokens_read)) is None:
             continue
         for edit in _READERS[found.lastgroup or ""](text, named):
             if text[edit.start : edit.end] != MASK:
@@ -140,7 +147,7 @@ def edits_behind_names(text: str) -> list[Edit]:
     return edits
 
 
-def _named(text: str, found: re.Match[str], done: int) -> _Named | None:
+def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -> _Named | None:
     """Return the words before what leads to a value, unless they are no secret's name."""
     end = found.start(found.lastgroup or 0)
     start = max(done, end - _NAME_WINDOW)
@@ -151,8 +158,9 @@ def _named(text: str, found: re.Match[str], done: int) -> _Named | None:
     looks = looks_of(name) if name else None
     if looks is None:
         return None
+    begin = start + place + len(name) - len(name.lstrip())
     begins = (start + place == 0 or text[start + place - 1] == "\n") and " " not in name.strip(" -")
-    return _Named(name.strip(), looks, found, start + place, begins, closed.rstrip(" \t") != head)
+    return _Named(name.strip(), looks, found, begin, tokens_read, begins, closed.rstrip(" \t") != head)
 
 
 def _foreign_place(head: str) -> int:
@@ -166,10 +174,11 @@ def _is_name_letter(char: str) -> bool:
 
 def is_same_name(name: str, value: str) -> bool:
     """Tell whether a value is but its own name, as in code: `password=self.password`, `token = token`."""
-    words = normal_name(value) if _ATTRIBUTE.fullmatch(value) else ""
-    return (bool(words) and normal_name(name).endswith(words.rsplit(".", 1)[-1])) or (
-        "." in value and bool(words) and words.endswith(normal_name(name.rsplit(".", 1)[-1]))
-    )
+    if not _ATTRIBUTE.fullmatch(value):
+        return False
+    own, words = normal_name(name), normal_name(value)
+    last = normal_name(name.rsplit(".", 1)[-1])
+    return f"_{own}".endswith(f"_{words}") or ("." in value and f"_{words}".endswith(f"_{last}"))
 
 
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*")
@@ -196,7 +205,7 @@ def _behind_equals(text: str, named: _Named) -> list[Edit]:
     elif text[end : end + 1] in {"[", "{", "("} and not _PLACEHOLDER.match(text, end):
         # `if not token: (x)` is code.
         is_code = text[end] == "(" and not is_tight
-        return [] if is_code else _behind_bracket(text, end, looks)
+        return [] if is_code else _behind_bracket(text, end, named)
     if looks is is_anything and (line := _ALONE.match(text, end)):
         return [Edit(*line.span("value"))]
     pattern = _pattern_behind(name, is_tight=is_tight, begins_line=named.begins_line)
@@ -233,14 +242,18 @@ def _pattern_behind(name: str, *, is_tight: bool, begins_line: bool) -> re.Patte
     if is_tight:
         return _ANY_VALUE
     if name.endswith(("token", "jwt")):
-        return _RANDOM_VALUE
+        return _ANY_VALUE if _HEADER.fullmatch(name) else _RANDOM_VALUE
     return _LINE_VALUE if begins_line else _ANY_VALUE
 
 
-def _behind_bracket(text: str, start: int, looks: Looks) -> list[Edit]:
-    """Return what is to be masked in a list or mapping of secrets."""
-    literal = read_literal(text, start, 500)
-    return [edit for edit in edits_of_all(literal.value, literal.place) if looks(text[edit.start : edit.end])]
+def _behind_bracket(text: str, start: int, named: _Named) -> list[Edit]:
+    """Return what is to be masked in a list or mapping of secrets; if much was read before, all the rest."""
+    if sum(named.tokens_read) > _MOST_TOKENS_IN_ALL:
+        return [Edit(start, len(text))]
+    literal = read_literal(text, start, _MOST_TOKENS)
+    named.tokens_read.append(literal.token_count)
+    found = edits_of_all(literal.value, literal.place)
+    return [edit for edit in found if named.looks(text[edit.start : edit.end])]
 
 
 def _behind_is(text: str, named: _Named) -> list[Edit]:
@@ -261,7 +274,15 @@ def _behind_is(text: str, named: _Named) -> list[Edit]:
             or (len(word) >= _LEAST_CHARS and not word.isalpha() and _HAS_DIGIT.search(word) is not None)
         )
     )
-    is_told = named.found["told"].strip() not in {"to", "es", "est"} and _PASSWORDS.search(named.name)
+    told = named.found["told"].strip()
+    if told in _DASHES:
+        is_one, is_told = is_one and is_likely(word) and named.looks is is_anything, False
+    elif told in {"es", "est"}:
+        is_told = _FOREIGN_PASSWORDS.search(named.name) is not None
+    elif told == "to":
+        is_told = not _CHANGING.isdisjoint(word.lower() for word in _words_before(text, named)[-4:])
+    else:
+        is_told = _PASSWORDS.search(named.name) is not None
     if is_one or (is_told and _is_last_word(text, start, word)):
         return [Edit(start, start + len(word))]
     return []
@@ -282,9 +303,8 @@ def _behind_blank(text: str, named: _Named) -> list[Edit]:
     if value is None or (named.looks is not is_anything and not _TYPED_NUMBER.fullmatch(value["bare"] or "")):
         return []
     is_call = named.found["next"][0] == "("
-    before = text[max(0, named.start - 60) : named.start].rsplit("\n", 1)[-1]
-    before += text[named.start :][: len(named.name)].rpartition(" ")[0] + " " * (" " in named.name)
-    if named.looks in (is_anything, is_no_number) and _SETTING.search(before):
+    before = _words_before(text, named)
+    if named.looks in (is_anything, is_no_number) and _is_set(before):
         group = "quoted" if value["quoted"] else "bare"
         return [] if is_said_of(value[group]) or secrecy(value[group]) else [Edit(*value.span(group))]
     if value["quoted"]:
@@ -294,7 +314,7 @@ def _behind_blank(text: str, named: _Named) -> list[Edit]:
             else _is_quoted_one(named.name, value["quoted"])
             or (
                 _PASSWORDS.search(named.name)
-                and _USING.search(before)
+                and not _USING.isdisjoint(before[-3:])
                 and not is_description(value["quoted"])
             )
         )
@@ -306,6 +326,25 @@ def _behind_blank(text: str, named: _Named) -> list[Edit]:
     if is_call or _IS_OPTION.match(named.name) or not (is_one or is_typed):
         return []
     return [Edit(value.start("bare"), value.start("bare") + len(word))]
+
+
+def _words_before(text: str, named: _Named) -> list[str]:
+    """Return the last words of the line before a name's own last word; what is glued to it is the last."""
+    end = named.start + named.name.rfind(" ") + 1
+    line = text[max(0, end - 60) : end].rsplit("\n", 1)[-1]
+    return line.split() + ([""] if line[-1:].isspace() or not line else [])
+
+
+def _is_set(before: list[str]) -> bool:
+    """Tell whether the words before a name put what follows under it, as `setx` and `config set` do."""
+    *words, glued = before
+    if glued and not glued.endswith((":", "/")):
+        return False
+    if glued == ":":
+        return True
+    while len(words) > 1 and words[-1].startswith("-"):
+        words.pop()
+    return bool(words) and words[-1].lstrip("(") in _SETTING
 
 
 def _is_quoted_one(name: str, quoted: str) -> bool:
@@ -327,6 +366,8 @@ def is_login(text: str) -> bool:
 def _behind_comma(text: str, named: _Named) -> list[Edit]:
     value = _TOLD_VALUE.match(text, named.found.end())
     quoted = value["quoted"] if value else None
+    if value is not None and quoted and "s:" in named.found["listed"] and named.looks(quoted):
+        return [Edit(*value.span("quoted"))]
     if value is None or not quoted or not named.looks(quoted) or not is_likely(quoted) or secrecy(quoted):
         return []
     return [Edit(*value.span("quoted"))] if _HAS_DIGIT.search(quoted) or not quoted.isalnum() else []

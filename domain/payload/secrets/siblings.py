@@ -28,11 +28,17 @@ _VALUE_FIRST: Final = re.compile(
 )
 
 
+# variable "db_password" { default = "…" }
+_IN_BLOCK: Final = re.compile(
+    rf"""(?x)"(?P<name>[A-Za-z_][\w.-]{{1,63}})"\s*:?\s*\{{[^{{}}]{{0,300}}?\b(?:default|value)["']?\s*[=:]\s*{_QUOTED}"""
+)
+
+
 def edits_beside_names(text: str) -> list[Edit]:
     """Return what is to be masked because the name of a secret stands in the element beside it."""
     edits: list[Edit] = []
     if _VALUE_WORD.search(text):
-        for pattern in (_NAME_FIRST, _VALUE_FIRST):
+        for pattern in (_NAME_FIRST, _VALUE_FIRST, _IN_BLOCK):
             for found in pattern.finditer(text):
                 group = next(name for name in ("double", "single", "bare") if found[name])
                 if _is_secret(found["name"], found[group]):

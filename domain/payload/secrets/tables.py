@@ -7,6 +7,7 @@ from typing import Final
 from masterflow.domain.payload.secrets.literals import Edit, edits_of_all, read_literal
 from masterflow.domain.payload.secrets.names import MASK, secrecy
 from masterflow.domain.payload.secrets.places import hidden_in_map, names_secret_place
+from masterflow.domain.payload.secrets.said import is_description
 
 # What a line of names must hold for one of them to be a secret's.
 _NAMED: Final = re.compile(
@@ -19,8 +20,8 @@ _MOST_LINE_CHARS: Final = 4_000
 _MOST_LINES: Final = 5_000
 
 _CELLS: Final = {
-    mark: re.compile(rf"""(?P<cell>"(?:[^"]|"")*+"|'[^'{mark}]*'|[^{mark}]*+)(?:{mark}|$)""")
-    for mark in (",", ";", r"\t", r"\|", "\u2502", "\u2503")
+    marks: re.compile(rf"""(?P<cell>"(?:[^"]|"")*+"|'[^'{marks}]*'|[^{marks}]*+)(?:[{marks}]|$)""")
+    for marks in (",", ";", "\t", "|\u2502\u2503")
 }
 _ALIGNED: Final = re.compile(r"(?P<cell>\S+(?: \S+)*)")
 _WORD: Final = re.compile(r"\S+")
@@ -35,24 +36,27 @@ def edits_in_tables(text: str) -> list[Edit]:
     for line in lines:
         starts.append(start)
         start += len(line) + 1
-    for number, line in enumerate(lines[:-1]):
+    for number, line in enumerate(lines):
         if number <= last or len(line) > _MOST_LINE_CHARS or not _NAMED.search(line):
             continue
-        for mark, cells in _CELLS.items():
-            found = list(_rows(lines, number, mark, cells))
+        for marks, cells in _CELLS.items():
+            found = list(_rows(lines, number, marks, cells))
             if found:
                 break
         else:
-            found = list(_aligned_rows(lines, number))
+            found = list(_aligned_rows(lines, number)) or list(_pair_in_row(number, lines[number]))
         for row, first, end in found:
             last = max(last, row)
             edits.append(Edit(starts[row] + first, starts[row] + end))
     return sorted(set(edits))
 
 
-def _rows(lines: list[str], number: int, mark: str, cells: re.Pattern[str]) -> Iterator[tuple[int, int, int]]:
-    places, width = _secret_cells(lines[number], cells)
-    if not places or mark[-1] not in lines[number].replace("\t", "t"):
+def _rows(
+    lines: list[str], number: int, marks: str, cells: re.Pattern[str]
+) -> Iterator[tuple[int, int, int]]:
+    is_row = any(mark in lines[number] for mark in marks)
+    places, width = _secret_cells(lines[number], cells) if is_row else ([], 0)
+    if not places:
         return
     # "columns: id, password" over "rows: 12, 13" is no table.
     is_told = ": " in lines[number]
@@ -69,6 +73,17 @@ def _rows(lines: list[str], number: int, mark: str, cells: re.Pattern[str]) -> I
         for place in places:
             if place < len(found):
                 yield from _inside(row, *found[place].span("cell"), line)
+
+
+def _pair_in_row(number: int, line: str) -> Iterator[tuple[int, int, int]]:
+    """Yield the value of a row that has a name and a value: `| password | … |`."""
+    for marks in ("|\u2502\u2503", "\t"):
+        cells = [cell for cell in _CELLS[marks].finditer(line) if cell["cell"].strip()]
+        if len(cells) == 2:
+            looks = secrecy(cells[0]["cell"].strip(" \t`*"))
+            value = cells[1]["cell"].strip(" \t`")
+            if looks is not None and looks(value) and not is_description(value):
+                yield from _inside(number, *cells[1].span("cell"), line)
 
 
 def _secret_cells(header: str, cells: re.Pattern[str]) -> tuple[list[int], int]:
@@ -136,6 +151,7 @@ _PARAMETERS: Final = re.compile(
     r"""(?i)\b(?:parameters?|params|args|arguments|bind(?:ing)?s?|values)["']?\]?\s*(?:=|:|are|is|with)?\s*(?=[\[({])"""
 )
 _NUMBERED: Final = re.compile(r"""[$:]\d{1,3}\s*=\s*'(?P<value>(?:[^']|'')*+)'""")
+_FAILING_ROW: Final = re.compile(r"Failing row contains (?=\()")
 _MOST_STATEMENTS: Final = 50
 _STATEMENT_CHARS: Final = 4_000
 
@@ -154,6 +170,9 @@ def edits_in_statements(text: str) -> list[Edit]:
             literal = read_literal(text, parameters.end())
             if type(literal.value) is list:
                 edits += edits_of_all(literal.value, literal.place)
+        for row, _ in zip(_FAILING_ROW.finditer(text), range(5), strict=False):
+            literal = read_literal(text, row.end())
+            edits += edits_of_all(literal.value, literal.place)
         for numbered in _NUMBERED.finditer(text):
             if numbered["value"] not in {"", MASK}:
                 edits.append(Edit(*numbered.span("value")))

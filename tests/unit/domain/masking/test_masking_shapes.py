@@ -116,6 +116,15 @@ SHAPES = [
     ("body=eyJ1c2VyIjoiYm9iIiwicGFzc3dvcmQiOiJtYXJtYWxhZGUifQ==", ["c3dvcmQiOiJtYXJt"]),
     ("Das Kennwort lautet marmalade.", ["marmalade"]),
     ("пароль: marmalade", ["marmalade"]),
+    ("setx API_TOKEN qwertyuiop", ["qwertyuiop"]),
+    ("ENV DB_PASSWORD marmalade", ["marmalade"]),
+    ("| setting | value |\n|---|---|\n| password | marmalade |\n| host | x |", ["marmalade"]),
+    ("kind: Secret\nstringData:\n  value: marmalade99\n", ["marmalade99"]),
+    ('variable "db_password" {\n  default = "marmalade"\n}', ["marmalade"]),
+    ("I set the password to marmalade and restarted.", ["marmalade"]),
+    ('a:1:{s:8:"password";s:9:"marmalade";}', ["marmalade"]),
+    ("curl -H 'X-Auth-Token: qwertyuiop' https://x", ["qwertyuiop"]),
+    ("Le mot de passe est marmalade", ["marmalade"]),
 ]
 
 LOOK_ALIKES = [
