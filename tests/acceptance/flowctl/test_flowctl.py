@@ -375,7 +375,7 @@ def test_bash_completes_commands_options_and_statuses(tmp_path):
     subprocess.run(command, env=environment, capture_output=True, check=True)
     [script] = (tmp_path / ".bash_completions").iterdir()
     assert str(script) in (tmp_path / ".bashrc").read_text()
-    assert set(completed(script, "fl")) == {"flow", "flower", "flag"}
+    assert set(completed(script, "fl")) == {"flow", "flower", "flag", "fleet"}
     assert completed(script, "dead", "re") == ["replay"]
     assert completed(script, "outbox", "flush", "--ti") == ["--timeout"]
     assert completed(script, "flow", "list", "--status", "pa") == ["paused"]
