@@ -25,6 +25,7 @@ from rich.table import Table
 
 from masterflow import tracker
 from masterflow.domain import InputInvalid
+from masterflow.domain.events import ProgressReported
 from masterflow.domain.tenant import flow_context
 from masterflow.repository import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.database import DatabaseSettings, make_engine, session_factory
@@ -122,7 +123,9 @@ class Chain:
                     break
                 time.sleep(0.1)
         batches = Batches.read(file, _CONTEXT.client_account_id)
-        if (found := len(batches.lags_s)) != len(hooks):
+        # Of a flow's snapshots in one message only the newest travels.
+        snapshots = sum(HOOKS[number % len(HOOKS)][0] is ProgressReported for number in range(len(hooks)))
+        if not len(hooks) - snapshots <= (found := len(batches.lags_s)) <= len(hooks):
             raise InputInvalid(f"{found} of {len(hooks)} events were seen to be committed.")
         return Lag(
             events_per_s,
