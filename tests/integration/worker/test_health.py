@@ -128,7 +128,7 @@ def test_a_worker_whose_hands_are_full_is_not_stuck(
 ) -> None:
     place = make_workplace()
     flow_id = place.new_flow(context)
-    with place.worker(name="one"), Probe(place) as probe:
+    with place.worker("--concurrency=1", "--prefetch-multiplier=1", name="one"), Probe(place) as probe:
         with place.database() as database, database.transaction():
             database.execute("select from migration.crewai_flow_state_extensions for update")
             for _ in range(3):
