@@ -106,6 +106,7 @@ def life_metrics(counts: LifeCounts | None) -> list[Metric]:
 
 # What has not happened yet is shown as 0: a rate cannot see the step from nothing to one.
 _OUTCOMES: Final = frozenset({"applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped"})
+_FORGED: Final = frozenset({"message", "flag", "chunk", "parked", "letter", "key", "sign"})
 
 
 def redis_metrics(gauges: WorkerGauges | None, *, is_broker: bool) -> list[Metric]:
@@ -132,6 +133,9 @@ def _counter_metrics(counters: Mapping[str, float]) -> Iterator[Metric]:
         "backfill:": CounterMetricFamily(
             "enrichment_backfill_flows", "Flows that a backfill looked at.", labels=["outcome"]
         ),
+        "forged:": CounterMetricFamily(
+            "enrichment_forged", "What proved nothing, and was ignored.", labels=["what"]
+        ),
         # The rest, so it stands last.
         "": CounterMetricFamily(
             "enrichment_events", "What the workers did with events and batches.", labels=["outcome"]
@@ -139,6 +143,9 @@ def _counter_metrics(counters: Mapping[str, float]) -> Iterator[Metric]:
     }
     for outcome in _OUTCOMES - counters.keys():
         families[""].add_metric([outcome], 0.0)
+    for what in _FORGED:
+        if f"forged:{what}" not in counters:
+            families["forged:"].add_metric([what], 0.0)
     for name, value in counters.items():
         if not name.startswith(tuple(f"{histogram}:" for histogram in _HISTOGRAMS)):
             prefix = next(prefix for prefix in families if name.startswith(prefix))
@@ -184,6 +191,11 @@ def _outbox_metrics(gauges: WorkerGauges) -> Iterator[Metric]:
             "outbox_lost_events",
             "Events that outboxes of living processes could not keep.",
             sum(backlog.lost_events for backlog in gauges.backlogs),
+        ),
+        (
+            "outbox_forged_confirmations",
+            "Confirmations that proved nothing to outboxes of living processes.",
+            sum(backlog.forged for backlog in gauges.backlogs),
         ),
     ):
         yield GaugeMetricFamily(f"enrichment_{name}", help_text, value)

@@ -2,21 +2,21 @@
 
 Fields, all sums since the first start: `applied`, `repeated` (events of a batch that was committed
 before), `skipped` (by the flag), `parked` (batches), `unconfirmed` (batches), `dead:<reason>`,
-`dead_dropped`, `expired` (periodic runs that came too late), `forged:<what>` (what proved nothing: `flag`,
-`parked`, `chunk`, `sign`, and by `flowctl` `letter`), and per histogram (`merge_seconds`, `batch_size`,
-`lag_seconds`) `:sum`, `:count` and `:le:<bound>`, which counts what is at most that and more than the bound
-before.
+`dead_dropped`, `expired` (periodic runs that came too late), `forged:<what>` (what proved nothing:
+`message`, `flag`, `parked`, `chunk`, `sign`, `key`,
+and by `flowctl` `letter`), and per histogram (`merge_seconds`,
+`batch_size`, `lag_seconds`) `:sum`, `:count` and `:le:<bound>`, which counts what is at most that and more
+than the bound before.
 """
 
 import logging
 from collections import Counter
-from itertools import chain
 from typing import Any
 
 from redis import Redis, RedisError
 
 from masterflow.domain.redis_keys import COUNTERS_KEY
-from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS
+from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS, numbers_of
 
 _logger = logging.getLogger(__name__)
 
@@ -63,4 +63,4 @@ class Counters:
 def read_counters(redis: "Redis") -> dict[str, float]:
     """Return every counter by its field name; one that never counted is absent."""
     fields: Any = redis.hgetall(COUNTERS_KEY)
-    return {name: float(value) for name, value in chain(fields.items())}
+    return numbers_of(fields)

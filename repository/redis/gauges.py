@@ -4,9 +4,12 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from math import isfinite
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from masterflow.domain.redis_keys import (
     COUNTERS_KEY,
@@ -25,6 +28,13 @@ from masterflow.repository.redis.consumption import CONSUMPTION_NOTE, Consumptio
 
 _MOST_SIGNS: Final = 10_000
 
+# Workers count some fifty things, under short names.
+_MOST_COUNTERS: Final = 500
+_LONGEST_NAME: Final = 100
+
+# What is told where a key of ours holds another kind of value, in the order of the questions.
+_NOTHING: Final[tuple[Any, ...]] = ({}, 0, 0, [], None, {}, None)
+
 #: For how long what an outbox told holds.
 BACKLOG_HOLDS_S: Final = 60.0
 
@@ -38,6 +48,8 @@ class OutboxBacklog:
     lost_events: int
     #: Seconds since its oldest unconfirmed batch was put together.
     oldest_age_s: float
+    #: Confirmations that proved nothing, since its process started.
+    forged: int = 0
 
 
 #: Upper bounds of the histograms that the workers keep, in seconds or events.
@@ -70,16 +82,16 @@ class WorkerGauges:
 async def read_gauges(link: RedisLink) -> WorkerGauges:
     """Return what Redis holds now; raises RedisUnavailable when it does not answer."""
     fields, unacknowledged, parked, names, round_at, outboxes, there = await link.ask(_ask_numbers)
-    signs = await _read_signs(link, [name.decode() for name in names])
+    signs = await _read_signs(link, [name.decode(errors="replace") for name in names])
     now = time.time()
     return WorkerGauges(
-        counters={name.decode(): float(value) for name, value in fields.items()},
+        counters=numbers_of(fields),
         unacknowledged=unacknowledged,
         parked=parked,
         heartbeats={
-            name.removeprefix(HEARTBEAT_NOTE): max(0.0, now - float(at))
+            name.removeprefix(HEARTBEAT_NOTE): age_s
             for name, at in signs.items()
-            if name.startswith(HEARTBEAT_NOTE)
+            if name.startswith(HEARTBEAT_NOTE) and (age_s := _age_s(at, now_s=now)) is not None
         },
         backlogs=[
             backlog
@@ -95,7 +107,7 @@ async def read_gauges(link: RedisLink) -> WorkerGauges:
             for name, note in signs.items()
             if name.startswith(CONSUMPTION_NOTE) and (consumption := Consumption.parse(note))
         },
-        watch_age_s=None if round_at is None else max(0.0, there[0] - float(round_at)),
+        watch_age_s=_age_s(round_at, now_s=there[0]),
     )
 
 
@@ -108,8 +120,30 @@ async def _ask_numbers(redis: Redis) -> list[Any]:
     pipeline.hget(WATCH_KEY, ROUND_AT)
     pipeline.hgetall(OUTBOXES_KEY)
     pipeline.time()
-    answers: list[Any] = await pipeline.execute()
-    return answers
+    answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    return [_told(answer, nothing) for answer, nothing in zip(answers, _NOTHING, strict=True)]
+
+
+def _told(answer: Any, nothing: Any) -> Any:
+    """Return an answer, or nothing where somebody has put another kind of value; another error passes."""
+    if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+        return nothing
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def numbers_of(fields: Mapping[Any, Any]) -> dict[str, float]:
+    """Return the counters that are some: one word of somebody else must not hide all others."""
+    found: dict[str, float] = {}
+    for name, value in islice(fields.items(), _MOST_COUNTERS):
+        try:
+            number = float(value)
+        except ValueError:
+            continue
+        if isfinite(number) and len(name) <= _LONGEST_NAME:
+            found[name.decode(errors="replace") if isinstance(name, bytes) else name] = number
+    return found
 
 
 async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
@@ -118,6 +152,15 @@ async def _read_signs(link: RedisLink, names: list[str]) -> dict[str, bytes]:
     # Names stay for a while after what they stand for: see `tasks/heartbeats.py`.
     values: list[Any] = await link.ask(lambda redis: redis.mget(list(map(note_key, names))))
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+
+def _age_s(at: bytes | None, *, now_s: float) -> float | None:
+    """Return how long ago a time was; None if there is none, or somebody else wrote it."""
+    try:
+        age_s = now_s - float(at or "")
+    except ValueError:
+        return None
+    return max(0.0, age_s) if isfinite(age_s) else None
 
 
 def is_stale(note: Mapping[str, Any], there_s: float) -> bool:
@@ -133,7 +176,11 @@ def _backlog(note: bytes, now: float, *, there_s: float) -> OutboxBacklog | None
             return None
         age_s = max(0.0, now - float(found["oldest_at"] or now))
         return OutboxBacklog(
-            int(found["events"]), int(found["bytes"]), int(found["lost"]), oldest_age_s=age_s
+            int(found["events"]),
+            int(found["bytes"]),
+            int(found["lost"]),
+            oldest_age_s=age_s,
+            forged=int(found.get("forged", 0)),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None

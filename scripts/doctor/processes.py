@@ -8,7 +8,7 @@ from typing import Final
 from redis import RedisError
 
 from masterflow.repository.redis.client import RedisUnavailable, redis_link
-from masterflow.repository.redis.gauges import WorkerGauges, read_gauges
+from masterflow.repository.redis.gauges import HISTOGRAM_BOUNDS, WorkerGauges, read_gauges
 from masterflow.scripts.broker import dead_letters
 from masterflow.tasks.celery.idleness import idle_workers
 from masterflow.tasks.check_result import CheckResult
@@ -88,9 +88,9 @@ def lag_result(gauges: WorkerGauges) -> CheckResult:
     counters = gauges.counters
     every = counters.get("lag_seconds:count", 0)
     slow = every - sum(
-        amount
-        for name, amount in counters.items()
-        if name.startswith("lag_seconds:le:") and float(name.rpartition(":")[2]) <= _SLOW_S
+        counters.get(f"lag_seconds:le:{bound}", 0)
+        for bound in HISTOGRAM_BOUNDS["lag_seconds"]
+        if bound <= _SLOW_S
     )
     # Hundredths, for a restart or an outage leaves some.
     if slow * 100 <= every:

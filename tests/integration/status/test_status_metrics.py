@@ -1,3 +1,4 @@
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -66,6 +67,58 @@ def test_metrics_tell_what_workers_counted(site: StatusSite, broker: redis.Redis
     assert told["enrichment_lag_seconds_count",] == 4
     assert told["enrichment_lag_seconds_sum",] == pytest.approx(5_000.41)
     assert {f"enrichment_{name}_count" for name in HISTOGRAM_BOUNDS} <= {name for name, *_ in told}
+
+
+def test_metrics_tell_what_was_forged_and_before_that_0(site: StatusSite, broker: redis.Redis) -> None:
+    kinds = ("message", "flag", "chunk", "parked", "letter", "key")
+    assert [told_by(site)["enrichment_forged_total", kind] for kind in kinds] == [0] * 6
+    counters = Counters()
+    counters.add("forged:flag", 2)
+    counters.flush(broker)
+    note = {"at": time.time(), "events": 0, "bytes": 0, "lost": 0, "oldest_at": None, "forged": 4}
+    broker.hset("enrichment:outboxes", "one", json.dumps(note))
+    told = told_by(site)
+    assert told["enrichment_forged_total", "flag"] == 2
+    assert told["enrichment_outbox_forged_confirmations",] == 4
+    assert ("enrichment_events_total", "forged:flag") not in told
+
+
+JUNK_COUNTERS = {
+    "forged:flag": "x",
+    "applied": "nan",
+    'dead:"} 1\nenrichment_redis_up 0\n': "5",
+    "x" * 10_000: "1",
+    "dead:\x1b[2J": "inf",
+}
+
+
+def test_what_somebody_writes_among_the_counters_and_notes_hides_nothing_else(
+    site: StatusSite, broker: redis.Redis
+) -> None:
+    broker.hset("enrichment:counters", mapping={**JUNK_COUNTERS, "repeated": "3"})
+    broker.hset("enrichment:counters", b"\xff", "1")
+    broker.hset("enrichment:watch", "round_at", "x")
+    for name, text in (("heartbeat:a", "x"), ("heartbeat:b", "nan"), ("consumption:c", "[")):
+        broker.zadd("enrichment:signs", {name: time.time()})
+        broker.set(f"enrichment:{name}", text)
+    broker.zadd("enrichment:signs", {b"\xff": time.time()})
+    told = told_by(site)
+    assert told["enrichment_events_total", "repeated"] == 3
+    assert told["enrichment_redis_up",] == 1
+    assert not [key for key in told if "x" * 200 in key]
+
+
+@pytest.mark.parametrize("name", ["counters", "parked", "signs", "watch", "outboxes", "unacked"])
+def test_another_kind_of_value_in_the_place_of_one_hides_no_other(
+    site: StatusSite, broker: redis.Redis, name: str
+) -> None:
+    broker.set(f"enrichment:{name}", "x")
+    write = {"counters": "parked"}.get(name, "counters")
+    if write == "counters":
+        broker.hset("enrichment:counters", "repeated", "3")
+    told = told_by(site)
+    assert told["enrichment_redis_up",] == 1
+    assert told["enrichment_events_total", "repeated"] == (3 if write == "counters" else 0)
 
 
 def test_metrics_tell_what_waits_and_who_lives(site: StatusSite, broker: redis.Redis) -> None:
