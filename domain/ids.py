@@ -1,7 +1,9 @@
 """Ids as callers hand them in."""
 
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID, uuid5
+
+from pydantic import AfterValidator
 
 from masterflow.domain.errors import InputInvalid
 
@@ -10,6 +12,15 @@ FLOW_NAMESPACE: Final = UUID("6d617374-6572-5666-8c6f-772d69647331")
 
 #: Key of `flow_metadata` under which the id that is no UUID is kept.
 EXTERNAL_ID_KEY: Final = "external_flow_id"
+
+
+def _checked(text: str) -> str:
+    UUID(text)
+    return text
+
+
+#: The text of a UUID that is used as it was written, in a form that is checked strictly.
+IdText = Annotated[str, AfterValidator(_checked)]
 
 
 def parse_id(value: UUID | str, *, name: str) -> UUID:

@@ -4,8 +4,10 @@ from celery import Celery
 
 from masterflow.tasks.guards.green_pools import refuse_green_pools
 from masterflow.tasks.guards.kombu import (
+    guard_held_messages,
     guard_large_values,
     guard_lost_acknowledgements,
+    guard_named_codecs,
     guard_stray_values,
     guard_subscriptions,
     guard_torn_down_channels,
@@ -14,8 +16,10 @@ from masterflow.tasks.guards.logs import guard_logs
 from masterflow.tasks.guards.pool import guard_handed_over_tasks
 
 guard_torn_down_channels()
+guard_held_messages()
 guard_large_values()
 guard_lost_acknowledgements()
+guard_named_codecs()
 guard_stray_values()
 guard_subscriptions()
 guard_handed_over_tasks()

@@ -16,6 +16,7 @@ from masterflow.tasks.dead_letters.letters import DeadLetters, letter_about
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
 from masterflow.tasks.inbox.admission import MessageUnreadable, TaskUnknown, refused_message
 from masterflow.tasks.inbox.envelope import check_envelope, excerpt, has_expired, limit_unpacking
+from masterflow.tasks.queues import APPLY_CHUNK
 from masterflow.tasks.settings import WorkerSettings
 
 # What Celery raises over headers that no Celery writes.
@@ -109,6 +110,7 @@ class Consumer(CeleryConsumer):
 
         Raises:
             TaskUnknown: it is for a task of Celery's own; `check_envelope` raises what else it may be.
+            InputInvalid: it has arguments that no call takes.
         """
         name = (message.headers or {}).get("task")
         is_periodic = name in {entry["task"] for entry in self.app.conf.beat_schedule.values()}
@@ -116,6 +118,10 @@ class Consumer(CeleryConsumer):
         if str(name).startswith(_CELERYS_OWN):
             # Which would call tasks, or send them, with what no one has checked.
             raise TaskUnknown(f"Tasks of Celery itself, such as {name!r:.100}, are not run here.")
+        args, kwargs, _ = message.payload
+        if (is_periodic and (args or kwargs)) or (name == APPLY_CHUNK and args):
+            # Python would refuse to call them, and Celery log that and let the message go.
+            raise InputInvalid(f"{name} takes no such arguments.")
         if has_expired(message.headers):
             self._counters.add("expired")
             self._counters.flush(self._redis)
@@ -144,7 +150,7 @@ class Consumer(CeleryConsumer):
         letter = letter_about(admission.refusals[0], admission, self._settings)
         _logger.error("Message %s is set aside: %s", message_id, letter.error)
         try:
-            dropped = self._dead_letters.put([letter])
+            dropped = self._dead_letters.put([letter], is_vouched_for=False)
         except BrokerUnavailable as unavailable:
             raise ConnectionError(str(unavailable)) from unavailable
         message.ack_log_error(_logger, self._connection_errors)

@@ -13,6 +13,7 @@ from redis import RedisError
 
 from masterflow.repository.redis.consumption import Consumption
 from masterflow.tasks.celery.idleness import note_consumption
+from masterflow.tasks.celery.places import Places
 from masterflow.tasks.delivery.parking import release_due
 from masterflow.tasks.delivery.retry import is_stopping
 from masterflow.tasks.enqueue import BrokerUnavailable, QueueSettings, redis_client
@@ -45,6 +46,7 @@ class Upkeep(StartStopStep):
         super().__init__(consumer, **options)
         self._settings = QueueSettings()
         self._redis = redis_client(self._settings)
+        self._places = Places(self._redis)
         self._witness = Witness(self._settings)
         self._entries: list[Any] = []
         self._resume_at = 0.0
@@ -76,6 +78,7 @@ class Upkeep(StartStopStep):
 
     def _show_life(self, consumer: Any) -> None:
         def show() -> None:
+            self._places.put_right()
             write_heartbeat(self._redis, consumer.hostname)
             note_consumption(self._redis, consumer.hostname, consumption)
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from masterflow.domain.errors import InputInvalid, SignatureInvalid
 from masterflow.domain.events import AnyEvent, ControlRequested, ErrorOccurred, StatusChanged, describe
+from masterflow.domain.ids import IdText
 from masterflow.domain.signing.settings import SigningSettings
 from masterflow.domain.signing.signatures import Keys, Signature, sign, verify
 from masterflow.domain.signing.signer import Signer
@@ -75,10 +76,10 @@ class RequestMessage:
 
 
 class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 
-    request_id: UUID
-    client_account_id: UUID
+    request_id: IdText
+    client_account_id: IdText
     events: Annotated[str, StringConstraints(max_length=50_000)]
     signed_at: int
     key_id: str | None = None

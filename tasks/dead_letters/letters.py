@@ -28,6 +28,7 @@ from masterflow.tasks.dead_letters.letter import DeadLetter
 from masterflow.tasks.dead_letters.stores import LetterStore, Remove, letter_store
 from masterflow.tasks.dead_letters.unreadable import unreadable_letter
 from masterflow.tasks.enqueue import BrokerUnavailable, Publisher, QueueSettings
+from masterflow.tasks.guards.kombu import guard_named_codecs
 from masterflow.tasks.inbox.admission import Admission, Refusal
 from masterflow.tasks.inbox.attempts import seed_attempt
 
@@ -74,6 +75,7 @@ class DeadLetters:
     """
 
     def __init__(self, connection: Connection, *, max_letters: int) -> None:
+        guard_named_codecs()
         self._connection = connection
         self._max_letters = max_letters
         #: Why letters stayed when others were last sent again, and how many.
@@ -81,11 +83,17 @@ class DeadLetters:
         errors: Any = (*connection.connection_errors, *connection.channel_errors)
         self._errors: tuple[type[Exception], ...] = (KombuError, OSError, RedisError, *errors)
 
-    def put(self, letters: Sequence[DeadLetter]) -> int:
-        """Keep letters; return how many of the oldest had to go for them."""
+    def put(self, letters: Sequence[DeadLetter], *, is_vouched_for: bool = True) -> int:
+        """Keep letters; return how many of the oldest had to go for them, or of these.
+
+        What nobody vouches for, anybody can write as often as he likes: it has half of the room, so that it
+        pushes out nothing that was verified.
+        """
         with self._store() as store:
-            store.put([letter.model_dump_json() for letter in letters])
-            return store.trim(self._max_letters)
+            room = len(letters) if is_vouched_for else max(0, self._max_letters // 2 - store.count())
+            if kept := letters[:room]:
+                store.put([letter.model_dump_json() for letter in kept])
+            return len(letters) - len(kept) + store.trim(self._max_letters)
 
     def read(self, selection: Selection = EVERY_LETTER, *, limit: int = 100) -> list[DeadLetter]:
         """Return the selected letters, the latest first."""

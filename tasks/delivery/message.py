@@ -158,7 +158,9 @@ class MessageMerge:
         refusals = self._admission.refusals
         if refusals and not self._is_kept_already():
             letters = [letter_about(refusal, self._admission, self._loop.queue) for refusal in refusals]
-            self._loop.counters.add("dead_dropped", self._loop.dead_letters.put(letters))
+            is_vouched_for = self._admission.is_verified
+            dropped = self._loop.dead_letters.put(letters, is_vouched_for=is_vouched_for)
+            self._loop.counters.add("dead_dropped", dropped)
 
     def _tell(self, controlled: frozenset[UUID]) -> None:
         """Tell the processes of these flows what was asked of them and is not done yet.
@@ -201,8 +203,10 @@ class MessageMerge:
         if self._attempt.was_committed:
             self._skipped = []  # They were applied or counted then.
         counters.add("skipped", len(self._skipped))
-        for refusal in self._admission.refusals:
+        refusals = self._admission.refusals
+        for refusal in refusals:
             counters.add(f"dead:{refusal.error.reason}")
+        counters.add("forged:message", any(one.error.reason == SignatureInvalid.reason for one in refusals))
         for event in self._events:
             counters.observe("lag_seconds", max(0.0, (now - event.occurred_at).total_seconds()))
 

@@ -2,6 +2,9 @@
 
 Where the operators have keys, each bears a proof with theirs. What bears none, and whatever is no message of
 ours, is removed when it is due, and counted.
+
+There is room for 1,000 messages of at most 256 KB. Beyond that a batch waits with its sender, who sends it
+again, and a task that was sent by its name is set aside at once.
 """
 
 import json
@@ -12,12 +15,16 @@ from typing import Any, Final
 
 from redis import Redis, RedisError
 
-from masterflow.domain.redis_keys import COUNTERS_KEY, PARKED_KEY, PARKED_LOCK_KEY
+from masterflow.domain.redis_keys import PARKED_KEY, PARKED_LOCK_KEY
 from masterflow.domain.signing.signatures import Keys, Signature, is_proof, sign
+from masterflow.tasks.counters import Counters
 from masterflow.tasks.enqueue import BrokerUnavailable
 
 #: More are not worth the memory; what comes on top does not wait.
 MAX_PARKED: Final = 1_000
+
+#: A larger one does not wait here either.
+MAX_PARKED_CHARS: Final = 256_000
 
 _SHORTEST_S: Final = 0.5
 _LONGEST_S: Final = 10.0
@@ -41,6 +48,8 @@ def park(
         BrokerUnavailable: Redis is away; the message is parked or not.
     """
     text = _signed(message, keys)
+    if len(text) > MAX_PARKED_CHARS:
+        return False
     due = now.timestamp() + min(max(waited_s / 2, _SHORTEST_S), _LONGEST_S)
     try:
         parked: Any = redis.zcard(PARKED_KEY)
@@ -62,24 +71,44 @@ def release_due(
     """
     # Nothing waits for so long, and what somebody puts there must not take the room of what does.
     redis.zremrangebyscore(PARKED_KEY, now.timestamp() + _BEYOND_S, "+inf")
-    if not redis.zcount(PARKED_KEY, "-inf", now.timestamp()):
+    if _is_flooded(redis) or not redis.zcount(PARKED_KEY, "-inf", now.timestamp()):
         return 0
     if not redis.set(PARKED_LOCK_KEY, "1", nx=True, px=_LOCK_MS):
         return 0
-    texts: Any = redis.zrange(PARKED_KEY, "-inf", now.timestamp(), byscore=True, offset=0, num=_MOST_AT_ONCE)
-    sent = 0
-    for text in texts:
-        message = _believed(text, keys)
+    sent, forged = 0, 0
+    for _ in range(_MOST_AT_ONCE):
+        # One by one: what others put there may be of any size.
+        texts: Any = redis.zrange(PARKED_KEY, "-inf", now.timestamp(), byscore=True, offset=0, num=1)
+        if not texts:
+            break
+        message = _believed(texts[0], keys)
         if message is None:
-            redis.hincrbyfloat(COUNTERS_KEY, "forged:parked", 1)
+            forged += 1
         else:
             send(message)
             sent += 1
-        redis.zrem(PARKED_KEY, text)
+        redis.zrem(PARKED_KEY, texts[0])
     redis.delete(PARKED_LOCK_KEY)
-    if sent < len(texts):
-        _logger.warning("%s parked messages were none of ours, and are gone", len(texts) - sent)
+    _note_forged(redis, forged)
     return sent
+
+
+def _is_flooded(redis: "Redis") -> bool:
+    """Return whether there was far more than workers park, which is removed: batches come again."""
+    count: Any = redis.zcard(PARKED_KEY)
+    if count <= 2 * MAX_PARKED:
+        return False
+    redis.unlink(PARKED_KEY)
+    _note_forged(redis, int(count))
+    return True
+
+
+def _note_forged(redis: "Redis", count: int) -> None:
+    if count:
+        counters = Counters()
+        counters.add("forged:parked", count)
+        counters.flush(redis)
+        _logger.warning("%s parked messages were none of ours, and are gone", count)
 
 
 def _signed(message: Mapping[str, Any], keys: Keys) -> str:
@@ -90,6 +119,8 @@ def _signed(message: Mapping[str, Any], keys: Keys) -> str:
 
 def _believed(text: str, keys: Keys) -> dict[str, Any] | None:
     """Return a message that a worker has parked; None if it is no such thing."""
+    if len(text) > MAX_PARKED_CHARS:
+        return None
     try:
         found = json.loads(text)
     except (RecursionError, ValueError):

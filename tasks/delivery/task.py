@@ -61,10 +61,19 @@ def deliver(task: "Task[..., None]", args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def _admitted(message: Message, args: Sequence[Any], admit: Admit, door: Door) -> Admission:
-    if not args:
+    if args:
+        error = InputInvalid("The task takes keyword arguments only.")
+        return refused_message(message.message_id, ascii(args), error)
+    try:
         return admit(message.message_id, message.kwargs, door)
-    error = InputInvalid("The task takes keyword arguments only.")
-    return refused_message(message.message_id, repr(args), error)
+    except TransientError:
+        raise
+    except Exception as error:
+        # A mistake of ours over what nobody vouches for yet, whose tries are not counted: given back, it
+        # would come again for ever.
+        _logger.exception("A message cannot be read")
+        unread = InputInvalid(f"The message cannot be read: {error!r:.200}.")
+        return refused_message(message.message_id, ascii(dict(message.kwargs)), unread)
 
 
 @contextmanager

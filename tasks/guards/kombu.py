@@ -6,23 +6,25 @@ REMOVE each one when tests/integration/worker/test_worker_kombu_guards.py passes
 import base64
 import json
 import logging
+from functools import cache
 from queue import Empty
 from typing import Any, Final
 from uuid import uuid4
 
+from kombu.transport import pyamqp, virtual
 from kombu.transport import redis as transport
-from kombu.transport import virtual
 from kombu.transport.redis import Channel, PrefixedRedisPubSub, QoS
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError
 
 from masterflow.tasks.guards import replace
 from masterflow.tasks.inbox.envelope import SIZE_HEADER
 
 _logger = logging.getLogger(__name__)
 
-# What reading a value that is no message raises, from its JSON to its missing headers.
-_NO_MESSAGE = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+# What reading a value that is no message raises, from its JSON to its missing headers, and to a delivery tag
+# that redis-py does not send.
+_NO_MESSAGE = (ValueError, TypeError, AttributeError, KeyError, RecursionError, DataError)
 
 # A body of 4,000,000 bytes, which is the most that is read, as base64, and its headers.
 _MOST_BYTES: Final = 6_000_000
@@ -104,6 +106,42 @@ def guard_large_values() -> None:
         return original(value if len(value) <= _MOST_BYTES else _shortened(value))
 
     module.bytes_to_str = bounded
+
+
+def guard_held_messages() -> None:
+    """Drop what somebody put among the messages that workers hold, instead of ending every worker over it.
+
+    Each looks there every few seconds for what a dead one held, and gives it back to its queue.
+    """
+
+    def guarded(original: Any) -> Any:
+        def restore(qos: Any, tag: Any, *arguments: Any, **options: Any) -> None:
+            try:
+                original(qos, tag, *arguments, **options)
+            except _NO_MESSAGE as error:
+                _logger.error("Dropped what was held and is no message: %r.", error)  # noqa: TRY400
+                qos._remove_from_indices(tag).execute()  # noqa: SLF001  there is no other way to them
+
+        return restore
+
+    replace(QoS, "restore_by_tag", guarded)
+
+
+@cache
+def guard_named_codecs() -> None:
+    """Leave a body from RabbitMQ as it came: py-amqp decodes it by whichever codec its sender names.
+
+    That happens before anybody can look at it, and `punycode` takes hours over 3 MB.
+    """
+
+    def guarded(original: Any) -> Any:
+        def make(channel: Any, *arguments: Any, **options: Any) -> None:
+            original(channel, *arguments, **options)
+            channel.auto_decode = False
+
+        return make
+
+    replace(pyamqp.Channel, "__init__", guarded)
 
 
 def _shortened(value: bytes) -> bytes:

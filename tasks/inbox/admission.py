@@ -19,6 +19,7 @@ from masterflow.domain.errors import (
     TenantMismatch,
 )
 from masterflow.domain.events import AnyEvent, describe
+from masterflow.domain.ids import IdText
 from masterflow.domain.payload.safe import safe_object, safe_text
 from masterflow.domain.records.reading import read_events
 from masterflow.domain.signing.settings import SigningSettings
@@ -33,6 +34,7 @@ _MAX_EVENTS: Final = 1_000
 _MAX_EVENTS_CHARS: Final = 2_000_000
 
 _EXCERPT_CHARS: Final = 2_000
+_ID_CHARS: Final = 100
 _MAX_EVENT_BYTES: Final = 64_000
 
 
@@ -88,13 +90,13 @@ class Refusal:
 
 
 class _Fields(BaseModel):
-    """The keyword arguments of `enrichment.apply_events`."""
+    """The keyword arguments of `enrichment.apply_events`, which are used as they came."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 
-    batch_id: UUID
+    batch_id: IdText
     sender_id: Annotated[str, StringConstraints(max_length=200)]
-    client_account_id: UUID
+    client_account_id: IdText
     events: str
     sent_at: int | None = None
     key_id: str | None = None
@@ -192,7 +194,7 @@ def _all_refused(batch: Batch, error: PermanentError) -> list[Refusal]:
 
 def refused_message(message_id: str, content: str, error: PermanentError) -> Admission:
     """Return the admission of a message that holds no batch."""
-    attempt = Attempt(message_id, datetime.now(UTC))
+    attempt = Attempt(safe_text(message_id, max_chars=_ID_CHARS), datetime.now(UTC))
     return Admission(attempt, is_verified=False, refusals=[Refusal.of(content, error)])
 
 

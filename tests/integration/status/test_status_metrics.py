@@ -83,7 +83,7 @@ def test_metrics_tell_what_was_forged_and_before_that_0(site: StatusSite, broker
     assert ("enrichment_events_total", "forged:flag") not in told
 
 
-JUNK_COUNTERS = {
+JUNK_COUNTERS: dict[Any, Any] = {
     "forged:flag": "x",
     "applied": "nan",
     'dead:"} 1\nenrichment_redis_up 0\n': "5",

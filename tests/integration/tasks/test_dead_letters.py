@@ -344,3 +344,18 @@ def test_a_message_that_is_no_letter_is_shown_as_one_that_is_unreadable(broker: 
         hold(letters, 2)
         letters.drop(Selection())
         hold(letters, 0)
+
+
+def test_what_nobody_vouches_for_pushes_out_no_other_letter(broker: Broker) -> None:
+    genuine = [new_letter(minute=minute) for minute in range(3)]
+    with broker.letters(max_letters=8) as letters:
+        assert letters.put(genuine) == 0
+        # A stranger's: as often as he likes.
+        for minute in range(10, 30):
+            letters.put([new_letter(minute=minute)] * 5, is_vouched_for=False)
+        assert letters.count() == 4
+        assert letters.put([new_letter(minute=40)], is_vouched_for=False) == 1
+        kept = letters.read()
+        assert [one for one in kept if one in genuine] == genuine[::-1]
+        # Of those which are vouched for, the newest still have all of the room.
+        assert letters.put([new_letter(minute=minute) for minute in range(50, 56)]) == 2

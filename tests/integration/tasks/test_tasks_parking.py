@@ -10,7 +10,8 @@ from redis import Redis
 from masterflow.domain.redis_keys import COUNTERS_KEY, PARKED_KEY
 from masterflow.domain.signing.signatures import Keys
 from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.tasks.delivery.parking import MAX_PARKED, park, release_due
+from masterflow.tasks.counters import read_counters
+from masterflow.tasks.delivery.parking import MAX_PARKED, MAX_PARKED_CHARS, park, release_due
 from masterflow.tasks.enqueue import BrokerUnavailable
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -125,3 +126,27 @@ def test_what_is_never_due_takes_no_room(redis: Redis) -> None:
     redis.zadd(PARKED_KEY, {f"{number}": 1e15 for number in range(MAX_PARKED)})
     release_due(redis, lambda _: None, now=NOW)
     assert park(redis, message(1), now=NOW, waited_s=0)
+
+
+def test_what_is_too_large_does_not_wait_here(redis: Redis) -> None:
+    large = {**message(1), "kwargs": {"events": "x" * MAX_PARKED_CHARS}}
+    assert not park(redis, large, now=NOW, waited_s=0)
+    redis.zadd(PARKED_KEY, {json.dumps(large): 0, json.dumps(message(2)): 1})
+    assert released(redis, after_s=1) == ["2"]
+    assert read_counters(redis)["forged:parked"] == 1
+
+
+def test_a_flood_takes_the_room_of_what_is_parked_only_for_a_moment(redis: Redis) -> None:
+    redis.zadd(PARKED_KEY, {f"junk {number}": 0 for number in range(3 * MAX_PARKED)})
+    assert not park(redis, message(1), now=NOW, waited_s=0)
+    assert released(redis, after_s=1) == []
+    assert read_counters(redis)["forged:parked"] == 3 * MAX_PARKED
+    assert park(redis, message(1), now=NOW, waited_s=0)
+    assert released(redis, after_s=2) == ["1"]
+
+
+def test_a_counter_that_somebody_broke_holds_up_nothing(redis: Redis) -> None:
+    redis.set(COUNTERS_KEY, "x")
+    redis.zadd(PARKED_KEY, {"junk": 0})
+    park(redis, message(1), now=NOW, waited_s=0)
+    assert released(redis, after_s=1) == ["1"]
