@@ -10,6 +10,7 @@ from kombu import Message
 from masterflow.domain.errors import InputInvalid, PermanentError
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.tasks.celery.fairness import Fairness
+from masterflow.tasks.celery.places import Places
 from masterflow.tasks.celery.turns import Turns
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters, letter_about
@@ -67,6 +68,10 @@ class Consumer(CeleryConsumer):
         # Other workers have nothing to tell this one: whoever writes to the broker could answer for them.
         worker_options = options.get("worker_options") or {}
         options["worker_options"] = {**worker_options, "without_gossip": True, "without_mingle": True}
+        self._settings = QueueSettings()
+        self._redis = redis_client(self._settings)
+        #: What the upkeep, which is made next, and the consumer put right.
+        self.places = Places(self._redis)
         super().__init__(*args, **options)
         controller: Any = self.controller  # type: ignore[attr-defined]
         self._turns = Turns(controller)
@@ -75,8 +80,6 @@ class Consumer(CeleryConsumer):
             self.on_task_request = self._turns.take
         self._connection_errors: tuple[type[Exception], ...] = self.connection_errors  # type: ignore[attr-defined]
         self._counters = Counters()
-        self._settings = QueueSettings()
-        self._redis = redis_client(self._settings)
         self._dead_letters = DeadLetters(
             self.app.connection_for_write(), max_letters=WorkerSettings().max_dead_letters
         )
@@ -99,6 +102,16 @@ class Consumer(CeleryConsumer):
                 self._refuse(message, InputInvalid(f"The message has malformed headers: {error!r:.200}."))
 
         return receive_task
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Put right what keeps it from connecting: until it has connected, no upkeep runs."""
+        super().on_connection_error_before_connected(exc)
+        self.places.put_right_after(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Put right what may have cost it the connection, and would again."""
+        super().on_connection_error_after_connected(exc)
+        self.places.put_right_after(exc)
 
     def on_close(self) -> None:
         """Forget what waits, as Celery does."""

@@ -6,9 +6,11 @@ in outboxes comes again.
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from redis import Redis, ResponseError
+from redis import Redis, RedisError, ResponseError
 
 from masterflow.domain.redis_keys import (
     ALIVE_KEY,
@@ -69,6 +71,24 @@ class Places:
             counters = Counters()
             counters.add("forged:key", len(wrong))
             counters.flush(self._redis)
+
+    @contextmanager
+    def put_right_if_in_the_way(self) -> Iterator[None]:
+        """Put them right as soon as something fails because of one, and let the failure pass.
+
+        To wait for the next turn is not enough: that may be put off by the very failure, again and again.
+        """
+        try:
+            yield
+        except Exception as error:
+            self.put_right_after(error)
+            raise
+
+    def put_right_after(self, error: BaseException) -> None:
+        """Put them right if this failed because of one; a Redis that is away is left for the next turn."""
+        if _is_of_another_kind(error) or _is_of_another_kind(error.__cause__):
+            with suppress(RedisError):
+                self.put_right()
 
     def _endless(self, locks: dict[str, Any], now_s: float) -> set[str]:
         self._held = {

@@ -46,7 +46,7 @@ class Upkeep(StartStopStep):
         super().__init__(consumer, **options)
         self._settings = QueueSettings()
         self._redis = redis_client(self._settings)
-        self._places = Places(self._redis)
+        self._places: Places = consumer.places
         self._witness = Witness(self._settings)
         self._entries: list[Any] = []
         self._resume_at = 0.0
@@ -113,7 +113,8 @@ class Upkeep(StartStopStep):
         if time.monotonic() < self._resume_at:
             return
         try:
-            work()
+            with self._places.put_right_if_in_the_way():
+                work()
         except (BrokerUnavailable, RedisError, KombuError, OSError) as error:
             self._resume_at = time.monotonic() + _PAUSE_S
             _logger.warning("Upkeep waits: %s", error)

@@ -33,6 +33,8 @@ KEYS = (
     "watch",
 )
 
+OF_KOMBU = ("backfill", "enrichment", "unacked", "unacked_index")
+
 
 @pytest.fixture
 def place(make_workplace: Callable[[], Workplace]) -> Workplace:
@@ -54,6 +56,11 @@ def is_applied_soon(place: Workplace, context: FlowContext, *, within_s: float =
     return False
 
 
+def of_another_kind(place: Workplace) -> list[str]:
+    """Return in which places there still is a text."""
+    return [name for name in KEYS if place.redis.type(f"{KEY_PREFIX}{name}") == "string"]
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_another_kind_of_value_in_the_place_of_a_key_is_removed_and_counted(
     redis_url: str, name: str
@@ -63,6 +70,27 @@ def test_another_kind_of_value_in_the_place_of_a_key_is_removed_and_counted(
         Places(client).put_right()
         assert client.exists(f"{KEY_PREFIX}{name}") == (name == "counters")
         assert read_counters(client)["forged:key"] == 1
+
+
+@pytest.mark.parametrize("names", [KEYS, OF_KOMBU], ids=["all", "those of kombu"])
+def test_a_worker_puts_all_places_right_by_itself_and_goes_on(
+    place: Workplace, context: FlowContext, names: tuple[str, ...]
+) -> None:
+    with place.worker() as worker:
+        assert is_applied_soon(place, context)
+        for name in names:
+            place.redis.set(f"{KEY_PREFIX}{name}", "x")
+        assert is_applied_soon(place, context, within_s=30)
+        eventually(lambda: not of_another_kind(place), timeout_s=30)
+        assert worker.is_running
+        assert place.counters()["forged:key"] >= len(names)
+
+
+def test_a_worker_that_starts_puts_all_places_right(place: Workplace, context: FlowContext) -> None:
+    for name in KEYS:
+        place.redis.set(f"{KEY_PREFIX}{name}", "x")
+    with place.worker():
+        assert is_applied_soon(place, context)
 
 
 UNACKED = {
