@@ -27,5 +27,6 @@ def look_often(sender: Any, **_: Any) -> None:
             sender.cancel_task_queue("enrichment")
         else:
             sender.add_task_queue("enrichment")
+        _FILE.with_suffix(".done").write_text(how)
 
     sender.timer.call_repeatedly(_LOOK_S, look)
