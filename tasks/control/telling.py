@@ -5,12 +5,14 @@ emptied Redis swallowed comes again with the next report of the flow.
 """
 
 import json
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from redis import Redis, ResponseError
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -32,6 +34,14 @@ _KEPT_S: Final = 86_400
 #: A flow that reports without a pause is told the same thing once in so long.
 _AGAIN_AFTER_S: Final = 1.0
 _MOST_REMEMBERED: Final = 10_000
+
+#: Readers begin anew where an id is so far ahead of Redis's clock.
+_MOST_AHEAD_S: Final = 5
+
+#: How Redis refuses a word for a key of another kind, and for a stream that has had the highest id.
+_BLOCKED: Final = ("WRONGTYPE", "exhausted", "equal or smaller")
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,23 +83,38 @@ class Teller:
         self._settings = settings
         self._told_at: dict[UUID, float] = {}
 
-    def tell(self, pipeline: Any, rows: Iterable[Mapping[Any, Any]], occasion: Occasion) -> None:
-        """Write along with a pipeline what the flows of these rows are to be told."""
+    def tell(self, redis: "Redis", rows: Iterable[Mapping[Any, Any]], occasion: Occasion) -> None:
+        """Write what the flows of these rows are to be told; a `RedisError` passes.
+
+        What somebody has put in the place of a stream, or made to end, is removed first: what it held and
+        nobody has obeyed yet comes again with the next report.
+
+        Raises:
+            ResponseError: even a new stream is refused.
+        """
+        words = []
         for row in rows:
             for request in pending(row, occasion):
                 is_awaited = row["flow_id"] in occasion.asking
                 if request.id in occasion.fresh or is_awaited or self._is_due(request.id):
-                    self._write(pipeline, row, request)
+                    words.append(self._word(row, request))
+        if blocked := _write(redis, words):
+            redis.unlink(*blocked)
+            _logger.warning(
+                "%s in Redis were no streams of ours, and are removed", ", ".join(sorted(blocked))
+            )
+            if _write(redis, [word for word in words if word[0] in blocked]):
+                raise ResponseError("A stream of what flows are told takes no word although it is new.")
 
-    def _write(self, pipeline: Any, row: Mapping[Any, Any], request: Request) -> None:
+    def _word(self, row: Mapping[Any, Any], request: Request) -> tuple[str, dict[str, str]]:
+        """Return the key of a stream, and what it is to be given."""
         key = told_key(row["client_account_id"], row["engagement_id"])
         flow_id, text = str(row["flow_id"]), told_text(request)
         proof = sign("control", [flow_id, text], self._settings.keys_of(row["client_account_id"]))
         fields = {"flow_id": flow_id, "message": text}
         if proof:
             fields |= {"key_id": proof.key_id, "signature": proof.value}
-        pipeline.xadd(key, fields, maxlen=MOST_TOLD, approximate=True)
-        pipeline.expire(key, _KEPT_S)
+        return key, fields
 
     def _is_due(self, request_id: UUID) -> bool:
         now = time.monotonic()
@@ -100,6 +125,31 @@ class Teller:
         while len(self._told_at) > _MOST_REMEMBERED:
             del self._told_at[next(iter(self._told_at))]
         return True
+
+
+def _write(redis: "Redis", words: Sequence[tuple[str, dict[str, str]]]) -> set[str]:
+    """Add these to their streams; return the keys that are none, or whose last id is from a time to come.
+
+    After the highest id a stream takes nothing at all. After another one from a time to come it does, but
+    its readers would read all of it at each look.
+    """
+    if not words:
+        return set()
+    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline.time()
+    for key, fields in words:
+        pipeline.xadd(key, fields, maxlen=MOST_TOLD, approximate=True)
+        pipeline.expire(key, _KEPT_S)
+    (seconds, _), *answers = pipeline.execute(raise_on_error=False)
+    blocked = set()
+    for (key, _), answer in zip(words, answers[::2], strict=True):
+        if isinstance(answer, ResponseError) and any(word in str(answer) for word in _BLOCKED):
+            blocked.add(key)
+        elif isinstance(answer, Exception):
+            raise answer
+        elif int(answer.partition("-")[0]) > (seconds + _MOST_AHEAD_S) * 1000:
+            blocked.add(key)
+    return blocked
 
 
 def pending(row: Mapping[Any, Any], occasion: Occasion) -> list[Request]:

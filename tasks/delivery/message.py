@@ -173,10 +173,8 @@ class MessageMerge:
             return
         scope = FlowScope(UUID(self._admission.client_account_id), told.engagement_ids)
         rows = self._loop.run(lambda sessions: read_rows(sessions, scope, told.flow_ids))
-        pipeline = self._loop.redis.pipeline(transaction=False)
-        self._loop.teller.tell(pipeline, rows, told)
         try:
-            pipeline.execute()
+            self._loop.teller.tell(self._loop.redis, rows, told)
         except RedisError as error:
             if told.fresh:
                 raise BrokerUnavailable(f"Redis takes no word for a flow: {error!r:.300}.") from error

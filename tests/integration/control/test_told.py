@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -138,6 +139,22 @@ def test_what_was_not_heard_is_told_again_with_the_next_report_until_it_is_obeye
     tell(place, flow_id, StatusChanged, status="paused")
     tell(place, flow_id, FlowRetried)
     assert told(place, flow_id) == []
+
+
+@pytest.mark.parametrize("last_id", ["18446744073709551615-18446744073709551615", f"{10**15}-0", None])
+def test_no_stream_that_takes_no_word_keeps_a_flow_from_being_told(
+    place: Workplace, last_id: str | None
+) -> None:
+    flow_id, key = running(place), told_key(OURS.client_account_id, OURS.engagement_id)
+    place.redis.delete(key)
+    if last_id:
+        place.redis.xadd(key, {"flow_id": "x", "message": "x"}, id=last_id)
+    else:
+        place.redis.set(key, "x")
+    assert ask(place, flow_id, "pause") == "accepted"
+    eventually(lambda: place.redis.type(key) == "stream" and told(place, flow_id))
+    ids: Any = [entry_id for entry_id, _ in place.redis.xrange(key)]
+    assert all(int(one.partition("-")[0]) <= time.time() * 1000 + 5_000 for one in ids)
 
 
 def test_an_answer_is_told_until_the_process_has_taken_it(place: Workplace) -> None:
