@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from masterflow.domain.shown.harmless import harmless
 from masterflow.status import usage
 from masterflow.status.page import words
 from masterflow.status.page.roots import page_root
@@ -27,6 +28,8 @@ _environment: Final = Environment(
     undefined=StrictUndefined,
 )
 _environment.filters |= {name: getattr(words, name) for name in words.__all__}
+# Where no element can keep a text's direction to itself: in titles and labels.
+_environment.filters["harmless"] = harmless
 _environment.filters |= {name: getattr(usage, name) for name in ("budget", "calls", "cost", "used")}
 
 ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
