@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import pytest
 from celery import Celery
@@ -183,6 +184,21 @@ def test_no_worker_obeys_whoever_reaches_the_broker(
         place.publish([new_event(FlowRetried, context, flow_id)], context)
         eventually(lambda: place.row(flow_id)["retry_count"] == 1)
         assert worker.is_running
+
+
+@pytest.mark.parametrize("remote_control", ["false", "true"])
+def test_a_batch_whose_id_somebody_revokes_is_applied_all_the_same(
+    make_workplace: Callable[..., Workplace], context: FlowContext, remote_control: str
+) -> None:
+    place = make_workplace(ENRICHMENT_REMOTE_CONTROL=remote_control)
+    flow_id, batch_id = place.new_flow(context), str(uuid4())
+    with place.worker(name="one"):
+        if remote_control == "true":
+            eventually(lambda: broadcast(place, "revoke", task_id=batch_id), timeout_s=30)
+        else:
+            assert not broadcast(place, "revoke", task_id=batch_id)
+        place.publish([new_event(FlowRetried, context, flow_id)], context, batch_id=batch_id)
+        eventually(lambda: place.row(flow_id)["retry_count"] == 1)
 
 
 @pytest.mark.parametrize("keys", ["", "{}"])

@@ -251,6 +251,17 @@ def _not_the_big_one(find: Callable[[Path], Segment]) -> Callable[[Path], Segmen
     return guarded
 
 
+def test_nobody_else_may_look_into_what_an_outbox_keeps_whatever_the_umask(tmp_path):
+    former = os.umask(0)
+    try:
+        folder = left(tmp_path / "spool", 1)
+    finally:
+        os.umask(former)
+    kept = [folder.parent, folder, *folder.iterdir()]
+    assert len(kept) >= 4
+    assert {path.name for path in kept if path.stat().st_mode & 0o077} == set()
+
+
 def test_doctor_says_that_others_may_write_in_the_outbox_folder(tmp_path):
     tmp_path.chmod(0o700)
     assert rights_result(tmp_path).level == "well"
