@@ -29,8 +29,14 @@ LASTING = {
     "python -m masterflow.status": "--port={status}",
 }
 
+AN_ID = "3f0cbb52-54a8-4a4f-a6a4-7ac2d0a2b1c5"
+LISTS = [f"flowctl flow list {which}" for which in ("--lost", "--overdue", "--silent", "--status processing")]
+
 #: What is typed besides, where the text around a command says so or this host differs.
 MORE = {
+    **dict.fromkeys(
+        (*LISTS, "flowctl inbox", "flowctl fleet --window hour"), f"--client={AN_ID} --engagement={AN_ID}"
+    ),
     "flowctl dead replay": "--reason=invalid",
     "flowctl dead drop": "--reason=invalid",
     "flowctl health api": "--port={status}",
@@ -38,6 +44,10 @@ MORE = {
 
 #: What each of them says, as a pattern.
 TYPED = {
+    **dict.fromkeys(LISTS, r"This engagement has no such flows"),
+    "flowctl inbox": r"No flow waits for anybody",
+    "flowctl fleet --window hour": r".",
+    "flowctl dead list --reason signature_invalid": r"There are no such dead letters",
     "flowctl init-db": r"These tables are there: .*crewai_flow_state_extensions",
     "flowctl doctor": r"sharing\s+✔ well",
     "flowctl backfill": r".",
@@ -88,6 +98,13 @@ ELSEWHERE = {
     "./scripts/demo": ("test_demo", "test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing"),
     "./scripts/demo --crewai": ("test_crew_demo", "test_a_flow_of_crewai_fills_its_row"),
     "./scripts/demo --csv FILE": ("test_demo", "test_it_shows_every_row_and_both_checks"),
+    "./scripts/bench/run": ("test_benchmark", "test_everyone_is_measured_over_the_same_loads"),
+    "flowctl flow cancel": ("test_flowctl_control", "test_a_flow_is_cancelled_by_whom_the_system_knows"),
+    "flowctl flow fail": ("test_flowctl_control", "test_a_flow_is_closed_by_hand"),
+    "python -m masterflow.scripts.maintenance.broker_users": (
+        "test_roles",
+        "test_the_acl_file_is_one_that_redis_loads",
+    ),
     "./scripts/make-env": ("test_make_env", "test_it_makes_every_secret_that_compose_asks_for"),
     "./scripts/test": ("test_checks", "test_a_house_in_order_passes"),
     "./scripts/test --crewai": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
@@ -109,6 +126,10 @@ ELSEWHERE = {
 
 #: They need a container engine: only what they name is looked up, each pattern in its file.
 NOT_TYPED = {
+    "docker exec -e REDIS_URL=redis://:PASSWORD@redis:6379/0 migration_backend flowctl doctor": (
+        "docker-compose.yml",
+        r"container_name: migration_backend",
+    ),
     "docker-compose up -d --build": ("docker-compose.yml", r"build: \{context: \., target: runtime\}"),
     "docker exec -it migration_backend python -m pytest tests/": (
         "docker-compose.yml",
@@ -207,7 +228,7 @@ def test_what_the_host_runs_is_reachable(host):
 @pytest.mark.parametrize("command", TYPED)
 def test_a_command_does_what_the_page_says(host, tidy, command, request):
     wanted = r"\b(ID|NAME)\b"
-    values = {"NAME": host.worker, "ID": "3f0cbb52-54a8-4a4f-a6a4-7ac2d0a2b1c5"}
+    values = {"NAME": host.worker, "ID": AN_ID}
     if command.startswith("flowctl dead"):
         values["ID"] = request.getfixturevalue("letter_id")
     typed = re.sub(wanted, lambda found: values[found[0]], command)

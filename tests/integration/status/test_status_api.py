@@ -22,6 +22,7 @@ from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.status import views
 from masterflow.status.api import control
 from masterflow.status.control import views as control_views
+from masterflow.status.fleet import views as fleet_views
 from tests.support.events.flows import new_context
 from tests.support.events.reported_flows import Sessions, flow_of, report
 from tests.support.eventually import eventually
@@ -340,9 +341,9 @@ def test_every_answer_has_an_example_that_is_one(site: StatusSite, context: Flow
     names = {ref.rpartition("/")[2] for ref in refs}
     assert names == {
         *("FlowList", "FlowStatus", "Timeline", "Errors", "Activity", "Inbox"),
-        *("Ask", "AnswerTo", "Sent"),
+        *("Ask", "AnswerTo", "Sent", "FleetView"),
     }
-    known = vars(views) | vars(control_views) | vars(control)
+    known = vars(views) | vars(control_views) | vars(control) | vars(fleet_views)
     for name in names:
         [example] = document["components"]["schemas"][name]["examples"]
         read = known[name].model_validate(example)

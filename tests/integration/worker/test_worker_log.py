@@ -24,5 +24,6 @@ def test_no_message_steers_the_terminal_or_forges_an_entry_of_the_log(make_workp
     assert {char for char in said if not char.isprintable()} <= {"\n"}
     assert not re.search(f"^{re.escape(FORGED)}", said, re.MULTILINE)
     # Between Celery's banner and its last word each line begins an entry, or is marked as one that goes on.
-    lines = said[ENTRY.search(said).start() : said.index("\nworker: Warm shutdown")].splitlines()
+    first = ENTRY.search(said, said.index("[tasks]"))
+    lines = said[first.start() : said.index("\nworker: Warm shutdown")].splitlines()
     assert [line for line in lines if not ENTRY.match(f"{line}\n") and not line.startswith("  | ")] == []
