@@ -198,12 +198,13 @@ def test_a_chunk_gives_way_to_live_events_and_its_rest_comes_later(
     flow_ids = [str(flow_id) for flow_id in add_flows(place, context, 200)]
     live = place.new_flow(context)
     chunk = place.send_task("backfill.apply_chunk", flow_ids=flow_ids)
-    for _ in range(20):
+    # More than a worker holds, or none would wait for it.
+    for _ in range(60):
         place.publish([new_event(FlowRetried, context, live)], context)
     with place.worker():
         eventually(lambda: is_done(place, chunk), timeout_s=60)
         eventually(lambda: caught_up(place, context) == 200, timeout_s=60)
-        eventually(lambda: place.row(live)["retry_count"] == 20, timeout_s=60)
+        eventually(lambda: place.row(live)["retry_count"] == 60, timeout_s=60)
     assert place.log.read_text().count("Task backfill.apply_chunk") == 4  # each received and succeeded
 
 

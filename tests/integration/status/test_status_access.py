@@ -72,7 +72,7 @@ def _tampered(context: FlowContext) -> str:
 _BAD_TOKENS: dict[str, Callable[[FlowContext], str] | None] = {
     "missing": None,
     "expired": _signed(exp=datetime.now(UTC) - timedelta(minutes=5)),
-    "not yet valid": _signed(nbf=datetime.now(UTC) + timedelta(minutes=5)),
+    "not yet valid": _signed(nbf=datetime.now(UTC) + timedelta(days=1)),
     "alg none": _signed("", "none"),
     "another algorithm": _signed(JWT_KEY * 2, "HS512"),
     "a public key's algorithm": _signed(rsa.generate_private_key(65537, 2048), "RS256"),

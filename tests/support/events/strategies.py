@@ -148,7 +148,7 @@ FIELDS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
     },
     QuestionAsked: {
         "key": _SHORT_NAMES,
-        "question": _TEXTS.map(lambda text: text or "?"),
+        "question": _TEXTS.map(lambda text: f"?{text}"),
         "options": st.lists(_SHORT_NAMES, max_size=5),
         "answer_schema": st.one_of(st.none(), st.just({"type": "string", "description": "x" * 999})),
         "expires_at": st.one_of(st.none(), st.just(BEGIN)),
