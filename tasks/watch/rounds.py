@@ -220,6 +220,8 @@ def _notes(known: Mapping[str, str], latest: int) -> dict[str, _Noted]:
         with suppress(ValueError):
             if name.startswith(_SENDER) and int(moment) <= latest:
                 noted = _Noted(sequence, int(missed), int(held), int(moment))
+                if not 0 <= noted.missed < _LARGEST:
+                    continue
                 notes[name.removeprefix(_SENDER)] = noted
     return notes
 

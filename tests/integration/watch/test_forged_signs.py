@@ -104,3 +104,29 @@ def test_malformed_signs_cost_no_other_flow_its_watch(place, context):
     tell(place, context, honest, sender="host-2-honest", **DEADLINE_IN_1970)
     make_rounds(place, 1)
     assert [one["phase"] for one in place.row(honest)["flow_metadata"]["overdue"]] == [None]
+
+
+NOTES = [
+    "",
+    "::::",
+    "x:1:1:1",
+    "1:x:1:1",
+    "1:-1000000:0:0",
+    f"1:{10**400}:0:0",
+    f"1:1:{10**400}:0",
+    "1:1:1:inf",
+]
+
+
+def test_no_junk_among_the_notes_of_the_watch_stops_its_rounds(place, context):
+    junk: dict[str | bytes, str | bytes] = {f"sender:{EVE}-{n}": text for n, text in enumerate(NOTES)}
+    junk |= {"": "x", b"\xff": b"\xff", b"sender:\xff": b"1:\xff", "rounds": "-5", "sender:": "9" * 5_000}
+    place.redis.zadd(ALIVE_KEY, {f"{EVE}-{n}": 1 for n in range(len(NOTES))})
+    for name, text in junk.items():
+        place.redis.hset(WATCH_KEY, name, text)
+    place.redis.hset(WATCH_KEY, "round_at", "nan")
+    place.redis.hset(WATCH_KEY, "sender:host-2-honest", f"0:{-(10**9)}:0:0")
+    honest = place.new_flow(context)
+    tell(place, context, honest, sender="host-2-honest")
+    make_rounds(place, 5)
+    assert is_lost(place.row(honest)["flow_status"], place.row(honest)["flow_metadata"])
