@@ -67,6 +67,7 @@ def test_a_snapshot_ahead_of_the_clock_stands_in_for_none() -> None:
         b'{"kind":"progress_reported","event_id":"x"}',
         b'"kind":"progress_reported"',
     ],
+    ids=["of another kind", "of nobody", "no JSON"],
 )
 def test_what_is_no_snapshot_of_ours_travels(event: bytes) -> None:
     events = [event, snapshot(1), event]
