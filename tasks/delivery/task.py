@@ -11,7 +11,7 @@ from celery.exceptions import Reject
 
 from masterflow.domain.errors import InputInvalid, TransientError
 from masterflow.tasks.app import app
-from masterflow.tasks.delivery.loop import worker_loop
+from masterflow.tasks.delivery.loop import WorkerLoop, worker_loop
 from masterflow.tasks.delivery.message import Message, MessageMerge
 from masterflow.tasks.delivery.retry import rest
 from masterflow.tasks.delivery.together import run_together
@@ -26,6 +26,8 @@ _logger = logging.getLogger(__name__)
 
 #: Says which events of a message may be applied, by its id and keyword arguments; it raises nothing.
 Admit = Callable[[str, Mapping[str, Any], Door], Admission]
+#: The id, the arguments and keyword arguments of a message, and what may be shown of these.
+Come = tuple[str, tuple[Any, ...], dict[str, Any], str | None]
 
 
 @app.task(name=APPLY_EVENTS, bind=True)
@@ -40,24 +42,42 @@ def deliver(task: "Task[..., None]", args: tuple[Any, ...], kwargs: dict[str, An
     All it raises is `Reject`, which gives the messages back; Celery would acknowledge any other error.
     """
     request: Any = task.request
-    come = [(request.id, args, kwargs, request.kwargsrepr), *(request.get(COMPANIONS) or ())]
+    come: list[Come] = [(request.id, args, kwargs, request.kwargsrepr), *(request.get(COMPANIONS) or ())]
     with _given_back_on_failure():
         loop = worker_loop()
         fresh: list[MessageMerge] = []
+        firsts, copies = _apart(come)
         try:
-            for message_id, message_args, fields, shown in come:
-                message = Message(str(task.name), str(message_id), fields, shown=shown or NOTHING)
-                merge = MessageMerge(loop, message, _admitted(message, message_args, admit, loop.door))
+            for one in firsts:
+                merge = _merge_of(one, str(task.name), admit, loop)
                 # What was tried before may be what ended its worker.
                 if merge.is_first_attempt:
                     fresh.append(merge)
                 else:
                     merge.run()
             run_together(loop, fresh)
+            for one in copies:
+                _merge_of(one, str(task.name), admit, loop).run()
         finally:
             # What has run has said so itself.
             for merge in fresh:
                 merge.give_back()
+
+
+def _apart(come: Sequence[Come]) -> tuple[list[Come], list[Come]]:
+    """Return messages, and copies of these; a copy counts as repeated once the other one is committed."""
+    by_batch: dict[str, list[Come]] = {}
+    for one in come:
+        message_id, _, fields, _ = one
+        by_batch.setdefault(str(fields.get("batch_id", message_id)), []).append(one)
+    each = by_batch.values()
+    return [same[0] for same in each], [copy for same in each for copy in same[1:]]
+
+
+def _merge_of(one: Come, name: str, admit: Admit, loop: WorkerLoop) -> MessageMerge:
+    message_id, args, fields, shown = one
+    message = Message(name, str(message_id), fields, shown=shown or NOTHING)
+    return MessageMerge(loop, message, _admitted(message, args, admit, loop.door))
 
 
 def _admitted(message: Message, args: Sequence[Any], admit: Admit, door: Door) -> Admission:

@@ -47,6 +47,21 @@ def test_a_backlog_is_merged_with_few_writes_and_each_of_its_messages_is_confirm
     assert place.redis.hlen("enrichment:unacked") == 0
 
 
+def test_a_copy_that_is_taken_along_with_its_batch_counts_as_repeated(
+    make_workplace: MakeWorkplace, context: FlowContext
+) -> None:
+    place = make_workplace()
+    flow_id = place.new_flow(context)
+    for number in range(20):
+        event = begin(context, flow_id, number)
+        batch_id = place.publish([event], context)
+        place.publish([event], context, batch_id=batch_id)
+    with place.worker():
+        eventually(lambda: place.counters().get("repeated", 0) == 20, timeout_s=30)
+    assert place.counters()["applied"] == 20
+    assert len(place.row(flow_id)["phase_transitions"]) == 20
+
+
 def test_what_is_wrong_with_one_message_is_no_matter_of_those_beside_it(
     make_workplace: MakeWorkplace, context: FlowContext
 ) -> None:
