@@ -118,3 +118,8 @@ def told_key(client_account_id: UUID, engagement_id: UUID) -> str:
 def cache_key(client_account_id: UUID, engagement_id: UUID, flow_id: UUID, *, name: str) -> str:
     """Return the key of an encrypted value of a flow."""
     return f"{KEY_PREFIX}cache:{client_account_id}:{engagement_id}:{flow_id}:{name}"
+
+
+def is_of_another_kind(answer: object) -> bool:
+    """Return whether Redis refused a command because a key holds another kind of value than ours."""
+    return isinstance(answer, Exception) and str(answer).startswith("WRONGTYPE")

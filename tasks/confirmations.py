@@ -22,7 +22,13 @@ from uuid import UUID
 
 import redis
 
-from masterflow.domain.redis_keys import OUTBOXES_KEY, answers_key, former_confirmations_key, sender_name
+from masterflow.domain.redis_keys import (
+    OUTBOXES_KEY,
+    answers_key,
+    former_confirmations_key,
+    is_of_another_kind,
+    sender_name,
+)
 from masterflow.domain.signing.settings import keys_of
 from masterflow.domain.signing.signatures import Signature, is_proof
 from masterflow.domain.signing.signer import Signer
@@ -190,7 +196,7 @@ class ConfirmationInbox:
             getattr(pipeline, command)(answers_key(self._name_of(name)), *arguments)
         answers: list[Any] = pipeline.execute(raise_on_error=False)
         for place, answer in enumerate(answers):
-            if isinstance(answer, redis.ResponseError) and str(answer).startswith("WRONGTYPE"):
+            if is_of_another_kind(answer):
                 self._redis.unlink(answers_key(self._name_of(keys[place][0])))
                 self._note_forged()
                 answers[place] = 0

@@ -9,7 +9,6 @@ from math import isfinite
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from masterflow.domain.redis_keys import (
     COUNTERS_KEY,
@@ -21,6 +20,7 @@ from masterflow.domain.redis_keys import (
     ROUND_AT,
     UNACKNOWLEDGED_KEY,
     WATCH_KEY,
+    is_of_another_kind,
     note_key,
 )
 from masterflow.repository.redis.client import RedisLink
@@ -126,7 +126,7 @@ async def _ask_numbers(redis: Redis) -> list[Any]:
 
 def _told(answer: Any, nothing: Any) -> Any:
     """Return an answer, or nothing where somebody has put another kind of value; another error passes."""
-    if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+    if is_of_another_kind(answer):
         return nothing
     if isinstance(answer, Exception):
         raise answer

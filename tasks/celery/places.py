@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from redis import Redis, RedisError, ResponseError
+from redis import Redis, RedisError
 
 from masterflow.domain.redis_keys import (
     ALIVE_KEY,
@@ -23,6 +23,7 @@ from masterflow.domain.redis_keys import (
     UNACKNOWLEDGED_KEY,
     WATCH_KEY,
     WATCH_LOCK_KEY,
+    is_of_another_kind,
     queue_key,
 )
 from masterflow.tasks.counters import Counters
@@ -60,7 +61,7 @@ class Places:
             pipeline.getrange(key, 0, 100)
         keys = (*_HASHES, *_SORTED_SETS, *_LISTS, *_LOCKS)
         answers = dict(zip(keys, pipeline.execute(raise_on_error=False), strict=True))
-        wrong = {key for key, answer in answers.items() if _is_of_another_kind(answer)}
+        wrong = {key for key, answer in answers.items() if is_of_another_kind(answer)}
         wrong |= self._endless(
             {key: answers[key] for key in _LOCKS}, time.monotonic() if now_s is None else now_s
         )
@@ -86,7 +87,7 @@ class Places:
 
     def put_right_after(self, error: BaseException) -> None:
         """Put them right if this failed because of one; a Redis that is away is left for the next turn."""
-        if _is_of_another_kind(error) or _is_of_another_kind(error.__cause__):
+        if is_of_another_kind(error) or is_of_another_kind(error.__cause__):
             with suppress(RedisError):
                 self.put_right()
 
@@ -97,7 +98,3 @@ class Places:
             if value and not isinstance(value, Exception)
         }
         return {key for key, (_, since_s) in self._held.items() if now_s - since_s > LONGEST_LOCK_S}
-
-
-def _is_of_another_kind(answer: Any) -> bool:
-    return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")

@@ -15,7 +15,7 @@ from typing import Any, Final
 from redis import Redis, RedisError, ResponseError
 
 from masterflow.domain.clock import from_microseconds, to_microseconds
-from masterflow.domain.redis_keys import attempt_key
+from masterflow.domain.redis_keys import attempt_key, is_of_another_kind
 from masterflow.domain.signing.signatures import Signature
 from masterflow.domain.signing.signer import Signer
 
@@ -68,7 +68,7 @@ def _read(redis: "Redis", batch_id: str) -> dict[str, Any]:
         text: Any = redis.getrange(attempt_key(batch_id), 0, _MOST_BYTES)
         found = json.loads(text or "{}")
     except ResponseError as error:
-        if not str(error).startswith("WRONGTYPE"):
+        if not is_of_another_kind(error):
             raise
         return {}
     except (ValueError, RecursionError):
