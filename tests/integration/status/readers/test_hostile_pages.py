@@ -1,33 +1,16 @@
 """What a row holds stays in its place on every page, and turns no text of others around."""
 
-import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import quote
-from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
 from typing_extensions import override
 
 from masterflow.domain import FlowContext
-from masterflow.domain.events import (
-    AgentCollaborated,
-    ErrorOccurred,
-    PhaseTimed,
-    QuestionAsked,
-    StatusChanged,
-    UsageReported,
-)
-from masterflow.domain.usage.amounts import Usage, UsageCounted
-from tests.support.events.reported_flows import Sessions, flow_of, report, told
+from tests.support.events.reported_flows import Sessions
 from tests.support.processes.status_site import StatusSite
-
-_FORGED = "2026-01-01 00:00:00 ERROR FORGED"
-_HOSTILE = f"a\x1b[2J\x9b31m\x85b\u202ec\u2066d\u2028e\"'><img src=x onerror=alert(1)>\r\n{_FORGED}"
-_MARK = "MARK"
-_USED = Usage(1, 5, 5, 0, 0)
-_COUNTED = UsageCounted(by="process-0001", agent=_USED, flow=_USED)
+from tests.support.rows.hostile import HOSTILE, hostile_flow
 
 #: What turns the direction of all that follows on its line, beyond its own text, unless it is isolated.
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -75,43 +58,11 @@ class _Leaks(HTMLParser):
             self.found.append(f"{'/'.join(tag for tag, _ in self._open)}: {data.strip()!r:.80}")
 
 
-async def _hostile_flow(sessions: Sessions, context: FlowContext) -> UUID:
-    flow_id = await flow_of(sessions, context)
-    await report(
-        sessions,
-        context,
-        flow_id,
-        told(_MARK, "processing", message=_MARK),
-        (PhaseTimed, {"phase": _MARK, "execution_time_ms": 1200.0}),
-        (ErrorOccurred, {"phase": _MARK, "error": _MARK, "details": {_MARK: _MARK}}),
-        (AgentCollaborated, {"entry": {"agent": _MARK, "activity": _MARK}}),
-        (UsageReported, {"agent": _MARK, "model": _MARK, "used": _USED, "counted": _COUNTED}),
-        (QuestionAsked, {"event_id": uuid4(), "key": _MARK, "question": _MARK, "options": [_MARK, "no"]}),
-        (QuestionAsked, {"event_id": uuid4(), "key": "free", "question": _MARK}),
-        (StatusChanged, {"status": "waiting_for_approval"}),
-    )
-    table = "migration.crewai_flow_state_extensions"
-    columns = (
-        "select column_name, udt_name from information_schema.columns where table_schema = 'migration'"
-        " and table_name = 'crewai_flow_state_extensions' and udt_name in ('json', 'jsonb')"
-    )
-    async with sessions.begin() as db:
-        its = {"it": _HOSTILE, "flow_id": flow_id}
-        await db.execute(
-            text(f"update {table} set flow_name = :it, user_id = :it where flow_id = :flow_id"), its
-        )
-        its = {"mark": _MARK, "it": json.dumps(_HOSTILE)[1:-1], "flow_id": flow_id}
-        for name, kind in (await db.execute(text(columns))).all():
-            changed = f"replace({name}::text, :mark, :it)::{kind}"
-            await db.execute(text(f"update {table} set {name} = {changed} where flow_id = :flow_id"), its)
-    return flow_id
-
-
 @pytest.mark.parametrize("may_control", [False, True])
 async def test_no_page_lets_a_text_out_of_its_place(
     site: StatusSite, sessions: Sessions, context: FlowContext, may_control: bool
 ) -> None:
-    flow_id = await _hostile_flow(sessions, context)
+    flow_id = await hostile_flow(sessions, context)
     cookie = {"Cookie": f"enrichment_token={site.token(context, may_control=may_control)}"}
     for path in (
         "/fleet?window=hour",
@@ -119,11 +70,11 @@ async def test_no_page_lets_a_text_out_of_its_place(
         "/flows",
         f"/flows/{flow_id}",
         f"/flows/{flow_id}/report",
-        f"/flows?phase={quote(_HOSTILE)}",
-        f"/flows?type={quote(_HOSTILE)}",
-        f"/flows?status={quote(_HOSTILE)}",
-        f"/fleet?window={quote(_HOSTILE)}",
-        f"/flows/{quote(_HOSTILE, safe='')}",
+        f"/flows?phase={quote(HOSTILE)}",
+        f"/flows?type={quote(HOSTILE)}",
+        f"/flows?status={quote(HOSTILE)}",
+        f"/fleet?window={quote(HOSTILE)}",
+        f"/flows/{quote(HOSTILE, safe='')}",
     ):
         answer = site.get(path, headers=cookie)
         leaks = _Leaks(answer.text)
