@@ -16,9 +16,9 @@ from masterflow.domain.errors import (
     TransientError,
     VersionConflict,
 )
-from masterflow.domain.ids import flow_uuid
 
 if TYPE_CHECKING:
+    from masterflow.domain.ids import flow_uuid
     from masterflow.domain.tenant import FlowContext
 
 __all__ = [
@@ -39,9 +39,10 @@ __all__ = [
 
 
 if not TYPE_CHECKING:
+    # They stand on pydantic, which takes 80 ms to load and which `flowctl --help` need not wait for.
+    _FROM_MODULE = {"FlowContext": "tenant", "flow_uuid": "ids"}
 
     def __getattr__(name: str) -> Any:
-        # It stands on pydantic, which takes 80 ms to load and which `flowctl --help` need not wait for.
-        if name == "FlowContext":
-            return import_module("masterflow.domain.tenant").FlowContext
-        raise AttributeError(f"module 'masterflow.domain' has no attribute {name!r}")
+        if name not in _FROM_MODULE:
+            raise AttributeError(f"module 'masterflow.domain' has no attribute {name!r}")
+        return getattr(import_module(f"masterflow.domain.{_FROM_MODULE[name]}"), name)
