@@ -27,6 +27,8 @@ class Question:
     default: Any = None
     phase: str | None = None
     state: QuestionState
+    #: Whether a process asked it before, such as one that was started anew since.
+    is_asked_again: bool = False
     #: Whether the process has taken the answer, or given up.
     is_settled: bool
     answer: Any = None
@@ -44,9 +46,9 @@ class Question:
 def questions(entries: list[dict[str, Any]]) -> list[Question]:
     """Return the questions among the entries, the one asked first comes first.
 
-    A restarted process asks the same question again under the same id: it counts from the first time, in
-    the newest words. Of several answers the one that the process says it took is the answer, else the
-    earliest by time and id that it did not refuse.
+    A restarted process asks the same question again under the same id: it counts from the first time, also
+    the time that there is for an answer, in the newest words. Of several answers the one that the process
+    says it took is the answer, else the earliest by time and id that it did not refuse.
     """
     asked: dict[UUID, list[dict[str, Any]]] = {}
     for entry in entries:
@@ -94,17 +96,23 @@ def _question(
         options=tuple(option for option in as_list(newest.get("options")) if isinstance(option, str)),
         answer_schema=schema if isinstance(schema, dict) else None,
         asked_at=_time(first["timestamp"]),
-        expires_at=parse_time(newest.get("expires_at")),
+        expires_at=_expires_at(first, newest),
         has_default="default" in newest,
         default=newest.get("default"),
         phase=phase if isinstance(phase := newest.get("phase"), str) else None,
         state=state,
+        is_asked_again=len(asked) > 1,
         is_settled=end is not None,
         answer=value,
         answered_by=answer.by if answer else None,
         answered_at=answer.at if answer else None,
         request_id=answer.id if answer else taken,
     )
+
+
+def _expires_at(first: dict[str, Any], newest: dict[str, Any]) -> datetime | None:
+    at = parse_time(newest.get("expires_at"))
+    return at and at - (_time(newest["timestamp"]) - _time(first["timestamp"]))
 
 
 def _time(text: str) -> datetime:

@@ -16,7 +16,7 @@ from redis import Redis, ResponseError
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from masterflow.domain.control.questions import given_answers, pending_answers
+from masterflow.domain.control.questions import Question, given_answers, pending_answers, questions
 from masterflow.domain.control.requests import Request, pending_pause, pending_stop, requests
 from masterflow.domain.events import AnyEvent, ControlRequested, QuestionAsked
 from masterflow.domain.redis_keys import told_key
@@ -41,6 +41,9 @@ _MOST_AHEAD_S: Final = 5
 #: How Redis refuses a word for a key of another kind, and for a stream that has had the highest id.
 _BLOCKED: Final = ("WRONGTYPE", "exhausted", "equal or smaller")
 
+#: How a question ends for which the process has no answer to find.
+_UNANSWERED: Final = ("timed_out", "withdrawn")
+
 _logger = logging.getLogger(__name__)
 
 
@@ -52,19 +55,22 @@ class Occasion:
     engagement_ids: frozenset[UUID]
     #: Requests that came with it: they are told whatever was told before.
     fresh: frozenset[UUID]
-    #: Flows that ask something, so that a process of theirs waits.
+    #: Flows that ask something, so that a process of theirs waits, and the questions.
     asking: frozenset[UUID]
+    asked: frozenset[UUID]
 
 
 def told_about(events: Collection[AnyEvent], controlled: Collection[UUID] = ()) -> Occasion:
     """Return the occasion that merged events are; of `controlled` flows the row has requests or questions."""
     kinds = (ControlRequested, QuestionAsked)
+    questions_asked = [event for event in events if isinstance(event, QuestionAsked)]
     meant = [event for event in events if isinstance(event, kinds) or event.flow_id in controlled]
     return Occasion(
         flow_ids=frozenset(event.flow_id for event in meant),
         engagement_ids=frozenset(event.engagement_id for event in meant),
         fresh=frozenset(event.event_id for event in meant if isinstance(event, ControlRequested)),
-        asking=frozenset(event.flow_id for event in meant if isinstance(event, QuestionAsked)),
+        asking=frozenset(event.flow_id for event in questions_asked),
+        asked=frozenset(event.event_id for event in questions_asked),
     )
 
 
@@ -97,7 +103,8 @@ class Teller:
             for request in pending(row, occasion):
                 is_awaited = row["flow_id"] in occasion.asking
                 if request.id in occasion.fresh or is_awaited or self._is_due(request.id):
-                    words.append(self._word(row, request))
+                    words.append(self._word(row, told_text(request)))
+            words.extend(self._word(row, question_text(each)) for each in known_questions(row, occasion))
         if blocked := _write(redis, words):
             redis.unlink(*blocked)
             _logger.warning(
@@ -106,10 +113,10 @@ class Teller:
             if _write(redis, [word for word in words if word[0] in blocked]):
                 raise ResponseError("A stream of what flows are told takes no word although it is new.")
 
-    def _word(self, row: Mapping[Any, Any], request: Request) -> tuple[str, dict[str, str]]:
+    def _word(self, row: Mapping[Any, Any], text: str) -> tuple[str, dict[str, str]]:
         """Return the key of a stream, and what it is to be given."""
         key = told_key(row["client_account_id"], row["engagement_id"])
-        flow_id, text = str(row["flow_id"]), told_text(request)
+        flow_id = str(row["flow_id"])
         proof = sign("control", [flow_id, text], self._settings.keys_of(row["client_account_id"]))
         fields = {"flow_id": flow_id, "message": text}
         if proof:
@@ -167,6 +174,29 @@ def pending(row: Mapping[Any, Any], occasion: Occasion) -> list[Request]:
     answers = given_answers(entries) if is_asking else pending_answers(entries)
     wanted = (pending_stop(entries, status), pending_pause(entries, status), *answers)
     return [one for one in wanted if one]
+
+
+def known_questions(row: Mapping[Any, Any], occasion: Occasion) -> list[Question]:
+    """Return the questions just asked that were asked before, or that ended without an answer.
+
+    The process that asks again needs to know since when it was asked, and that nobody may answer any more.
+    """
+    asked = [one for one in questions(entries_of(row)) if one.id in occasion.asked]
+    return [one for one in asked if one.state in _UNANSWERED or (one.is_asked_again and one.state == "open")]
+
+
+def question_text(question: Question) -> str:
+    """Return what processes read of a question that was asked before."""
+    return json.dumps(
+        {
+            "request_id": str(question.id),
+            "action": "asked",
+            "by": "",
+            "at": question.asked_at.isoformat(timespec="microseconds"),
+            "question_id": str(question.id),
+            "outcome": question.state if question.state in _UNANSWERED else None,
+        }
+    )
 
 
 def told_text(request: Request) -> str:

@@ -17,7 +17,7 @@ from masterflow.tracker.control.requests import FlowStopped, Message, StopReques
 Tenant = tuple[UUID, UUID]
 
 #: Answers that nobody in this process waits for must not add up without end.
-_MOST_ANSWERS: Final = 200
+_MOST_KEPT: Final = 200
 
 
 class FlowControl:
@@ -35,6 +35,7 @@ class FlowControl:
         self._stop: StopRequest | None = None
         self._newest_pause: Message | None = None
         self._answers: dict[UUID, Message] = {}
+        self._asked_before: dict[UUID, Message] = {}
         self._listeners: dict[int, Callable[[], object]] = {}
         self._numbers = itertools.count()
 
@@ -60,6 +61,10 @@ class FlowControl:
         found = [one for one in tuple(self._answers.values()) if one.question_id == question_id]
         return sorted(found, key=lambda one: one.place)
 
+    def asked_before(self, question_id: UUID) -> Message | None:
+        """Return since when a question has been asked, and how it ended, if this process asks it again."""
+        return self._asked_before.get(question_id)
+
     def raise_if_stopped(self) -> None:
         """Raise what the flow is to end by, if somebody asked for it.
 
@@ -78,9 +83,9 @@ class FlowControl:
         if message.action == "cancel":
             self._stop = self._stop or message.as_stop
         elif message.action == "answer":
-            while len(self._answers) >= _MOST_ANSWERS:
-                self._answers.pop(next(iter(self._answers)), None)
-            self._answers.setdefault(message.request_id, message)
+            _keep(self._answers, message)
+        elif message.action == "asked":
+            _keep(self._asked_before, message)
         elif self._newest_pause is None or message.place > self._newest_pause.place:
             self._newest_pause = message
         for listener in tuple(self._listeners.values()):
@@ -104,6 +109,12 @@ class FlowControl:
     def forget(self, number: int) -> None:
         """Call that one no more."""
         self._listeners.pop(number, None)
+
+
+def _keep(messages: dict[UUID, Message], message: Message) -> None:
+    while len(messages) >= _MOST_KEPT:
+        messages.pop(next(iter(messages)), None)
+    messages[message.request_id] = message
 
 
 class ControlRegistry:

@@ -9,9 +9,11 @@ from uuid import UUID
 from masterflow.domain import InputInvalid
 from masterflow.domain.clock import parse_time
 
-Action = Literal["cancel", "pause", "resume", "answer"]
+#: What somebody asked of the flow; `asked` tells a process of a question that it asks, and that was asked
+#: before.
+Action = Literal["cancel", "pause", "resume", "answer", "asked"]
 
-_ACTIONS: Final = frozenset({"cancel", "pause", "resume", "answer"})
+_ACTIONS: Final = frozenset({"cancel", "pause", "resume", "answer", "asked"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Message:
     reason: str | None = None
     question_id: UUID | None = None
     answer: Any = None
+    #: How the question ended that was asked before; None while it is open.
+    outcome: str | None = None
 
     @property
     def place(self) -> tuple[datetime, UUID]:
@@ -94,6 +98,7 @@ def read_message(text: str) -> Message:
             reason=None if said.get("reason") is None else str(said["reason"]),
             question_id=None if question_id is None else UUID(question_id),
             answer=said.get("answer"),
+            outcome=said.get("outcome"),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputInvalid(f"What a flow is told makes no sense: {type(error).__name__}: {error}") from error

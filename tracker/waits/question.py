@@ -134,9 +134,9 @@ class Question(Generic[T]):
         self._is_kept = key is not None
         self._default = default
         self._timeout_s = _checked_timeout(timeout_s)
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        control = flow.control
-        self.id = _id_of(flow.flow_id, self.key, control.rounds[self.key])
+        self._deadline: float | None = None
+        self._count_from(datetime.now(UTC))
+        self.id = self._next_id()
         self._refused: set[UUID] = set()
         self._result: Callable[[], T] | None = None
         self._settling = threading.RLock()
@@ -182,6 +182,9 @@ class Question(Generic[T]):
             raise
         return self._answer()
 
+    def _next_id(self) -> UUID:
+        return _id_of(self._flow.flow_id, self.key, self._flow.control.rounds[self.key])
+
     def _ask(self) -> None:
         for_approval = bool(self._answers.options)
         self._flow.tell(
@@ -219,9 +222,34 @@ class Question(Generic[T]):
             for message in control.answers(self.id):
                 if message.request_id not in self._refused and self._take(message):
                     return True
-            if self._left_s() == 0:
+            if (before := control.asked_before(self.id)) and self._follow(before):
+                return self._is_settled()
+            if self._result is None and self._left_s() == 0:
                 self._time_out()
         return self._result is not None
+
+    def _follow(self, before: Message) -> bool:
+        """Count its time from when it was asked first; return whether it was asked anew instead.
+
+        That is so where it ended without an answer. Where nobody answered in time and there is a default,
+        that is what the former process went on with.
+        """
+        if before.outcome is None:
+            self._count_from(before.at)
+        elif before.outcome == "timed_out" and self._default is not NO_DEFAULT:
+            self._time_out()
+        else:
+            self._flow.control.rounds[self.key] += 1
+            self.id = self._next_id()
+            self._count_from(datetime.now(UTC))
+            self._ask()
+            return True
+        return False
+
+    def _count_from(self, at: datetime) -> None:
+        if self._timeout_s is not None:
+            passed_s = (datetime.now(UTC) - at).total_seconds()
+            self._deadline = time.monotonic() - passed_s + self._timeout_s
 
     def _take(self, message: Message) -> bool:
         """Take an answer; one of a wrong form is told back, and the question stays open."""

@@ -182,6 +182,29 @@ def test_an_answer_is_told_until_the_process_has_taken_it(place: Workplace) -> N
     assert ask(place, flow_id, "answer", answer="yes", request_id=request_id) == "accepted"
 
 
+def test_a_process_that_asks_again_is_told_since_when_and_that_nobody_answered_in_time(
+    place: Workplace,
+) -> None:
+    flow_id, question_id = running(place), uuid4()
+    key, question = told_key(OURS.client_account_id, OURS.engagement_id), {"key": "k", "question": "Approve?"}
+    tell(place, flow_id, QuestionAsked, event_id=question_id, **question)
+    assert told(place, flow_id) == []
+    [first] = control(place, flow_id)
+    tell(place, flow_id, QuestionAsked, event_id=question_id, **question)
+    [message] = eventually(lambda: told(place, flow_id))
+    assert (message["action"], message["question_id"], message["at"], message["outcome"]) == (
+        "asked",
+        str(question_id),
+        first["timestamp"],
+        None,
+    )
+    tell(place, flow_id, QuestionSettled, question_id=question_id, outcome="timed_out")
+    place.redis.delete(key)
+    tell(place, flow_id, QuestionAsked, event_id=question_id, **question)
+    [message] = eventually(lambda: told(place, flow_id))
+    assert (message["action"], message["outcome"]) == ("asked", "timed_out")
+
+
 def test_an_answer_that_came_second_is_told_so(place: Workplace) -> None:
     flow_id = running(place)
     tell(place, flow_id, QuestionAsked, event_id=uuid4(), key="mapping", question="Approve?")

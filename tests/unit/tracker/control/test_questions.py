@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from masterflow import FlowStopped, InputInvalid, create_progress_tracker, phase
 from masterflow.domain.events import PhaseTimed, QuestionAsked, QuestionSettled, question_id
+from masterflow.tracker.control.requests import Message
 from tests.support.events.reported import CONTEXT, FLOW_ID
 from tests.support.eventually import eventually
 
@@ -89,6 +90,39 @@ def test_a_restarted_process_asks_the_same_question_and_each_round_is_another(tr
     assert second.id == question_id(UUID(str(FLOW_ID)), "mapping", 1)
     keyless = {tracker.ask("Approve?").id for _ in range(2)}
     assert len(keyless) == 2
+
+
+def asked_before(tracker, ago: timedelta, outcome: str | None, round_number: int = 0) -> None:
+    """Tell the process what a worker tells of a question that a former process asked."""
+    asked_id = question_id(UUID(str(FLOW_ID)), "mapping", round_number)
+    at = datetime.now(UTC) - ago
+    tracker.record.control.take(Message(asked_id, "asked", "", at, question_id=asked_id, outcome=outcome))
+
+
+def test_the_time_for_an_answer_counts_from_when_a_former_process_asked(tracker, told):
+    asked_before(tracker, timedelta(seconds=3590), None)
+    question = tracker.ask("Approve?", options=OPTIONS, key="mapping", timeout_s=3600)
+    threading.Timer(0.1, asked_before, (tracker, timedelta(seconds=3601), None)).start()
+    with pytest.raises(TimeoutError, match="within 3600 s"):
+        question.wait()
+
+
+def test_a_question_to_which_nobody_answered_in_time_has_its_default_for_the_next_process_too(tracker, told):
+    asked_before(tracker, timedelta(seconds=5), "timed_out")
+    assert tracker.ask("Approve?", options=OPTIONS, key="mapping", default="reject").wait() == "reject"
+    assert settled(told) == [("timed_out", "reject")]
+
+
+@pytest.mark.parametrize("outcome", ["timed_out", "withdrawn"])
+def test_a_question_that_ended_without_an_answer_is_asked_anew_and_can_be_answered(tracker, told, outcome):
+    asked_before(tracker, timedelta(hours=9), outcome)
+    asked_before(tracker, timedelta(hours=5), "withdrawn", 1)
+    question = tracker.ask("Approve?", options=OPTIONS, key="mapping", timeout_s=3600)
+    threading.Timer(0.1, told.answer, ("mapping", "approve")).start()
+    assert question.wait() == "approve"
+    ids = [question_id(UUID(str(FLOW_ID)), "mapping", number) for number in range(3)]
+    assert [event.event_id for event in told.of(QuestionAsked)] == ids
+    assert question.id == ids[2]
 
 
 def test_an_answer_has_the_form_of_the_model(tracker, told):
