@@ -106,7 +106,7 @@ def life_metrics(counts: LifeCounts | None) -> list[Metric]:
 
 # What has not happened yet is shown as 0: a rate cannot see the step from nothing to one.
 _OUTCOMES: Final = frozenset({"applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped"})
-_FORGED: Final = frozenset({"message", "flag", "chunk", "parked", "letter", "key", "sign"})
+_FORGED: Final = frozenset({"message", "flag", "chunk", "run", "parked", "letter", "key", "sign"})
 
 
 def redis_metrics(gauges: WorkerGauges | None, *, is_broker: bool) -> list[Metric]:

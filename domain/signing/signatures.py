@@ -36,6 +36,7 @@ Purpose = Literal[
     "attempt",  # of the workers, with the account's key, to each other
     "letter",  # of the workers, with theirs or the account's key, to whoever replays it
     "parked",  # of the workers, to each other
+    "run",  # of beat, to the workers: a periodic task
     "chunk",  # of the operators, to the workers: flows to catch up
     "flag",  # of the operators, to everybody who holds their keys
     "request",  # of API and flowctl, to the workers: to cancel, pause, resume, answer

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu import Message
 
-from masterflow.domain.errors import InputInvalid, PermanentError
+from masterflow.domain.errors import InputInvalid, PermanentError, SignatureInvalid
 from masterflow.repository.settings import DatabaseSettings, RedisSettings
 from masterflow.tasks.celery.fairness import Fairness
 from masterflow.tasks.celery.places import Places
+from masterflow.tasks.celery.runs import Runs
 from masterflow.tasks.celery.turns import Turns
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.dead_letters.letters import DeadLetters, letter_about
@@ -70,6 +72,7 @@ class Consumer(CeleryConsumer):
         options["worker_options"] = {**worker_options, "without_gossip": True, "without_mingle": True}
         self._settings = QueueSettings()
         self._redis = redis_client(self._settings)
+        self._runs = Runs(self._settings.worker_keys)
         #: What the upkeep, which is made next, and the consumer put right.
         self.places = Places(self._redis)
         super().__init__(*args, **options)
@@ -91,9 +94,11 @@ class Consumer(CeleryConsumer):
         def receive_task(message: Message) -> None:
             self.received += 1
             try:
-                self._check(message)
-                receive(message)
-                self.fairness.note(self, message.headers["task"])
+                if self._is_due(message):
+                    receive(message)
+                    self.fairness.note(self, message.headers["task"])
+                else:
+                    message.ack_log_error(_logger, self._connection_errors)
             except PermanentError as error:
                 self._refuse(message, error)
             except _MALFORMED as error:
@@ -118,12 +123,12 @@ class Consumer(CeleryConsumer):
         self._turns.clear()
         super().on_close()
 
-    def _check(self, message: Message) -> None:
-        """Accept a call of a task of ours, and count a periodic one that comes too late.
+    def _is_due(self, message: Message) -> bool:
+        """Accept a call of a task of ours, and count a periodic one that comes too late or once more.
 
         Raises:
             TaskUnknown: it is for a task of Celery's own; `check_envelope` raises what else it may be.
-            InputInvalid: it has arguments that no call takes.
+            InputInvalid: it has arguments that no call takes. What else a periodic one may be, `Runs` says.
         """
         name = (message.headers or {}).get("task")
         is_periodic = name in {entry["task"] for entry in self.app.conf.beat_schedule.values()}
@@ -132,12 +137,20 @@ class Consumer(CeleryConsumer):
             # Which would call tasks, or send them, with what no one has checked.
             raise TaskUnknown(f"Tasks of Celery itself, such as {name!r:.100}, are not run here.")
         args, kwargs, _ = message.payload
-        if (is_periodic and (args or kwargs)) or (name == APPLY_CHUNK and args):
-            # Python would refuse to call them, and Celery log that and let the message go.
+        if name == APPLY_CHUNK and args:
+            # Python would refuse to call it, and Celery log that and let the message go.
             raise InputInvalid(f"{name} takes no such arguments.")
-        if has_expired(message.headers):
+        comes_back = bool((message.delivery_info or {}).get("redelivered"))
+        is_due = not is_periodic or self._runs.take(
+            str(name), args, kwargs, comes_back=comes_back, now=datetime.now(UTC)
+        )
+        if not is_due:
+            self._counters.add("repeated")
+            self._counters.flush(self._redis)
+        elif has_expired(message.headers):
             self._counters.add("expired")
             self._counters.flush(self._redis)
+        return is_due
 
     def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002
         """Keep a message for a task that does not exist."""
@@ -168,5 +181,7 @@ class Consumer(CeleryConsumer):
             raise ConnectionError(str(unavailable)) from unavailable
         message.ack_log_error(_logger, self._connection_errors)
         self._counters.add(f"dead:{letter.reason}")
+        # Nothing else proves itself to the consumer.
+        self._counters.add("forged:run", isinstance(error, SignatureInvalid))
         self._counters.add("dead_dropped", dropped)
         self._counters.flush(self._redis)

@@ -2,11 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,53 +11,28 @@ import pytest
 from celery import Celery
 
 from masterflow.domain.events import FlowRetried, new_event
-from masterflow.domain.redis_keys import FLAG_KEY, attempt_key
-from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.scripts.embedded.rabbitmq import RabbitMQ
+from masterflow.domain.redis_keys import FLAG_KEY, WATCH_KEY, attempt_key
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.backfill.task import Chunk
 from masterflow.tasks.batch import Batch, sign
+from masterflow.tasks.celery.runs import signed_run
 from masterflow.tasks.enqueue import Publisher, QueueSettings
 from masterflow.tasks.queues import APPLY_CHUNK, BACKFILL_QUEUE, ENRICHMENT_QUEUE, queue, transport_options
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
-from tests.support.servers.databases import temporary_database
 
 pytestmark = pytest.mark.alone
 
 CONTEXT = new_context()
 TENANT = {name: str(value) for name, value in CONTEXT.model_dump().items()}
-KEYS = {
-    "ENRICHMENT_SIGNING_KEYS": json.dumps({str(CONTEXT.client_account_id): {"own": "o" * 32}}),
-    "ENRICHMENT_WORKER_KEYS": json.dumps({"workers": "w" * 32}),
-}
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 FAR_AHEAD = datetime(2999, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
-def place(
-    request: pytest.FixtureRequest,
-    postgres_server: str,
-    database_template: str,
-    server_folder: Path,
-    debian_package: Callable[[str, str], Path],
-) -> Iterator[Workplace]:
-    """Servers of this file's own, and a worker with both kinds of keys."""
-    folder = server_folder / f"attacked-{uuid4().hex}"
-    with ExitStack() as stack:
-        url = stack.enter_context(temporary_database(postgres_server, template=database_template))
-        redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
-        settings = dict(KEYS)
-        if request.param == "rabbitmq":
-            debian_package("rabbitmq-server", "rabbitmq-server")
-            settings["CELERY_BROKER_URL"] = stack.enter_context(RabbitMQ(folder / "rabbitmq")).url
-        place = Workplace(
-            folder / "place", database_url=url, redis_url=redis.url, ENRICHMENT_FLOW_GRACE_S="30", **settings
-        )
-        with place.worker():
-            yield place
-        place.remove()
+@pytest.fixture
+def place(attacked: tuple[Workplace, SupervisedProcess]) -> Workplace:
+    return attacked[0]
 
 
 def retry(place: Workplace, flow_id: UUID, *, batch_id: str = "", sender_id: str = "") -> str:
@@ -125,8 +97,47 @@ def test_100_messages_for_the_year_2999_keep_a_worker_from_nothing(place: Workpl
 
 def test_a_periodic_run_that_comes_too_late_is_counted(place: Workplace) -> None:
     before = place.counters().get("expired", 0)
-    send(place, "backfill.run", queue_name=BACKFILL_QUEUE, kwargs={}, expires=LONG_AGO)
+    kwargs = signed_run("backfill.run", place.settings.worker_keys, valid_s=60)
+    send(place, "backfill.run", queue_name=BACKFILL_QUEUE, kwargs=kwargs, expires=LONG_AGO)
     eventually(lambda: place.counters().get("expired", 0) == before + 1)
+
+
+def rounds(place: Workplace) -> int:
+    found: Any = place.redis.hget(WATCH_KEY, "rounds")
+    return int(found or 0)
+
+
+@pytest.mark.parametrize("name", ["backfill.run", "watch.look"])
+def test_what_beat_alone_sends_is_refused_from_others_and_counted(place: Workplace, name: str) -> None:
+    before, letters, seen = place.counters().get("forged:run", 0), [], rounds(place)
+    another = {"watch.look": "backfill.run", "backfill.run": "watch.look"}[name]
+    keys, foreign = place.settings.worker_keys, place.settings.keys_of(CONTEXT.client_account_id)
+    forged = [
+        {},
+        {"proof": {"until": 1, "key_id": "workers", "signature": "00"}},
+        {"proof": "workers"},
+        signed_run(name, foreign, valid_s=60),
+        signed_run(another, keys, valid_s=60),
+        signed_run(name, keys, valid_s=-400),
+    ]
+    letters = [send(place, name, queue_name=BACKFILL_QUEUE, kwargs=kwargs) for kwargs in forged]
+    eventually(lambda: {*letters} <= {one.batch_id for one in place.letters()})
+    assert {one.reason for one in place.letters() if one.batch_id in letters} == {"signature_invalid"}
+    assert place.counters()["forged:run"] == before + len(forged)
+    assert rounds(place) == seen
+
+
+def test_what_beat_sent_is_taken_once_whoever_sends_it_again(place: Workplace) -> None:
+    with place.celery("beat"):
+        seen = rounds(place)
+        eventually(lambda: rounds(place) > seen, timeout_s=20)
+    kwargs = signed_run("watch.look", place.settings.worker_keys, valid_s=600)
+    before, seen = place.counters().get("forged:run", 0), rounds(place)
+    for _ in range(3):
+        place.redis.hdel(WATCH_KEY, "round_at")
+        send(place, "watch.look", kwargs=kwargs)
+    eventually(lambda: place.counters().get("forged:run", 0) == before + 2)
+    eventually(lambda: rounds(place) == seen + 1)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@
 import base64
 import json
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -13,14 +11,12 @@ import pytest
 
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.domain.redis_keys import KEY_PREFIX, queue_key
-from masterflow.scripts.embedded import EmbeddedRedis
-from masterflow.scripts.embedded.rabbitmq import RabbitMQ
+from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.scripts.supervise.supervisor import descendants
 from masterflow.tasks.queues import APPLY_CHUNK, APPLY_EVENTS, APPLY_REQUEST, BACKFILL_QUEUE, ENRICHMENT_QUEUE
 from tests.support.events.flows import new_context
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
-from tests.support.servers.databases import temporary_database
 
 pytestmark = pytest.mark.alone
 
@@ -30,44 +26,17 @@ RETRY = "enrichment.increment_retry_count"
 CALL = {"flow_id": str(uuid4()), **TENANT}
 
 
-@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
-def attacked(
-    request: pytest.FixtureRequest,
-    postgres_server: str,
-    database_template: str,
-    server_folder: Path,
-    debian_package: Callable[[str, str], Path],
-) -> Iterator[Workplace]:
-    """Servers of this file's own, and a worker with one child and both kinds of keys."""
-    folder = server_folder / f"poisoned-{uuid4().hex}"
-    settings = {
-        "ENRICHMENT_SIGNING_KEYS": json.dumps({TENANT["client_account_id"]: {"own": "o" * 32}}),
-        "ENRICHMENT_WORKER_KEYS": json.dumps({"workers": "w" * 32}),
-    }
-    with ExitStack() as stack:
-        url = stack.enter_context(temporary_database(postgres_server, template=database_template))
-        redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
-        if request.param == "rabbitmq":
-            debian_package("rabbitmq-server", "rabbitmq-server")
-            settings["CELERY_BROKER_URL"] = stack.enter_context(RabbitMQ(folder / "rabbitmq")).url
-        place = Workplace(folder / "place", database_url=url, redis_url=redis.url, **settings)
-        with place.worker() as worker:
-            place.worker_pid = worker.pid  # type: ignore[attr-defined]
-            yield place
-        place.remove()
-
-
 @pytest.fixture
-def place(attacked: Workplace) -> Iterator[Workplace]:
+def place(attacked: tuple[Workplace, SupervisedProcess]) -> Iterator[Workplace]:
     """The workplace, whose worker has to go on as it was: at once, with the same child and connection."""
-    pid: int = attacked.worker_pid  # type: ignore[attr-defined]
-    children, said = set(descendants(pid)), len(attacked.log.read_text())
-    yield attacked
-    flow_id = attacked.new_flow(CONTEXT)
-    attacked.publish([new_event(FlowRetried, CONTEXT, flow_id)], CONTEXT)
-    eventually(lambda: attacked.row(flow_id)["retry_count"] == 1, timeout_s=10)
-    assert children <= set(descendants(pid))
-    news = attacked.log.read_text()[said:]
+    place, worker = attacked
+    children, said = set(descendants(worker.pid)), len(place.log.read_text())
+    yield place
+    flow_id = place.new_flow(CONTEXT)
+    place.publish([new_event(FlowRetried, CONTEXT, flow_id)], CONTEXT)
+    eventually(lambda: place.row(flow_id)["retry_count"] == 1, timeout_s=10)
+    assert children <= set(descendants(worker.pid))
+    news = place.log.read_text()[said:]
     assert "Connection to broker lost" not in news
     assert "goes back" not in news
     assert "raised unexpected" not in news
