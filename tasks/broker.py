@@ -9,6 +9,7 @@ from redis.sentinel import Sentinel
 
 from masterflow.domain.addresses import RedisAddress
 from masterflow.domain.errors import TransientError
+from masterflow.tasks.guards.answers import bounded
 from masterflow.tasks.queues import sentinel_waits
 from masterflow.tasks.settings import QueueSettings
 
@@ -28,7 +29,7 @@ def redis_client(settings: QueueSettings) -> "redis.Redis":
 
 
 def client_of(address: RedisAddress, settings: QueueSettings) -> "redis.Redis":
-    """Return such a client of any address."""
+    """Return such a client of any address; answers beyond all measure end their command."""
     options: dict[str, Any] = {
         **address.client_options,
         "decode_responses": True,
@@ -41,10 +42,9 @@ def client_of(address: RedisAddress, settings: QueueSettings) -> "redis.Redis":
         "socket_timeout": ANSWER_TIMEOUT_S,
     }
     if not address.is_sentinel:
-        return redis.Redis(**options)
+        return bounded(redis.Redis(**options))
     sentinel = Sentinel(address.hosts, sentinel_kwargs=sentinel_waits(), **options)  # type: ignore[no-untyped-call]
-    client: redis.Redis = sentinel.master_for(settings.sentinel_master)  # type: ignore[no-untyped-call]
-    return client
+    return bounded(sentinel.master_for(settings.sentinel_master))  # type: ignore[no-untyped-call]
 
 
 def cause_of(error: BaseException) -> str:

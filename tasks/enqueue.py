@@ -8,6 +8,7 @@ from masterflow.tasks.batch import Batch, digest_of, sign
 from masterflow.tasks.broker import ANSWER_TIMEOUT_S, BrokerUnavailable, cause_of, client_of, redis_client
 from masterflow.tasks.confirmations import Awaited, ConfirmationInbox
 from masterflow.tasks.control.requests import RequestMessage
+from masterflow.tasks.guards.answers import AnswerTooLarge
 from masterflow.tasks.publishing.messages import message_of
 from masterflow.tasks.publishing.transports import transport_to
 from masterflow.tasks.queues import (
@@ -22,6 +23,7 @@ from masterflow.tasks.settings import QueueSettings
 from masterflow.tasks.shown_arguments import NOTHING, shown_batch
 
 __all__ = [
+    "AnswerTooLarge",
     "Awaited",
     "Batch",
     "BrokerUnavailable",

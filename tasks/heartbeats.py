@@ -11,6 +11,7 @@ from redis import Redis
 
 from masterflow.domain.redis_keys import HEARTBEAT_NOTE, NOTES_KEY, OUTBOXES_KEY, note_key
 from masterflow.repository.redis.gauges import is_stale
+from masterflow.tasks.guards.answers import AnswerTooLarge
 
 #: No note is kept for longer, nor its name, or the names of all processes there ever were would pile up.
 LONGEST_S: Final = 3_600
@@ -46,11 +47,20 @@ def heartbeat_age_s(redis: "Redis", name: str) -> float | None:
 
 
 def forget_silent_outboxes(redis: "Redis") -> None:
-    """Drop what outboxes told that have been silent since; a `RedisError` passes."""
+    """Drop what outboxes told that have been silent since; a `RedisError` passes.
+
+    Raises:
+        AnswerTooLarge: it was more than all outboxes say, and is removed.
+    """
     pipeline: Any = redis.pipeline(transaction=False)
     pipeline.hgetall(OUTBOXES_KEY)
     pipeline.time()
-    notes, there = pipeline.execute()
+    try:
+        notes, there = pipeline.execute()
+    except AnswerTooLarge:
+        # Whoever lives tells it again within seconds.
+        redis.unlink(OUTBOXES_KEY)
+        raise
     if silent := [name for name, note in notes.items() if not _holds(note, there[0])]:
         redis.hdel(OUTBOXES_KEY, *silent[:_MOST_DROPPED])
 

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from masterflow.domain import TransientError
 from masterflow.domain.signing.settings import SigningKeys
+from masterflow.repository.redis.answers import bounded
 from masterflow.repository.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
@@ -90,12 +91,11 @@ class RedisLink:
         options["retry_on_error"] = [RedisConnectionError]  # redis-py 5 tries nothing again that is not named
         options |= address.client_options
         if not address.is_sentinel:
-            return Redis(**options)
+            return bounded(Redis(**options))
         waits = {"retry": Retry(NoBackoff(), 0), **_waits(_SENTINEL_TIMEOUT_S)}
         sentinel = Sentinel(address.hosts, sentinel_kwargs=waits, **options)  # type: ignore[no-untyped-call]  # it has no annotations
         self._sentinels = sentinel.sentinels
-        client: Redis = sentinel.master_for(self._settings.sentinel_master)
-        return client
+        return bounded(sentinel.master_for(self._settings.sentinel_master))
 
     def _log_failure(self, error: Exception) -> None:
         if time.monotonic() >= self._log_at:

@@ -74,7 +74,7 @@ class Consumer(CeleryConsumer):
         self._redis = redis_client(self._settings)
         self._runs = Runs(self._settings.worker_keys)
         #: What the upkeep, which is made next, and the consumer put right.
-        self.places = Places(self._redis)
+        self.places = Places.of(self._settings)
         super().__init__(*args, **options)
         controller: Any = self.controller  # type: ignore[attr-defined]
         self._turns = Turns(controller)

@@ -6,9 +6,9 @@ in outboxes comes again.
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, Final, Self
 
 from redis import Redis, RedisError
 
@@ -27,12 +27,23 @@ from masterflow.domain.redis_keys import (
     queue_key,
 )
 from masterflow.tasks.counters import Counters
+from masterflow.tasks.enqueue import QueueSettings, client_of, redis_client
 from masterflow.tasks.queues import BACKFILL_QUEUE, DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE
 
-_HASHES: Final = (COUNTERS_KEY, SKIPPED_KEY, WATCH_KEY, OUTBOXES_KEY, UNACKNOWLEDGED_KEY)
-_SORTED_SETS: Final = (PARKED_KEY, NOTES_KEY, ALIVE_KEY, f"{UNACKNOWLEDGED_KEY}_index")
-_LISTS: Final = tuple(map(queue_key, (ENRICHMENT_QUEUE, BACKFILL_QUEUE, DEAD_LETTER_QUEUE)))
-_LOCKS: Final = (PARKED_LOCK_KEY, WATCH_LOCK_KEY, f"{UNACKNOWLEDGED_KEY}_mutex")
+# By the command that only a value of the right kind answers.
+_OURS: Final = {
+    "hlen": (COUNTERS_KEY, SKIPPED_KEY, WATCH_KEY, OUTBOXES_KEY),
+    "zcard": (PARKED_KEY, NOTES_KEY, ALIVE_KEY),
+}
+_OUR_LOCKS: Final = (PARKED_LOCK_KEY, WATCH_LOCK_KEY)
+
+# Those of kombu, which are where the broker is.
+_OF_KOMBU: Final = {
+    "hlen": (UNACKNOWLEDGED_KEY,),
+    "zcard": (f"{UNACKNOWLEDGED_KEY}_index",),
+    "llen": tuple(map(queue_key, (ENRICHMENT_QUEUE, BACKFILL_QUEUE, DEAD_LETTER_QUEUE))),
+}
+_LOCKS_OF_KOMBU: Final = (f"{UNACKNOWLEDGED_KEY}_mutex",)
 
 #: The longest of them, kombu's, ends by itself after 30 s.
 LONGEST_LOCK_S: Final = 90.0
@@ -43,30 +54,47 @@ _logger = logging.getLogger(__name__)
 class Places:
     """Where our keys are, as one worker sees them."""
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: "Redis", broker: "Redis | None" = None) -> None:
+        """Look after the places in our Redis, and after kombu's in that of the broker if it is another."""
         self._redis = redis
+        self._broker = redis if broker is None else broker
         #: Locks that were there at every look, by what they hold, and since when.
         self._held: dict[str, tuple[Any, float]] = {}
 
+    @classmethod
+    def of(cls, settings: QueueSettings) -> Self:
+        """Return those of a worker with these settings."""
+        address = settings.broker.redis
+        is_another = address is not None and address != settings.redis
+        broker = client_of(address, settings) if address is not None and is_another else None
+        return cls(redis_client(settings), broker)
+
     def put_right(self, *, now_s: float | None = None) -> None:
-        """Remove what is of another kind than we make, and locks that never end; a `RedisError` passes."""
-        pipeline: Any = self._redis.pipeline(transaction=False)
-        for key in _HASHES:
-            pipeline.hlen(key)
-        for key in _SORTED_SETS:
-            pipeline.zcard(key)
-        for key in _LISTS:
-            pipeline.llen(key)
-        for key in _LOCKS:
+        """Remove what is of another kind than we make, and locks that never end; a `RedisError` passes.
+
+        That of a broker on another Redis does not: what it is needed for says so.
+        """
+        now_s = time.monotonic() if now_s is None else now_s
+        self._put_right(self._redis, _OURS, _OUR_LOCKS, now_s)
+        with suppress(RedisError) if self._broker is not self._redis else nullcontext():
+            self._put_right(self._broker, _OF_KOMBU, _LOCKS_OF_KOMBU, now_s)
+
+    def _put_right(
+        self, redis: "Redis", kinds: Mapping[str, Sequence[str]], locks: Sequence[str], now_s: float
+    ) -> None:
+        pipeline: Any = redis.pipeline(transaction=False)
+        keys = []
+        for command, names in kinds.items():
+            for key in names:
+                getattr(pipeline, command)(key)
+                keys.append(key)
+        for key in locks:
             pipeline.getrange(key, 0, 100)
-        keys = (*_HASHES, *_SORTED_SETS, *_LISTS, *_LOCKS)
-        answers = dict(zip(keys, pipeline.execute(raise_on_error=False), strict=True))
+        answers = dict(zip([*keys, *locks], pipeline.execute(raise_on_error=False), strict=True))
         wrong = {key for key, answer in answers.items() if is_of_another_kind(answer)}
-        wrong |= self._endless(
-            {key: answers[key] for key in _LOCKS}, time.monotonic() if now_s is None else now_s
-        )
+        wrong |= self._endless({key: answers[key] for key in locks}, now_s)
         for key in sorted(wrong):
-            self._redis.unlink(key)
+            redis.unlink(key)
             _logger.warning("%s in Redis held what nobody of ours leaves there; it is removed", key)
         if wrong:
             counters = Counters()
@@ -91,10 +119,15 @@ class Places:
             with suppress(RedisError):
                 self.put_right()
 
-    def _endless(self, locks: dict[str, Any], now_s: float) -> set[str]:
-        self._held = {
-            key: self._held[key] if self._held.get(key, (None, 0))[0] == value else (value, now_s)
-            for key, value in locks.items()
-            if value and not isinstance(value, Exception)
-        }
-        return {key for key, (_, since_s) in self._held.items() if now_s - since_s > LONGEST_LOCK_S}
+    def _endless(self, locks: Mapping[str, Any], now_s: float) -> set[str]:
+        """Return which of these locks have held the same for longer than any of ours."""
+        endless = set()
+        for key, value in locks.items():
+            if not value or isinstance(value, Exception):
+                self._held.pop(key, None)
+                continue
+            if self._held.get(key, (None, 0))[0] != value:
+                self._held[key] = (value, now_s)
+            if now_s - self._held[key][1] > LONGEST_LOCK_S:
+                endless.add(key)
+        return endless

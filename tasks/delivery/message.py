@@ -105,7 +105,8 @@ class MessageMerge:
 
     def _settle(self, merged: Merged) -> bool:
         """Return whether each event is in its row or among the dead letters; else the message is parked."""
-        missing = merged.missing | merged.hidden
+        # Who reports about another tenant's flow is refused no sooner than if there were none.
+        missing = merged.missing | merged.hidden | merged.foreign
         if missing and self._is_early() and (self._retries.run(self._park) or self._admission.batch):
             # Without room to wait here, it waits with its sender, who sends it again.
             self._missing = missing

@@ -19,6 +19,7 @@ from masterflow.domain.redis_keys import PARKED_KEY, PARKED_LOCK_KEY
 from masterflow.domain.signing.signatures import Keys, Signature, is_proof, sign
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.enqueue import BrokerUnavailable
+from masterflow.tasks.guards.answers import AnswerTooLarge
 
 #: More are not worth the memory; what comes on top does not wait.
 MAX_PARKED: Final = 1_000
@@ -78,7 +79,13 @@ def release_due(
     sent, forged = 0, 0
     for _ in range(_MOST_AT_ONCE):
         # One by one: what others put there may be of any size.
-        texts: Any = redis.zrange(PARKED_KEY, "-inf", now.timestamp(), byscore=True, offset=0, num=1)
+        try:
+            texts: Any = redis.zrange(PARKED_KEY, "-inf", now.timestamp(), byscore=True, offset=0, num=1)
+        except AnswerTooLarge:
+            # It cannot even be named, so all of them go, as in a flood.
+            redis.unlink(PARKED_KEY)
+            forged += 1
+            break
         if not texts:
             break
         message = _believed(texts[0], keys)

@@ -12,7 +12,7 @@ from masterflow.domain.backoff import Backoff
 from masterflow.domain.redis_keys import told_key
 from masterflow.domain.signing.settings import keys_of
 from masterflow.domain.signing.signatures import Signature, verify
-from masterflow.tasks.enqueue import QueueSettings, redis_client
+from masterflow.tasks.enqueue import AnswerTooLarge, QueueSettings, redis_client
 from masterflow.tracker.control.registry import ControlRegistry, Tenant
 from masterflow.tracker.control.requests import read_message
 
@@ -78,14 +78,22 @@ class ControlInbox:
         self._redis.close()
 
     def _receive_some(self, tenants: list[Tenant]) -> bool:
-        """Take what is new; return whether there may be more."""
+        """Take what is new; return whether there may be more.
+
+        Raises:
+            AnswerTooLarge: it is more than workers tell; all that is there by now is passed over.
+        """
         if missing := [tenant for tenant in tenants if tenant not in self._read_to]:
             now_ms = self._server_ms(self._redis.time())
             self._read_to |= dict.fromkeys(missing, str(max(0, now_ms - _LOOK_BACK_MS)))
         pipeline: Any = self._redis.pipeline(transaction=False)
         pipeline.time()
         pipeline.xread({told_key(*one): self._read_to[one] for one in tenants}, count=_MOST_AT_ONCE)
-        server_time, streams = pipeline.execute()
+        try:
+            server_time, streams = pipeline.execute()
+        except AnswerTooLarge:
+            self._pass_over(tenants)
+            raise
         self._forget_what_is_ahead(self._server_ms(server_time))
         by_key = {told_key(*one): one for one in tenants}
         found = list(streams.items() if isinstance(streams, dict) else streams or ())
@@ -95,6 +103,11 @@ class ControlInbox:
                 self._read_to[tenant] = entry_id
                 self._take(tenant, fields or {})
         return any(len(entries) >= _MOST_AT_ONCE for _, entries in found)
+
+    def _pass_over(self, tenants: Iterable[Tenant]) -> None:
+        """Read on from now: what is passed over without need comes again with a report of its flow."""
+        now_ms = self._server_ms(self._redis.time())
+        self._read_to |= dict.fromkeys(tenants, str(now_ms))
 
     def _take(self, tenant: Tenant, fields: dict[str, str]) -> None:
         flow_id, text = fields.get("flow_id", ""), fields.get("message", "")

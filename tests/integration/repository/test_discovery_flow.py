@@ -1,10 +1,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from masterflow.domain import FlowNotFound, InputInvalid, TenantMismatch
@@ -352,6 +353,45 @@ async def test_whether_another_tenant_has_a_flow_shows_in_no_word(session_factor
                     await attempt(flow_id)
                 said.append(str(error.value).replace(str(flow_id), "ID"))
             assert said[0] == said[1]
+
+
+async def test_whether_another_tenant_has_a_flow_shows_in_no_statement(
+    session_factory: Sessions, engine: AsyncEngine
+) -> None:
+    """What is asked of Postgres, and so the time that it takes, is the same for their flow and for none."""
+    theirs, context = await add_flow(session_factory), flow_context(uuid4(), uuid4(), "eve")
+    who = (context.client_account_id, context.engagement_id, "eve")
+    asked: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *parts: asked.append(parts[2]))
+
+    async def statements(call: str, flow_id: UUID, *arguments: Any) -> list[str]:
+        async with session_factory() as db:
+            objects = {
+                "masters": CrewAIFlowStateExtensionsRepository(db, *who),
+                "children": DiscoveryFlowRepository(db, *who),
+                "states": PostgresFlowStateStore(db, context),
+            }
+            owner, name = call.split(".")
+            asked.clear()
+            with suppress(FlowNotFound):
+                await getattr(objects[owner], name)(flow_id, *arguments)
+        return list(asked)
+
+    calls: list[tuple[Any, ...]] = [
+        ("masters.get_by_flow_id",),
+        ("masters.increment_retry_count",),
+        ("masters.update_flow_status", "processing"),
+        ("masters.add_phase_transition", "data_import", "completed"),
+        ("children.get_by_flow_id",),
+        ("children.update_phase_completion", "data_import"),
+        ("states.create_checkpoint", "data_import", {}),
+        ("states.save_state", {}, "data_import"),
+        ("states.load_state",),
+    ]
+    for call, *arguments in calls:
+        of_theirs = await statements(call, theirs, *arguments)
+        assert of_theirs, call
+        assert of_theirs == await statements(call, uuid4(), *arguments), call
 
 
 async def test_a_created_flow_is_read_back_with_its_defaults(session_factory: Sessions) -> None:

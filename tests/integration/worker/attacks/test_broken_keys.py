@@ -12,6 +12,7 @@ from masterflow.domain.events import FlowRetried, new_event
 from masterflow.domain.redis_keys import KEY_PREFIX
 from masterflow.tasks.celery.places import Places
 from masterflow.tasks.counters import read_counters
+from masterflow.tasks.enqueue import client_of
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
@@ -41,13 +42,19 @@ def place(make_workplace: Callable[[], Workplace]) -> Workplace:
     return make_workplace()
 
 
+def broker_of(place: Workplace) -> redis.Redis:
+    address = place.settings.broker.redis
+    assert address is not None
+    return client_of(address, place.settings)
+
+
 def is_applied_soon(place: Workplace, context: FlowContext, *, within_s: float = 20.0) -> bool:
     """Return whether a batch is applied and confirmed, sent again like an outbox until it is."""
     flow_id, sender_id, batch_id = place.new_flow(context), uuid4().hex, str(uuid4())
     event, deadline = new_event(FlowRetried, context, flow_id), time.monotonic() + within_s
+    broker = broker_of(place)
     while time.monotonic() < deadline:
-        place.redis.ping()
-        if place.redis.type(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}") in {"none", "list"}:
+        if broker.type(f"{KEY_PREFIX}{ENRICHMENT_QUEUE}") in {"none", "list"}:
             place.publish([event], context, sender_id=sender_id, batch_id=batch_id)
         for _ in range(20):
             if place.row(flow_id)["retry_count"] == 1 and place.confirmations(sender_id):
@@ -58,7 +65,8 @@ def is_applied_soon(place: Workplace, context: FlowContext, *, within_s: float =
 
 def of_another_kind(place: Workplace) -> list[str]:
     """Return in which places there still is a text."""
-    return [name for name in KEYS if place.redis.type(f"{KEY_PREFIX}{name}") == "string"]
+    servers = (place.redis, broker_of(place))
+    return [name for name in KEYS for each in servers if each.type(f"{KEY_PREFIX}{name}") == "string"]
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -72,14 +80,20 @@ def test_another_kind_of_value_in_the_place_of_a_key_is_removed_and_counted(
         assert read_counters(client)["forged:key"] == 1
 
 
+@pytest.mark.parametrize("is_apart", [False, True], ids=["one Redis", "a broker apart"])
 @pytest.mark.parametrize("names", [KEYS, OF_KOMBU], ids=["all", "those of kombu"])
 def test_a_worker_puts_all_places_right_by_itself_and_goes_on(
-    place: Workplace, context: FlowContext, names: tuple[str, ...]
+    make_workplace: Callable[..., Workplace],
+    redis_url: str,
+    context: FlowContext,
+    names: tuple[str, ...],
+    is_apart: bool,
 ) -> None:
+    place = make_workplace(**({"CELERY_BROKER_URL": redis_url} if is_apart else {}))
     with place.worker() as worker:
         assert is_applied_soon(place, context)
         for name in names:
-            place.redis.set(f"{KEY_PREFIX}{name}", "x")
+            (broker_of(place) if name in OF_KOMBU else place.redis).set(f"{KEY_PREFIX}{name}", "x")
         assert is_applied_soon(place, context, within_s=30)
         eventually(lambda: not of_another_kind(place), timeout_s=30)
         assert worker.is_running
