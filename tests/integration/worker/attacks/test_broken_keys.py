@@ -34,7 +34,7 @@ KEYS = (
     "watch",
 )
 
-OF_KOMBU = ("backfill", "enrichment", "unacked", "unacked_index")
+OF_KOMBU = ("backfill", "enrichment", "enrichment.dead", "unacked", "unacked_index")
 
 
 @pytest.fixture
