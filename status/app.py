@@ -48,14 +48,24 @@ def make_app(
     return app
 
 
-async def _tell(_request: Request, error: Exception) -> Response:
-    response = problem_of(error)
-    if response is None:
+async def _tell(request: Request, error: Exception) -> Response:
+    """Answer what no route takes: with a page where somebody typed an address into a browser."""
+    told = problem_of(error)
+    if told is None:
         raise error
+    response: Response = told
+    if _is_of_a_browser(request):
+        response = page.problem_page(request, told.status_code, "There is no page at this address.")
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     response.headers.update(HEADERS)
     return response
+
+
+def _is_of_a_browser(request: Request) -> bool:
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    is_for_programs = path.startswith(("/api/", "/assets/", "/health/", "/metrics"))
+    return not is_for_programs and "text/html" in request.headers.get("accept", "")
 
 
 def _describe_security(app: FastAPI) -> None:

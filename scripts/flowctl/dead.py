@@ -35,8 +35,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the latest first."""
+    from masterflow.domain.shown.times import moment
     from masterflow.scripts.broker import dead_letters
-    from masterflow.scripts.terminal.text import local
 
     with dead_letters() as letters:
         found = letters.read(_selection(reason, flow, client), limit=limit)
@@ -51,7 +51,7 @@ def list_(
                 letter.reason,
                 str(letter.event.get("kind", "")),
                 letter.flow_id or "",
-                f"{local(letter.last_seen):%Y-%m-%d %H:%M:%S}",
+                moment(letter.last_seen),
                 str(letter.attempts),
             )
             for letter in found

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from masterflow.domain.shown.times import clock
 from masterflow.scripts.terminal.flow_news import News
 from masterflow.scripts.terminal.flow_panel import status_text
-from masterflow.scripts.terminal.text import local, shortened, terminal_text
+from masterflow.scripts.terminal.text import shortened, terminal_text
 from masterflow.status.views import FlowSummary
 
 _NAME_CHARS: Final = 24
@@ -57,8 +58,7 @@ def news_document(flow: FlowSummary, news: News) -> dict[str, Any]:
 
 
 def _beginning(at: datetime | None, flow: FlowSummary) -> Text:
-    clock = f"{local(at):%H:%M:%S}.{at.microsecond // 1000:03d}" if at else " " * 12
-    line = Text(f"{clock}  ", "dim").append_text(Text(f"{flow.flow_id}  ", "not dim"))
+    line = Text(f"{clock(at) if at else '':13}  ", "dim").append_text(Text(f"{flow.flow_id}  ", "not dim"))
     name = terminal_text(shortened(flow.flow_name or flow.flow_type, _NAME_CHARS))
     name.pad_right(_NAME_CHARS - len(name))
     status = status_text(flow.status)

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from masterflow.domain.clock import parse_time
+from masterflow.domain.shown.times import moment
 from masterflow.scripts.terminal.flow_view import FlowView
-from masterflow.scripts.terminal.text import local, shortened, terminal_text
+from masterflow.scripts.terminal.text import shortened, terminal_text
 from masterflow.scripts.terminal.whole import Record, Whole, is_unbounded
 from masterflow.status import floors, usage
 from masterflow.status.control.lines import lines_of
@@ -70,7 +71,7 @@ def flow_table(flows: Iterable[FlowSummary]) -> Whole:
     table = _table("status", "flow", "progress")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for flow in flows:
-        created = f"\n{local(flow.created_at):%Y-%m-%d %H:%M}" if flow.created_at else "\n"
+        created = f"\n{moment(flow.created_at)}" if flow.created_at else "\n"
         progress = "" if flow.progress_percentage is None else f"{flow.progress_percentage:.0f} %"
         retried = _retries(flow) if flow.retry_count else ""
         skipped = f"{flow.skipped_events} skipped" if flow.skipped_events else ""
@@ -252,4 +253,4 @@ def _pairs(found: dict[str, Any]) -> str:
 
 
 def _clock(at: datetime | None) -> str:
-    return f"{local(at):%H:%M:%S}" if at else ""
+    return moment(at) if at else ""

@@ -1,8 +1,7 @@
-"""Texts and times of unknown origin, made safe to show on a terminal, in a pipe and in JSON."""
+"""Texts of unknown origin, made safe to show on a terminal, in a pipe and in JSON."""
 
 import json
 import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from masterflow.domain.shown.harmless import harmless, harmless_json
@@ -47,11 +46,3 @@ def json_text(document: Any, *, indent: int | None = None) -> str:
 def shortened(text: str, most_chars: int) -> str:
     """Return a text that has at most so many characters, and ends with `…` if it had more."""
     return text if len(text) <= most_chars else f"{text[: most_chars - 1]}…"
-
-
-def local(at: datetime) -> datetime:
-    """Return a time in the zone of this machine, as far as there is one."""
-    try:
-        return at.astimezone()
-    except OverflowError:
-        return at

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -34,6 +34,15 @@ HEADERS: Final = {
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
+class Refusal(NamedTuple):
+    """Why a request is not even looked at."""
+
+    status: int
+    title: str
+    reason: str
+    detail: str
+
+
 class SafeRoute(APIRoute):
     """A route that keeps its promises in whatever application it is mounted."""
 
@@ -41,13 +50,18 @@ class SafeRoute(APIRoute):
         """Return the response that an error stands for, or None if it is a fault of ours."""
         return problem_of(error)
 
+    def refuse(self, _request: Request, refusal: Refusal) -> Response:
+        """Return the response to what is not even looked at."""
+        return problem(refusal.status, refusal.title, reason=refusal.reason, detail=refusal.detail)
+
     @override
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
 
         async def handle_safely(request: Request) -> Response:
             started = time.monotonic()
-            response = _refusal(request) or await self._answer(request, handle)
+            refused = _refusal(request)
+            response = self.refuse(request, refused) if refused else await self._answer(request, handle)
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             seconds = time.monotonic() - started
@@ -66,18 +80,15 @@ class SafeRoute(APIRoute):
             return response
 
 
-def _refusal(request: Request) -> Response | None:
+def _refusal(request: Request) -> Refusal | None:
     size = request.headers.get("content-length", "0")
     is_chunked = "transfer-encoding" in request.headers
     if len(str(request.url)) > _MOST_URL_CHARS:
-        return problem(414, "Too long", reason="too_long", detail="The address is too long.")
+        return Refusal(414, "Too long", "too_long", "The address is too long.")
     if is_chunked or not size.isdigit() or int(size) > _MOST_BODY_BYTES:
-        return problem(
-            413, "Too big", reason="too_big", detail="The body is too big, or does not say its size."
-        )
+        return Refusal(413, "Too big", "too_big", "The body is too big, or does not say its size.")
     if repeated := _repeated(request):
-        detail = f"Give {', '.join(repeated)[:500]} once."
-        return problem(422, "Not understood", reason="invalid", detail=detail)
+        return Refusal(422, "Not understood", "invalid", f"Give {', '.join(repeated)[:500]} once.")
     return None
 
 

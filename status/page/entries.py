@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from masterflow.domain.clock import parse_time
 from masterflow.domain.json_shapes import as_map
+from masterflow.domain.shown.times import moment
 from masterflow.status.entry_texts import entry_text, what_was_done, who_acted
 from masterflow.status.page.words import pretty
 
@@ -68,7 +70,8 @@ def _anchor(kind: str, number: int, entry: Mapping[str, Any]) -> str:
 
 
 def _time(entry: Mapping[str, Any]) -> str:
-    return entry_text(entry.get("timestamp"))[:19].replace("T", " ") or "time unknown"
+    at = parse_time(entry.get("timestamp"))
+    return "time unknown" if at is None else moment(at)
 
 
 def _line(text: str) -> str:

@@ -12,6 +12,7 @@ from masterflow.status.api.fleet import fleet_of
 from masterflow.status.fleet.views import BarCounts
 from masterflow.status.fleet.words import SLOWER
 from masterflow.status.page.rendering import render
+from masterflow.status.page.roots import events_address
 from masterflow.status.service import database_of, service_of
 
 #: The picture of what began and ended: a bar is 16 wide with a gap of 4, and at most 100 high.
@@ -31,6 +32,7 @@ async def fleet_page(
     return render(
         request,
         "fleet.html",
+        events=events_address(request),
         view=view,
         windows=WINDOW_NAMES,
         slower=SLOWER,

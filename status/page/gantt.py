@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from masterflow.domain.clock import parse_time
@@ -26,6 +26,8 @@ class Span:
     width: float
     kind: str
     title: str
+    #: It goes on, so that it grows.
+    is_running: bool = False
 
 
 @dataclass(slots=True)
@@ -36,6 +38,8 @@ class Row:
     status: str
     worked: str
     attempts: int
+    #: Since when it would have worked for so long without a break; None while it does not work.
+    works_since: datetime | None = None
     bars: list[Span] = field(default_factory=list)
     waits: list[Span] = field(default_factory=list)
     errors: list[Span] = field(default_factory=list)
@@ -57,6 +61,9 @@ class Gantt:
     ticks: list[Tick]
     started_at: datetime | None = None
     lasts: str = ""
+    #: Where the axis ends; past now where something runs, so that it can grow without moving the rest.
+    ends_at: datetime | None = None
+    is_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +79,25 @@ class _Axis:
         share = (moment - self.begin).total_seconds() / self.seconds
         return round(min(1.0, max(0.0, share)) * 100, 3)
 
-    def span(self, begin: datetime, end: datetime, *, kind: str, title: str) -> Span:
-        x, until = self.at(begin), self.at(end)
+    def span(self, begin: datetime, end: datetime | None, now: datetime, *, kind: str, title: str) -> Span:
+        x, until = self.at(begin), self.at(end or now)
         width = max(until - x, _LEAST_WIDTH)
-        return Span(round(min(x, 100 - width), 3), round(width, 3), kind, title)
+        return Span(round(min(x, 100 - width), 3), round(width, 3), kind, title, is_running=end is None)
+
+    def with_room(self) -> "_Axis":
+        """Return an axis that goes on until its next tick."""
+        step = self._step
+        try:
+            return _Axis(self.begin, self.begin + timedelta(seconds=step * (int(self.seconds / step) + 1)))
+        except OverflowError:
+            return self
+
+    @property
+    def _step(self) -> float:
+        return next((step for step in _STEPS_S if self.seconds / step <= _MOST_TICKS), self.seconds)
 
     def ticks(self) -> list[Tick]:
-        step = next((step for step in _STEPS_S if self.seconds / step <= _MOST_TICKS), self.seconds)
+        step = self._step
         count = int(self.seconds / step)
         return [
             Tick(round(number * step / self.seconds * 100, 3), _offset(number * step))
@@ -99,16 +118,20 @@ def gantt_of(
     now = datetime.now(UTC)
     begin = min(bar.started_at for bar in bars)
     axis = _Axis(begin, max(begin, *(bar.ended_at or now for bar in bars)))
+    lasts, is_running = lasting(axis.seconds * 1000), any(bar.ended_at is None for bar in bars)
+    if is_running:
+        axis = axis.with_room()
     for bar in bars:
         row = rows.setdefault(bar.phase, Row(bar.phase, bar.status, "-", 0))
         _draw(row, bar, axis, now=now)
     for phase in phases:
-        if phase.phase in rows and phase.execution_time_ms is not None:
-            row = rows[phase.phase]
-            row.worked = lasting(phase.execution_time_ms)
+        shown = rows.get(phase.phase)
+        # What runs again is shown as it goes, not as it went the last time.
+        if shown and phase.execution_time_ms is not None and not any(bar.is_running for bar in shown.bars):
+            shown.worked = lasting(phase.execution_time_ms)
     for error in errors:
         _mark(rows, error, axis)
-    return Gantt(list(rows.values()), axis.ticks(), begin, lasting(axis.seconds * 1000))
+    return Gantt(list(rows.values()), axis.ticks(), begin, lasts, ends_at=axis.end, is_running=is_running)
 
 
 def _row(phase: PhaseView) -> Row:
@@ -121,16 +144,25 @@ def _draw(row: Row, bar: BarView, axis: _Axis, *, now: datetime) -> None:
     end = bar.ended_at or now
     took = lasting((end - bar.started_at).total_seconds() * 1000)
     row.status, row.attempts = bar.status, max(row.attempts, bar.attempt)
-    row.worked = lasting(bar.execution_time_ms if bar.execution_time_ms is not None else _worked_ms(bar, end))
+    worked_ms = bar.execution_time_ms if bar.execution_time_ms is not None else _worked_ms(bar, end)
+    row.worked = lasting(worked_ms)
+    is_at_work = bar.ended_at is None and not any(wait.ended_at is None for wait in bar.waits)
+    row.works_since = now - timedelta(milliseconds=worked_ms) if is_at_work else None
     what = f"{plain(bar.phase)}, attempt {bar.attempt}: {plain(bar.status)}"
     title = f"{what}, from {moment(bar.started_at)}, {took}"
-    row.bars.append(axis.span(bar.started_at, end, kind=bar.status, title=title))
+    row.bars.append(axis.span(bar.started_at, bar.ended_at, now, kind=bar.status, title=title))
     for wait in bar.waits:
-        until = wait.ended_at or now
+        until = wait.ended_at or end
         reason = "approval" if wait.for_approval else "input"
         waited = lasting((until - wait.started_at).total_seconds() * 1000)
         row.waits.append(
-            axis.span(wait.started_at, until, kind="wait", title=f"waited for {reason}, {waited}")
+            axis.span(
+                wait.started_at,
+                wait.ended_at or bar.ended_at,
+                now,
+                kind="wait",
+                title=f"waited for {reason}, {waited}",
+            )
         )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -32,7 +33,13 @@ _environment.filters |= {name: getattr(words, name) for name in words.__all__}
 _environment.filters["harmless"] = harmless
 _environment.filters |= {name: getattr(usage, name) for name in ("budget", "calls", "cost", "used")}
 
-ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+#: The scripts stand in the order in which they are loaded.
+SCRIPTS: Final = ("ticking.js", "patch.js", "page.js")
+ASSETS: Final = {
+    "page.css": "text/css",
+    **dict.fromkeys(SCRIPTS, "text/javascript"),
+    "icon.svg": "image/svg+xml",
+}
 
 
 @cache
@@ -49,9 +56,18 @@ def _assets_version() -> str:
 def render(request: Request, template: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
     """Return a page."""
     text = _environment.get_template(template).render(
-        root=page_root(request), version=_assets_version(), **{"signed_in": True, "events": None, **values}
+        root=page_root(request),
+        version=_assets_version(),
+        scripts=SCRIPTS,
+        now=datetime.now(UTC),
+        **{"signed_in": True, "events": None, **values},
     )
     return HTMLResponse(text, status_code, {"Content-Security-Policy": _CSP})
+
+
+def problem_page(request: Request, status_code: int, detail: str, *, will_pass: bool = False) -> HTMLResponse:
+    """Return a page that says why there is nothing to see; one that may pass looks again by itself."""
+    return render(request, "problem.html", status_code=status_code, detail=detail, will_pass=will_pass)
 
 
 def render_report(**values: Any) -> str:

@@ -20,13 +20,13 @@ from masterflow.status.access.tokens import TokenInvalid, read_token
 from masterflow.status.api.access import COOKIE, SignedIn, require_same_origin
 from masterflow.status.api.flows import Manager, filter_of
 from masterflow.status.api.problems import problem_of
-from masterflow.status.api.safe_route import SafeRoute
+from masterflow.status.api.safe_route import Refusal, SafeRoute
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.page.control import answering_at, control_panel, forms_of, panel_to_keep
 from masterflow.status.page.entries import activity_entries, error_entries
 from masterflow.status.page.fleet import fleet_page
 from masterflow.status.page.gantt import gantt_of
-from masterflow.status.page.rendering import ASSETS, asset, render, render_report
+from masterflow.status.page.rendering import ASSETS, asset, problem_page, render, render_report
 from masterflow.status.page.roots import FLOWS, events_address, page_root
 from masterflow.status.service import lifespan, service_of
 
@@ -56,7 +56,11 @@ class PageRoute(SafeRoute):
             return None
         detail = str(error) if isinstance(error, EnrichmentError) else "The address is not understood."
         code, will_pass = response.status_code, "Retry-After" in response.headers
-        return render(request, "problem.html", status_code=code, detail=detail, will_pass=will_pass)
+        return problem_page(request, code, detail, will_pass=will_pass)
+
+    @override
+    def refuse(self, request: Request, refusal: Refusal) -> Response:
+        return problem_page(request, refusal.status, refusal.detail)
 
 
 #: Include it under any prefix; beside the router of the API, the pages follow changes.

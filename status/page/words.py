@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from masterflow.domain.clock import to_microseconds
+from masterflow.domain.shown.times import moment
 from masterflow.status.durations import DAY_S, HOUR_S, MINUTE_S, lasting
 from masterflow.status.fleet.words import change, rate
 from masterflow.status.floors import figure as number
@@ -24,6 +26,7 @@ __all__ = [
     "rate",
     "sign",
     "skipped_sentence",
+    "stamp",
     "tone",
 ]
 
@@ -64,9 +67,9 @@ def ago(at: datetime | None, now: datetime | None = None) -> str:
     return "just now" if seconds < 5 else f"{coarse(seconds)} ago"
 
 
-def moment(at: datetime | None) -> str:
-    """Return a time to the second, in UTC."""
-    return "unknown" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def stamp(at: datetime) -> int:
+    """Return a time as the page's scripts count it: milliseconds since 1970."""
+    return to_microseconds(at) // 1_000
 
 
 def figure(value: object) -> str:

@@ -18,9 +18,9 @@ def inbox(*, client: Client, engagement: Engagement, limit: Limit = 100, as_json
 
     `flowctl flow answer` answers a question, `flowctl flow resume` lets a paused flow go on.
     """
+    from masterflow.domain.shown.times import moment
     from masterflow.repository.status.reads import FlowScope
     from masterflow.scripts.database import with_session
-    from masterflow.scripts.terminal.text import local
     from masterflow.status.durations import lasting
     from masterflow.status.manager import FlowStatusManager
 
@@ -36,7 +36,7 @@ def inbox(*, client: Client, engagement: Engagement, limit: Limit = 100, as_json
     print_table(
         ("flow", "waits", "since", "asks", "answers"),
         (
-            (str(flow.flow_id), lasting(_age_s(flow) * 1000), f"{local(flow.since):%Y-%m-%d %H:%M}", *words)
+            (str(flow.flow_id), lasting(_age_s(flow) * 1000), moment(flow.since), *words)
             for flow in found
             for words in _asked(flow)
         ),

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from masterflow.domain.shown.times import moment
 from masterflow.scripts.flowctl.output import print_table
-from masterflow.scripts.terminal.text import local, say
+from masterflow.scripts.terminal.text import say
 from masterflow.status import usage
 from masterflow.status.durations import lasting
 from masterflow.status.fleet.views import FleetUsage, FleetView, PhaseDurations
@@ -13,7 +14,7 @@ from masterflow.status.fleet.words import change, rate
 def print_fleet(view: FleetView) -> None:
     """Print an overview."""
     counts, now = view.in_all, view.now
-    since = f"{local(view.window.since):%Y-%m-%d %H:%M %Z}"
+    since = moment(view.window.since)
     failed = f"{counts.failed} failed ({rate(view.failure_rate)})" if counts.failed else "none failed"
     say(
         f"Since {since}: {counts.started} began, {counts.completed} completed, {failed},"
@@ -44,8 +45,8 @@ def print_fleet(view: FleetView) -> None:
                 (
                     str(one.flows),
                     one.cause,
-                    f"{local(one.first_seen_at):%Y-%m-%d %H:%M}",
-                    f"{local(one.last_seen_at):%Y-%m-%d %H:%M}",
+                    moment(one.first_seen_at),
+                    moment(one.last_seen_at),
                 )
                 for one in view.causes
             ),

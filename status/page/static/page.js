@@ -1,7 +1,7 @@
 // Follows the changes of what is shown: the server renders it anew, and the page takes it over in place.
 "use strict";
 
-const LEAST_PAUSE_MS = 1000;
+const LEAST_PAUSE_MS = Number(document.body.dataset.pauseMs ?? 1000);
 const RETRY_MS = 5000;
 const SILENCE_MS = 5000;
 const state = document.getElementById("link-state");
@@ -31,9 +31,10 @@ async function load() {
   lastLoad = Date.now();
   try {
     const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const cameInAt = performance.now();
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     if (response.status === 401) location.reload();
-    else if (response.ok) takeOver(fresh.getElementById("live"));
+    else if (response.ok) takeOver(fresh.getElementById("live"), cameInAt);
     else say("away", fresh.querySelector("[data-problem]")?.dataset.problem ?? "This cannot be shown for now.");
     if (response.status === 503 || response.status === 429) setTimeout(schedule, RETRY_MS);
   } catch {
@@ -42,24 +43,20 @@ async function load() {
   }
 }
 
-function takeOver(fresh) {
+function takeOver(fresh, cameInAt) {
   const shown = document.getElementById("live");
   if (!fresh || !shown) return;
-  for (const old of shown.querySelectorAll("details[id]")) {
-    const same = fresh.querySelector(`details[id="${CSS.escape(old.id)}"]`);
-    if (same) same.open = old.open;
-  }
   const focused = shown.contains(document.activeElement) ? document.activeElement : null;
-  // What somebody is writing stays, as long as it is asked.
-  for (const old of shown.querySelectorAll("form[data-touched]")) {
-    fresh.querySelector(`form[id="${CSS.escape(old.id)}"]`)?.replaceWith(old);
-  }
   const owner = focused?.id ? focused : focused?.closest("[id]");
   const isNews = fresh.dataset.status && fresh.dataset.status !== shown.dataset.status;
-  shown.replaceWith(document.adoptNode(fresh));
-  const again = owner && document.getElementById(owner.id);
-  const kept = focused?.isConnected ? focused : again?.matches("a, button") ? again : again?.querySelector("summary");
-  kept?.focus({ preventScroll: true });
+  setClock(fresh, cameInAt);
+  patch(shown, fresh);
+  tick();
+  if (focused && !focused.isConnected) {
+    // It was made anew in another place.
+    const again = owner && document.getElementById(owner.id);
+    (again?.matches("a, button") ? again : again?.querySelector("summary"))?.focus({ preventScroll: true });
+  }
   sayHowItIs(isNews ? fresh.dataset.status : "");
 }
 
@@ -80,15 +77,6 @@ function follow(address) {
     schedule();
     setTimeout(() => follow(address), RETRY_MS);
   };
-}
-
-function tellAges() {
-  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  for (const time of document.querySelectorAll("time[data-ago]")) {
-    const seconds = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000);
-    const [size, unit] = units.find(([size]) => seconds >= size) ?? [1, "s"];
-    time.textContent = seconds < 5 ? "just now" : `${Math.floor(seconds / size)} ${unit} ago`;
-  }
 }
 
 // Sends a request; returns what is wrong with it, or nothing once it stands in the row or is on its way.
@@ -185,7 +173,6 @@ confirmation?.addEventListener("close", () => {
 if (document.body.dataset.events) {
   follow(document.body.dataset.events);
   document.addEventListener("visibilitychange", () => document.hidden || schedule());
-  setInterval(tellAges, 10_000);
   setInterval(() => document.hidden || schedule(), SILENCE_MS); // No row changes as a process falls silent.
 } else if (document.querySelector("[data-retry]")) {
   setTimeout(() => location.reload(), RETRY_MS);
