@@ -17,6 +17,9 @@ SUMMARY: Final[dict[str, Any]] = {
     "message": "Please check 12 mappings.",
     "phases": {"data_import": "completed", _APPROVAL: "paused"},
     "retry_count": 1,
+    "error_count": 1,
+    "duration_s": 67.1,
+    "cost_usd": 0.00117,
     "is_over_budget": False,
     "user_id": "ann",
     "engagement_id": "0198c4a2-0000-7000-8000-000000000002",
@@ -26,7 +29,16 @@ SUMMARY: Final[dict[str, Any]] = {
     "at_least": ["retry_count"],
 }
 
-PAGE: Final[dict[str, Any]] = {"flows": [SUMMARY], "next_cursor": "AAZCnp3fBIABmMSifV58OpsOP49vHyoR"}
+_HERE: Final = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAZfR9Yf-AAAAAAz"
+
+PAGE: Final[dict[str, Any]] = {
+    "flows": [SUMMARY],
+    "next_cursor": f"AhugxHcCnV7zAAMDnB7_5AABmMSifV58OpsOP49vHyoR{_HERE}",
+    "previous_cursor": f"AxugxHcCnV7zAAMDnB7_5AABmMSifV58OpsOP49vHyoR{_HERE}",
+    "searched": 51,
+    "complete": False,
+    "sorted_among": 5000,
+}
 
 _REQUEST: Final[dict[str, Any]] = {
     "id": "0198c4a2-8f10-7000-8000-000000000004",

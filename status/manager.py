@@ -1,6 +1,7 @@
 """The status manager: what the flows of one tenant are doing, told from the master rows."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -15,12 +16,14 @@ from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.control import list_inbox
+from masterflow.repository.status.flow_list import list_flows
 from masterflow.repository.status.held import read_held
-from masterflow.repository.status.reads import FlowFilter, FlowScope, list_flows, read_one
+from masterflow.repository.status.reads import FlowScope, read_one
+from masterflow.repository.status.wanted import FlowFilter, Sort
 from masterflow.repository.values import known_time
 from masterflow.status import floors
 from masterflow.status.control.views import Inbox, waiting_flow
-from masterflow.status.cursors import cursor_of, place_of
+from masterflow.status.cursors import binding_of, cursor_of, list_cursor_of, list_place_of, place_of
 from masterflow.status.timeline import bars_of, is_over
 from masterflow.status.views import (
     Activity,
@@ -35,6 +38,10 @@ from masterflow.status.views import (
 )
 
 _ANY_FLOW: Final = FlowFilter()
+
+#: For so long flows are looked at for one page: a request is to be answered within 100 ms.
+_BUDGET_S: Final = 0.05
+_NO_BUDGET: Final = float("inf")
 
 
 class FlowStatusManager:
@@ -54,14 +61,36 @@ class FlowStatusManager:
         self._redis = redis
 
     async def list_flows(
-        self, wanted: FlowFilter = _ANY_FLOW, *, cursor: str | None = None, limit: int = 50
+        self,
+        wanted: FlowFilter = _ANY_FLOW,
+        *,
+        sort: Sort = "created",
+        cursor: str | None = None,
+        limit: int = 50,
+        budget_s: float = _BUDGET_S,
+        asked: str = "",
     ) -> FlowList:
-        """Return a page of the list, newest first; raises InputInvalid for a cursor that is none."""
-        after = place_of(cursor) if cursor else None
+        """Return a page of the list, the newest or the greatest first.
+
+        A page may be short, and the list goes on: looking ends when `budget_s` is spent. `asked` stands for
+        what was asked for where `wanted` differs from page to page, as with times that are told from now.
+        Raises InputInvalid for a cursor that is none, CursorElsewhere for one of another list.
+        """
+        binding = binding_of(self._scope, f"{sort}\n{asked or wanted}")
+        at = list_place_of(cursor, binding) if cursor else None
         holders = await self._holders(is_needed=bool(wanted.liveness))
         held = await read_held(self._db, holders, self._scope) if wanted.liveness and holders else None
-        page = await list_flows(self._db, self._scope, wanted=wanted, after=after, limit=limit, held=held)
-        if not page.rows and after is None:
+        page = await list_flows(
+            self._db,
+            self._scope,
+            wanted=wanted,
+            sort=sort,
+            at=at,
+            limit=limit,
+            held=held,
+            budget_s=budget_s,
+        )
+        if not page.rows and at is None:
             await check_sight(self._db)
         skipped = await self._skipped(*page.rows)
         return FlowList(
@@ -69,8 +98,25 @@ class FlowStatusManager:
                 summary_of(row, skipped.get(row["flow_id"]), holders.of(row["flow_id"]) if holders else None)
                 for row in page.rows
             ],
-            next_cursor=cursor_of(page.next_place) if page.next_place else None,
+            next_cursor=list_cursor_of(page.older, binding) if page.older else None,
+            previous_cursor=list_cursor_of(page.newer, binding) if page.newer else None,
+            searched=page.searched,
+            complete=page.older is None,
+            sorted_among=page.sorted_among,
         )
+
+    async def find_flows(
+        self, wanted: FlowFilter = _ANY_FLOW, *, sort: Sort = "created", limit: int = 50
+    ) -> FlowList:
+        """Return the first flows that are meant, however long it takes to look at all others."""
+        found = await self.list_flows(wanted, sort=sort, limit=limit, budget_s=_NO_BUDGET)
+        flows = found.flows
+        while found.next_cursor and len(flows) < limit:
+            found = await self.list_flows(
+                wanted, sort=sort, cursor=found.next_cursor, limit=limit - len(flows), budget_s=_NO_BUDGET
+            )
+            flows = [*flows, *found.flows]
+        return found.model_copy(update={"flows": flows, "previous_cursor": None})
 
     async def get_inbox(self, *, cursor: str | None = None, limit: int = 50) -> Inbox:
         """Return a page of the flows that wait for somebody, those that wait longest first."""
@@ -151,7 +197,7 @@ class FlowStatusManager:
                 raise
             return None
 
-    async def _skipped(self, *rows: RowMapping) -> dict[UUID, SkippedEvents]:
+    async def _skipped(self, *rows: Mapping[Any, Any]) -> dict[UUID, SkippedEvents]:
         """Return what was skipped of the flows of these rows; nothing where nobody can tell."""
         if self._redis is None:
             return {}

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masterflow.domain.clock import from_microseconds
+from masterflow.domain.fleet.facts import ENDED
 from masterflow.domain.flow_types.progress import progress_of
 from masterflow.domain.json_shapes import as_list, as_map, number_of
 from masterflow.domain.liveness import Liveness
@@ -70,6 +71,12 @@ class FlowSummary(BaseModel):
     #: The newest status of each phase that was told, in the order of such flows, then as told.
     phases: dict[str, str]
     retry_count: int
+    #: Of the errors that are kept.
+    error_count: int = 0
+    #: From its creation to its end; null while it goes on.
+    duration_s: float | None = None
+    #: What its agents' calls of models cost, as far as that is known; null if nobody told.
+    cost_usd: float | None = None
     #: It used more than its budget; whether that stops it is up to the orchestrator.
     is_over_budget: bool = False
     user_id: str
@@ -98,6 +105,14 @@ class FlowList(BaseModel):
 
     flows: list[FlowSummary]
     next_cursor: str | None = None
+    #: What stands before this page; null on the first one.
+    previous_cursor: str | None = None
+    #: How many flows were looked at, from the beginning of the list on.
+    searched: int = 0
+    #: Nothing more is to be found; only then does a list without flows say that there are none.
+    complete: bool = True
+    #: The flows are sorted among so many of the newest; null where that is all of them.
+    sorted_among: int | None = None
 
 
 class PhaseView(BaseModel):
@@ -261,8 +276,7 @@ def status_of(
     if child_status and summary["progress_note"] is None:
         summary["progress_note"] = progress_note(summary["progress_percentage"], child_status)
     return FlowStatus(
-        **summary,
-        **dict(counts),
+        **(summary | dict(counts)),
         phase_details=phase_views(row["times"], summary["phases"], summary["flow_type"], bars=bars),
         last_progress_update=as_map(row["snapshot"]) or None,
         usage=usage_of(row),
@@ -336,6 +350,9 @@ def _summary_fields(
         "message": entry_text(message)[:_MESSAGE_CHARS] or None,
         "phases": {name: states[name] for name in _in_order(states, row["flow_type"])},
         "retry_count": row["retry_count"],
+        "error_count": row["error_count"],
+        "duration_s": _duration_s(row, status),
+        "cost_usd": number_of(as_map(row["usage"]).get("cost_usd")),
         "is_over_budget": is_over_budget(row),
         "user_id": row["user_id"],
         "engagement_id": row["engagement_id"],
@@ -345,6 +362,15 @@ def _summary_fields(
         "at_least": floors.floors_of(row["floors"])
         + ([floors.SKIPPED] if skipped and skipped.is_floor else []),
     }
+
+
+def _duration_s(row: Mapping[Any, Any], status: str) -> float | None:
+    """Return how long a flow lasted that has ended."""
+    began, ended = known_time(row["created_at"]), known_time(row["updated_at"])
+    if status not in ENDED or began is None:
+        return None
+    ended = _status_since(row["status_stamps"], status) or ended
+    return None if ended is None else max(0.0, (ended - began).total_seconds())
 
 
 def _in_order(names: Iterable[str], flow_type: str) -> list[str]:

@@ -22,4 +22,6 @@ def statement(name: str, **parts: str) -> TextClause:
 def source(name: str, **parts: str) -> str:
     """Return the text of a statement or a part, whole."""
     written = files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    return _INCLUDE.sub(lambda line: f"{parts[line[1]]}\n" if line[1] in parts else source(line[1]), written)
+    return _INCLUDE.sub(
+        lambda line: f"{parts[line[1]]}\n" if line[1] in parts else source(line[1], **parts), written
+    )

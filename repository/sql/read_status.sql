@@ -7,12 +7,11 @@ select
     raw.metadata -> 'overdue' as overdue, raw.metadata -> 'deadline_at' as deadline_at,
     flow.agent_performance_metrics -> 'usage' as agents_usage,
     raw.metadata -> 'control' as control,
-    case when jsonb_typeof(lists.errors) = 'array' then jsonb_array_length(lists.errors) else 0 end as error_count,
     case when jsonb_typeof(lists.collaborations) = 'array' then jsonb_array_length(lists.collaborations) else 0 end as collaboration_count
 from migration.crewai_flow_state_extensions as flow
 -- include: summary_source
 cross join lateral (
-    select flow.error_history #> '{}' as errors, flow.agent_collaboration_log #> '{}' as collaborations
+    select flow.agent_collaboration_log #> '{}' as collaborations
     offset 0
 ) as lists
 where

@@ -16,7 +16,6 @@ from masterflow.scripts.terminal.text import say
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-    from masterflow.domain.liveness import Liveness
     from masterflow.scripts.terminal.flow_screens import Screen
 
 group = command_group("What flows do and did.")
@@ -52,7 +51,7 @@ def _statuses() -> list[str]:
 
 
 @group.command("list")
-def list_(
+def list_(  # noqa: PLR0913  each is an option
     *,
     client: Client,
     engagement: Engagement,
@@ -60,40 +59,72 @@ def list_(
         list[str] | None,
         typer.Option(help="Only these; may be repeated.", autocompletion=_statuses),
     ] = None,
+    flow_type: Annotated[str, typer.Option("--type", help="Only flows of this type.")] = "",
+    phase: Annotated[str, typer.Option(help="Only flows in it: data_import or 'data import'.")] = "",
+    user: Annotated[str, typer.Option(help="Only this user's.")] = "",
+    text: Annotated[str, typer.Option(help="Part of a name, an id or a user.")] = "",
+    since: Annotated[str, typer.Option(help="Created then or later: 2026-11-02T09:30:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="Created before then.")] = "",
     lost: Annotated[
         bool, typer.Option("--lost", help="Only flows whose process is gone; with --silent, either.")
     ] = False,
     silent: Annotated[bool, typer.Option("--silent", help="Only flows without signs of life.")] = False,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only flows past a deadline.")] = False,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Only flows that wait for somebody.")] = False,
+    cause: Annotated[
+        str, typer.Option(help="Only flows with errors of this cause, or like an error of this text.")
+    ] = "",
+    ran: Annotated[str, typer.Option(help="Only flows with a time of this phase.")] = "",
+    meta: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only with this in flow_metadata.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option(help="By created, changed, duration, errors or cost; the greatest first.")
+    ] = "created",
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List the flows of an engagement, newest first."""
     from masterflow.domain.statuses import flow_status
     from masterflow.repository.redis.client import redis_link
-    from masterflow.repository.status.reads import FlowFilter, FlowScope
+    from masterflow.repository.status.reads import FlowScope
     from masterflow.scripts.database import with_session
     from masterflow.scripts.terminal.flow_panel import flow_table
     from masterflow.scripts.terminal.whole import console, print_whole
+    from masterflow.status.asked import filter_of, sort_of
     from masterflow.status.manager import FlowStatusManager
     from masterflow.status.views import FlowList
 
     scope = FlowScope(client, frozenset({engagement}))
-    wanted = FlowFilter(
-        statuses=tuple(flow_status(word) for word in status or ()),
-        liveness=_liveness(lost=lost, silent=silent),
-        is_overdue=overdue,
-    )
+    words: dict[str, list[str]] = {
+        "status": [*map(flow_status, status or ())],
+        "type": [flow_type],
+        "phase": [phase],
+        "user": [user],
+        "text": [text],
+        "since": [since],
+        "until": [until],
+        "liveness": [word for word, is_asked in (("lost", lost), ("silent", silent)) if is_asked],
+        "overdue": [str(overdue)],
+        "waiting": [str(waiting)],
+        "cause": [cause],
+        "ran": [ran],
+        "sort": [sort],
+        **_metadata(meta or []),
+    }
+    wanted, order = filter_of(words), sort_of(words)
 
     async def read(session: "AsyncSession") -> FlowList:
         async with redis_link() as redis:
-            return await FlowStatusManager(session, scope, redis).list_flows(wanted, limit=limit)
+            return await FlowStatusManager(session, scope, redis).find_flows(wanted, sort=order, limit=limit)
 
     found = with_session(read)
     if as_json:
         print_json(found.model_dump(mode="json")["flows"])
     elif found.flows:
         print_whole(console, flow_table(found.flows))
+        if found.sorted_among:
+            say(f"Sorted among the newest {found.sorted_among:,} that match, not among all.")
     else:
         say("This engagement has no such flows.")
 
@@ -131,14 +162,17 @@ def watch(
         with_engine(follow)
 
 
-def _liveness(*, lost: bool, silent: bool) -> "tuple[Liveness, ...]":
-    """Return what was asked for: with both, a flow that is one of them."""
-    found: list[Liveness] = []
-    if lost:
-        found.append("lost")
-    if silent:
-        found.append("silent")
-    return tuple(found)
+def _metadata(asked: list[str]) -> dict[str, list[str]]:
+    from masterflow.domain import InputInvalid
+    from masterflow.status.asked import META
+
+    found: dict[str, list[str]] = {}
+    for text in asked:
+        key, sign, value = text.partition("=")
+        if not key or not sign:
+            raise InputInvalid(f"--meta is KEY=VALUE, like source=nightly, not {text[:50]!r}.")
+        found.setdefault(f"{META}{key}", []).append(value)
+    return found
 
 
 @contextmanager

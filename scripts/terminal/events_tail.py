@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from masterflow.domain.statuses import ACTIVE_STATUSES
 from masterflow.repository.rights.row_security import no_such_flow
 from masterflow.repository.status.changes import read_entries
-from masterflow.repository.status.reads import FlowFilter, FlowScope
+from masterflow.repository.status.reads import FlowScope
+from masterflow.repository.status.wanted import FlowFilter
 from masterflow.scripts.terminal.flow_news import Known, News
 from masterflow.scripts.terminal.follow import Follower, OutageDisplay
 from masterflow.status.manager import FlowStatusManager

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from masterflow.domain.clock import from_microseconds
 from masterflow.repository.redis.client import redis_link
-from masterflow.repository.status.reads import FlowFilter, FlowScope
+from masterflow.repository.status.reads import FlowScope
+from masterflow.repository.status.wanted import FlowFilter
 from masterflow.scripts.terminal.flow_screens import Screen
 from masterflow.scripts.terminal.flow_view import read_flow
 from masterflow.scripts.terminal.follow import Follower

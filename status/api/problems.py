@@ -14,6 +14,7 @@ from masterflow.repository.redis.client import RedisUnavailable
 from masterflow.status.access.limits import TooManyRequests
 from masterflow.status.access.tokens import TokenInvalid
 from masterflow.status.control.sender import RequestRefused
+from masterflow.status.cursors import CursorElsewhere
 from masterflow.status.live.changes import TooManyStreams
 from masterflow.tasks.enqueue import BrokerUnavailable
 
@@ -60,6 +61,7 @@ _KINDS: Final[dict[type[EnrichmentError], tuple[int, str]]] = {
     TokenInvalid: (401, "Not signed in"),
     Forbidden: (403, "Not allowed"),
     FlowNotFound: (404, "Not found"),
+    CursorElsewhere: (409, "Of another list"),
     RequestRefused: (409, "Not possible now"),
     InputInvalid: (422, "Not understood"),
     TooManyRequests: (429, "Too many requests"),
@@ -76,7 +78,7 @@ _DESCRIPTIONS: Final = {
     401: "There is no token, or one that does not hold.",
     403: "The token holds, and is for something else.",
     404: "There is no such flow among those you may see.",
-    409: "The flow cannot be asked this now; `detail` says why.",
+    409: "The flow cannot be asked this now, or the cursor belongs to another list; `detail` says which.",
     413: "The body is too big, or does not say its size.",
     422: "A parameter is not understood, or an answer is none of those that were asked for.",
     429: "Too many requests; `Retry-After` says when to go on.",

@@ -1,5 +1,6 @@
 """The first page: what all flows do, with everything that the list can show a link into it."""
 
+from datetime import datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -37,10 +38,19 @@ async def fleet_page(
         windows=WINDOW_NAMES,
         slower=SLOWER,
         chart=chart_of(view.over_time),
-        # What began in the window, as the list is asked for it.
-        began=lambda **wanted: urlencode({**wanted, "since": view.window.since.isoformat()}),
+        # What began in the window or in a bar of it, ended, ran or failed, as the list is asked for it.
+        listed=lambda name, since=view.window.since, until=None, **wanted: urlencode(
+            wanted | _times(name, since, until)
+        ),
+        bar_ends=[*(bar.at for bar in view.over_time[1:]), None],
         is_empty=not (view.now.by_status or view.started_by_status or view.failure_rate is not None),
     )
+
+
+def _times(name: str, since: datetime, until: datetime | None) -> dict[str, str]:
+    """Return the words for a time: of creation with the name "", else of what is called so."""
+    times = {"since": since.isoformat()} | ({"until": until.isoformat()} if until else {})
+    return {f"{name}_{word}" if name else word: at for word, at in times.items()}
 
 
 def chart_of(bars: list[BarCounts]) -> dict[str, Any]:

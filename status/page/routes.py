@@ -1,6 +1,6 @@
 """The pages: sign in, the list of flows, one flow, and its report as a file."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs, urlencode
 from uuid import UUID
@@ -10,36 +10,23 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from typing_extensions import override
 
 from masterflow.domain import EnrichmentError
-from masterflow.domain.clock import parse_time
-from masterflow.domain.liveness import Liveness
-from masterflow.domain.phases import FLOW_TYPES
-from masterflow.domain.statuses import FLOW_STATUSES
-from masterflow.repository.status.reads import FlowFilter
 from masterflow.status.access.addresses import client_address, is_on_tls
 from masterflow.status.access.tokens import TokenInvalid, read_token
 from masterflow.status.api.access import COOKIE, SignedIn, require_same_origin
-from masterflow.status.api.flows import Manager, filter_of
+from masterflow.status.api.flows import Manager
 from masterflow.status.api.problems import problem_of
 from masterflow.status.api.safe_route import Refusal, SafeRoute
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.page.control import answering_at, control_panel, forms_of, panel_to_keep
 from masterflow.status.page.entries import activity_entries, error_entries
 from masterflow.status.page.fleet import fleet_page
+from masterflow.status.page.flow_list import flows_page
 from masterflow.status.page.gantt import gantt_of
 from masterflow.status.page.rendering import ASSETS, asset, problem_page, render, render_report
 from masterflow.status.page.roots import FLOWS, events_address, page_root
 from masterflow.status.service import lifespan, service_of
 
 _PAGE_ROWS: Final = 25
-#: What may be chosen of how it stands with a flow's process.
-_LIVENESS: Final[dict[str, list[Liveness]]] = {
-    "lost": ["lost"],
-    "silent": ["silent"],
-    "lost or silent": ["lost", "silent"],
-    "alive": ["alive"],
-}
-_OVERDUE: Final = "overdue"
-_SINCE: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
 class PageRoute(SafeRoute):
@@ -78,37 +65,7 @@ async def home(request: Request) -> Response:
 router.add_api_route("/fleet", fleet_page, methods=["GET"])
 
 
-@router.get("/flows", name=FLOWS)
-async def flows(  # noqa: PLR0913  each is a field of the form
-    request: Request,
-    manager: Manager,
-    *,
-    status: str = "",
-    flow_type: Annotated[str, Query(alias="type")] = "",
-    phase: Annotated[str, Query(max_length=200)] = "",
-    since: str = "",
-    text: Annotated[str, Query(max_length=200)] = "",
-    life: str = "",
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
-) -> Response:
-    """Show the list; what the form leaves empty does not matter."""
-    chosen = {"status": status, "type": flow_type, "phase": phase, "since": since, "text": text, "life": life}
-    wanted = await _wanted(chosen)
-    page = await manager.list_flows(wanted, cursor=cursor or None, limit=_PAGE_ROWS)
-    kept = {name: value for name, value in chosen.items() if value}
-    return render(
-        request,
-        "flows.html",
-        events=events_address(request),
-        page=page,
-        chosen=chosen,
-        is_first=not cursor,
-        newest_link=f"?{urlencode(kept)}",
-        older_link=f"?{urlencode(kept | {'cursor': page.next_cursor})}" if page.next_cursor else None,
-        statuses=FLOW_STATUSES,
-        flow_types=FLOW_TYPES,
-        lives=[*_LIVENESS, _OVERDUE],
-    )
+router.add_api_route("/flows", flows_page, methods=["GET"], name=FLOWS)
 
 
 @router.get("/inbox")
@@ -206,21 +163,6 @@ async def _details(manager: FlowStatusManager, flow_id: UUID, trace_url: str | N
         "activity": activity,
         "activities": activity_entries(activity.collaborations, trace_url),
     }
-
-
-async def _wanted(chosen: dict[str, str]) -> FlowFilter:
-    """Return the filter of the form; a choice that is none of ours is no choice."""
-    statuses = [status for status in FLOW_STATUSES if status == chosen["status"]]
-    past = _SINCE.get(chosen["since"])
-    return await filter_of(
-        status=statuses,
-        flow_type=chosen["type"] or None,
-        phase=chosen["phase"].strip() or None,
-        since=datetime.now(UTC) - past if past else parse_time(chosen["since"]),
-        text=chosen["text"].strip() or None,
-        liveness=_LIVENESS.get(chosen["life"]),
-        overdue=chosen["life"] == _OVERDUE,
-    )
 
 
 def _signed_in(request: Request, token: str) -> Response:

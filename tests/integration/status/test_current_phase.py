@@ -10,7 +10,7 @@ from masterflow.domain.clock import clock
 from masterflow.repository.flow_state_store import PostgresFlowStateStore
 from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepository
 from masterflow.repository.status.changes import read_summaries
-from masterflow.repository.status.reads import FlowFilter
+from masterflow.repository.status.wanted import FlowFilter
 from masterflow.status.manager import FlowStatusManager
 from tests.support.events.flows import new_context, new_flow, row_of
 

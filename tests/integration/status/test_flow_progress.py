@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from masterflow.domain.flow_types.catalog import SPECIFICATIONS
 from masterflow.domain.ids import flow_uuid
 from masterflow.repository.merge.merges import apply_events
-from masterflow.repository.status.reads import FlowFilter
+from masterflow.repository.status.wanted import FlowFilter
 from masterflow.status.manager import FlowStatusManager
 from masterflow.tracker.hooks import phase
 from masterflow.tracker.testing import flow_reports

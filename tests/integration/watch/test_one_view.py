@@ -27,7 +27,7 @@ from masterflow.repository.redis.client import RedisLink
 from masterflow.repository.redis.holders import read_holders
 from masterflow.repository.settings import RedisSettings
 from masterflow.repository.status.fleet import FleetRows
-from masterflow.repository.status.reads import FlowFilter
+from masterflow.repository.status.wanted import FlowFilter
 from masterflow.status.api.probes import _life_counts
 from masterflow.status.fleet.book import FleetBook
 from masterflow.status.fleet.overview import overview_of

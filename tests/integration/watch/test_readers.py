@@ -16,7 +16,8 @@ from masterflow.repository.redis.client import RedisLink
 from masterflow.repository.redis.holders import _looks, read_liveness
 from masterflow.repository.settings import RedisSettings
 from masterflow.repository.status.control import read_control
-from masterflow.repository.status.reads import FlowFilter, FlowScope
+from masterflow.repository.status.reads import FlowScope
+from masterflow.repository.status.wanted import FlowFilter
 from masterflow.repository.status.watched import count_life
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.summary.life import life_sentence

@@ -65,6 +65,20 @@ async def test_every_figure_leads_to_a_list_of_so_many_flows(
     assert html.escape(_HOSTILE, quote=False).replace("'", "&#39;") in page
 
 
+async def test_causes_phases_and_bars_lead_to_the_flows_that_they_count(
+    site: StatusSite, context: FlowContext, flows: dict[str, UUID]
+) -> None:
+    page = _page(site, context, "/fleet?window=hour")
+    links = [html.unescape(link) for link in re.findall(r'href="(/flows\?[^"]+)"', page)]
+    wanted = {"cause=": {"failed"}, "ran=": {"failed"}, "ended_until=&status=completed": {"done"}}
+    for words, names in wanted.items():
+        found = [link for link in links if all(word in link for word in words.split("&"))]
+        found = found or [link for link in links if words.split("&")[-1] in link and "ended_since" in link]
+        assert found, words
+        shown = _page(site, context, found[-1])
+        assert set(re.findall('data-flow="([^"]+)"', shown)) == {str(flows[name]) for name in names}, found
+
+
 async def test_an_account_without_flows_is_told_so(site: StatusSite, context: FlowContext) -> None:
     for window in ("", "hour", "month", "year"):
         page = _page(site, context, f"/fleet?window={window}")
