@@ -6,7 +6,7 @@ in_range as not materialized (
     select
         id, flow_id, created_at,
         client_account_id = :client_account_id
-        and engagement_id = any (cast(:engagement_ids as uuid[]))
+        and (cast(:engagement_ids as uuid[]) is null or engagement_id = any (cast(:engagement_ids as uuid[])))
         and (cast(:statuses as text[]) is null or flow_status = any (cast(:statuses as text[])))
         and (cast(:flow_type as text) is null or flow_type = cast(:flow_type as text))
         and (cast(:user_id as text) is null or user_id = cast(:user_id as text))

@@ -12,7 +12,7 @@ with waiting as materialized (
     ) as moment
     where
         flow.client_account_id = :client_account_id
-        and flow.engagement_id = any (cast(:engagement_ids as uuid[]))
+        and (cast(:engagement_ids as uuid[]) is null or flow.engagement_id = any (cast(:engagement_ids as uuid[])))
         and flow.flow_status in ('paused', 'waiting_for_approval', 'initialized', 'active', 'processing')
         and moment.since_us is not null
 )

@@ -5,6 +5,6 @@ from (
 ) as child
 where
     child.client_account_id = :client_account_id
-    and child.engagement_id = any (cast(:engagement_ids as uuid[]))
+    and (cast(:engagement_ids as uuid[]) is null or child.engagement_id = any (cast(:engagement_ids as uuid[])))
 order by child.updated_at desc nulls last
 limit 1

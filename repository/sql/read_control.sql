@@ -13,4 +13,4 @@ from migration.crewai_flow_state_extensions as flow
 where
     flow.flow_id = any (cast(:flow_ids as uuid[]))
     and flow.client_account_id = :client_account_id
-    and flow.engagement_id = any (cast(:engagement_ids as uuid[]))
+    and (cast(:engagement_ids as uuid[]) is null or flow.engagement_id = any (cast(:engagement_ids as uuid[])))

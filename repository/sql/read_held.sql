@@ -12,6 +12,6 @@ where
         cast(:client_account_id as uuid) is null
         or (
             flow.client_account_id = cast(:client_account_id as uuid)
-            and flow.engagement_id = any (cast(:engagement_ids as uuid[]))
+            and (cast(:engagement_ids as uuid[]) is null or flow.engagement_id = any (cast(:engagement_ids as uuid[])))
         )
     )

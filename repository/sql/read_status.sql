@@ -17,4 +17,4 @@ cross join lateral (
 where
     flow.flow_id = :flow_id
     and flow.client_account_id = :client_account_id
-    and flow.engagement_id = any (cast(:engagement_ids as uuid[]))
+    and (cast(:engagement_ids as uuid[]) is null or flow.engagement_id = any (cast(:engagement_ids as uuid[])))

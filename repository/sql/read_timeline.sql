@@ -8,4 +8,4 @@ from migration.crewai_flow_state_extensions
 where
     flow_id = :flow_id
     and client_account_id = :client_account_id
-    and engagement_id = any (cast(:engagement_ids as uuid[]))
+    and (cast(:engagement_ids as uuid[]) is null or engagement_id = any (cast(:engagement_ids as uuid[])))

@@ -15,10 +15,13 @@ from masterflow.repository.sql import statement
 
 @dataclass(frozen=True, slots=True)
 class FlowScope:
-    """Whose flows are read: one client account, and those of its engagements that the reader may see."""
+    """Whose flows are read: one client account, and those of its engagements that the reader may see.
+
+    Where `engagement_ids` is None, these are all of the account.
+    """
 
     client_account_id: UUID
-    engagement_ids: frozenset[UUID]
+    engagement_ids: frozenset[UUID] | None
 
     @classmethod
     def of(cls, context: FlowContext) -> "FlowScope":
@@ -27,14 +30,17 @@ class FlowScope:
 
     def holds(self, row: Mapping[Any, Any]) -> bool:
         """Return whether a row of any tenant is one of these."""
-        return (
-            row["client_account_id"] == self.client_account_id and row["engagement_id"] in self.engagement_ids
-        )
+        return row["client_account_id"] == self.client_account_id and self.sees(row["engagement_id"])
+
+    def sees(self, engagement_id: UUID) -> bool:
+        """Return whether an engagement of the account is one of these."""
+        return self.engagement_ids is None or engagement_id in self.engagement_ids
 
     @property
     def arguments(self) -> dict[str, Any]:
         """Return what every statement is scoped by."""
-        return {"client_account_id": self.client_account_id, "engagement_ids": sorted(self.engagement_ids)}
+        engagement_ids = None if self.engagement_ids is None else sorted(self.engagement_ids)
+        return {"client_account_id": self.client_account_id, "engagement_ids": engagement_ids}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,17 @@ def token(
     *,
     client: Client,
     engagement: Annotated[
-        list[UUID],
+        list[UUID] | None,
         typer.Option(
             envvar="FLOWCTL_ENGAGEMENT", help="An engagement they see; may be repeated.", show_default=False
         ),
-    ],
+    ] = None,
+    all_engagements: Annotated[
+        bool,
+        typer.Option(
+            "--all-engagements", help="They see all engagements of the account, also those to come."
+        ),
+    ] = False,
     user: Annotated[str, typer.Option(help="Whose token it is.", show_default=False)],
     lifetime_s: Annotated[
         int, typer.Option("--lifetime", min=_SHORTEST_S, max=_LONGEST_S, help="Seconds for which it holds.")
@@ -35,10 +41,10 @@ def token(
 ) -> None:
     """Issue a development token for the status API, signed with ENRICHMENT_JWT_KEY; only with HS256.
 
-    Whoever holds it sees the flows of these engagements, and with --control tells them what to do: treat it
-    as a password.
+    Whoever holds it sees the flows of these engagements, or of all, and with --control tells them what to do:
+    treat it as a password.
     """  # noqa: DOC501  this is the command's help
-    from masterflow.domain import SettingsInvalid
+    from masterflow.domain import InputInvalid, SettingsInvalid
     from masterflow.domain.tenant import flow_context
     from masterflow.status.settings import StatusSettings
 
@@ -48,11 +54,13 @@ def token(
     from masterflow.status.access.tokens import issue_token, read_token
 
     settings = StatusSettings()
-    user = flow_context(client, engagement[0], user).user_id
+    if not engagement and not all_engagements:
+        raise InputInvalid("Name the engagements with --engagement, or ask for --all-engagements.")
+    user = flow_context(client, (engagement or [client])[0], user).user_id
     issued = issue_token(
         settings,
         client,
-        engagement_ids=engagement,
+        engagement_ids=None if all_engagements else engagement,
         user_id=user,
         lifetime_s=lifetime_s,
         may_control=control,

@@ -47,7 +47,7 @@ class Tail:
         """Look at what is there, which is no news; FlowNotFound if the one flow that is meant is not."""
         scope, wanted = self._follower.scope, self._wanted()
         page = await self._follower.read(
-            lambda session: FlowStatusManager(session, scope).list_flows(wanted, limit=_MOST_KNOWN)
+            lambda session: FlowStatusManager(session, scope).find_flows(wanted, limit=_MOST_KNOWN)
         )
         if self._flow_id and not page.flows:
             flow_id = self._flow_id

@@ -35,7 +35,7 @@ async def watch_flows(engine: AsyncEngine, scope: FlowScope, *, limit: int, scre
     async with aclosing(follower.changes()) as changes:
         changed = await anext(changes)
         page = await follower.read(
-            lambda session: FlowStatusManager(session, scope).list_flows(FlowFilter(), limit=limit)
+            lambda session: FlowStatusManager(session, scope).find_flows(FlowFilter(), limit=limit)
         )
         shown = _newest([*page.flows, *changed], limit)
         screen.show_flows(shown, [*reversed(page.flows), *changed])

@@ -19,10 +19,22 @@ _REQUIRED: Final = ("exp", "iss", "aud", "sub", "client_account_id", "engagement
 #: The word in the `scope` claim that lets somebody tell flows what to do; who looks needs none.
 CONTROL: Final = "control"
 
+#: The `engagement_ids` claim of who sees all engagements of the client account, also those to come.
+ALL_ENGAGEMENTS: Final = "all"
+
+_Engagements = Annotated[frozenset[UUID], Field(min_length=1, max_length=1_000)]
+
 
 def _words(claim: object) -> object:
     """Return the words of a `scope` claim: OAuth has them in one text, some issuers in a list."""
     return claim.split() if isinstance(claim, str) else claim
+
+
+def _engagements(claim: object) -> object:
+    """Return the engagements of a claim; None for the whole account, which that word alone asks for."""
+    if claim is None:
+        return ()
+    return None if claim == ALL_ENGAGEMENTS else claim
 
 
 class TokenInvalid(PermanentError):
@@ -37,7 +49,8 @@ class Viewer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     client_account_id: UUID
-    engagement_ids: Annotated[frozenset[UUID], Field(min_length=1, max_length=1_000)]
+    #: None is all engagements of the account, and stands in the claim as `"all"`.
+    engagement_ids: Annotated[_Engagements | None, BeforeValidator(_engagements)]
     user_id: Annotated[UserId, Field(validation_alias="sub")]
     #: What they may do besides looking.
     rights: Annotated[frozenset[str], BeforeValidator(_words)] = Field(
@@ -90,12 +103,14 @@ def issue_token(
     settings: StatusSettings,
     client_account_id: UUID,
     *,
-    engagement_ids: Iterable[UUID],
+    engagement_ids: Iterable[UUID] | None,
     user_id: str,
     lifetime_s: float = 3600,
     may_control: bool = False,
 ) -> str:
     """Return a token for the API, signed with the HS256 key of the settings; not for production.
+
+    With None for the engagements it holds for all of the account.
 
     Raises:
         SettingsInvalid: the settings hold a public key, with which nobody can sign.
@@ -113,7 +128,7 @@ def issue_token(
         "exp": int(now + lifetime_s),
         "sub": user_id,
         "client_account_id": str(client_account_id),
-        "engagement_ids": [str(engagement_id) for engagement_id in engagement_ids],
+        "engagement_ids": ALL_ENGAGEMENTS if engagement_ids is None else [*map(str, engagement_ids)],
     }
     if may_control:
         claims["scope"] = CONTROL

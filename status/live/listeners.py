@@ -63,7 +63,7 @@ class Listener:
         """Return whether a change is of a flow that they may see and asked for."""
         return (
             change.client_account_id == self.scope.client_account_id
-            and change.summary.engagement_id in self.scope.engagement_ids
+            and self.scope.sees(change.summary.engagement_id)
             and self.flow_id in {None, change.summary.flow_id}
         )
 

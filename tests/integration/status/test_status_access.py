@@ -237,6 +237,34 @@ async def test_no_listing_shows_a_foreign_flow_whatever_it_is_asked(
         assert found, f"{params} shows the owner nothing either"
 
 
+async def test_a_token_for_an_account_sees_all_its_engagements_and_nothing_of_another(
+    site: StatusSite, sessions: Sessions, context: FlowContext
+) -> None:
+    sister = new_context().model_copy(update={"client_account_id": context.client_account_id})
+    own = [await flow_of(sessions, one) for one in (context, sister)]
+    foreign = await flow_of(sessions, new_context())
+    for flow_id, one in zip(own, (context, sister), strict=True):
+        await report(sessions, one, flow_id, *full_story())
+    several, whole = (
+        site.bearer(context, engagements=[sister.engagement_id]),
+        site.bearer(context, engagements=None),
+    )
+    for headers in (several, whole):
+        for path in ("/api/v1/flows", "/api/v1/flows?sort=errors", "/api/v1/flows?phase=approval", "/flows"):
+            text = site.get(path, headers=headers).text
+            assert all(str(flow_id) in text for flow_id in own), path
+            assert str(foreign) not in text
+        for name in ("status", "timeline", "errors", "activity"):
+            assert site.get(f"/api/v1/flows/{own[1]}/{name}", headers=headers).is_success
+            assert site.get(f"/api/v1/flows/{foreign}/{name}", headers=headers).status_code == 404
+        assert site.get("/api/v1/fleet", headers=headers).json()["in_all"]["started"] == 2
+        inbox = site.get("/api/v1/inbox", headers=headers).json()
+        assert {one["flow_id"] for one in inbox["waiting"]} == set(map(str, own))
+    async with site.client(context, engagements=None) as client, event_reader(client) as reader:
+        await report(sessions, sister, own[1], (FlowRetried, {}))
+        await reader.flow(own[1])
+
+
 @pytest.mark.parametrize("who", _STRANGERS)
 async def test_no_event_stream_tells_of_a_foreign_flow_also_not_of_what_was_missed(
     site: StatusSite, sessions: Sessions, context: FlowContext, who: str

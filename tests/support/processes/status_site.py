@@ -62,7 +62,7 @@ class StatusSite:
         self,
         context: FlowContext,
         *,
-        engagements: Iterable[UUID] = (),
+        engagements: Iterable[UUID] | None = (),
         user_id: str = "",
         lifetime_s: float = 600,
         may_control: bool = False,
@@ -70,7 +70,7 @@ class StatusSite:
         return issue_token(
             self.settings,
             context.client_account_id,
-            engagement_ids=[context.engagement_id, *engagements],
+            engagement_ids=None if engagements is None else [context.engagement_id, *engagements],
             user_id=user_id or context.user_id,
             lifetime_s=lifetime_s,
             may_control=may_control,

@@ -45,6 +45,14 @@ def test_a_token_names_account_engagements_and_user() -> None:
     )
 
 
+def test_a_token_for_a_whole_account_says_so_in_a_word() -> None:
+    token = issue_token(settings(), _ACCOUNT, engagement_ids=None, user_id="ann")
+    assert jwt.decode(token, options={"verify_signature": False})["engagement_ids"] == "all"
+    scope = read_token(token, settings()).scope
+    assert scope.holds({"client_account_id": _ACCOUNT, "engagement_id": _ENGAGEMENT})
+    assert not scope.holds({"client_account_id": _ENGAGEMENT, "engagement_id": _ENGAGEMENT})
+
+
 @pytest.mark.parametrize(
     ("scope", "may_control"),
     [
@@ -78,6 +86,8 @@ def test_a_token_lets_nobody_control_flows_unless_its_scope_says_so(scope: Any, 
         {"client_account_id": ...},
         {"engagement_ids": []},
         {"engagement_ids": "*"},
+        {"engagement_ids": ["all"]},
+        {"engagement_ids": None},
         {"engagement_ids": ...},
         {"scope": {"control": True}},
         {"scope": 1},

@@ -36,7 +36,7 @@ _STATUSES = (
 _ERRORS = ("no answer within %d s", "KeyError: 'name'", "db-%d.internal:5432 is away")
 
 
-class _History:
+class History:
     """Flows that begin, change and vanish by chance; each change says when it was, as a merge does."""
 
     def __init__(self, sessions: Sessions, contexts: list[FlowContext], seed: int) -> None:
@@ -268,7 +268,7 @@ def tenants() -> list[FlowContext]:
 async def test_every_number_is_what_sql_counts_after_histories_by_chance(
     sessions: Sessions, tenants: list[FlowContext], seed: int
 ) -> None:
-    history = _History(sessions, tenants, seed)
+    history = History(sessions, tenants, seed)
     await history.begin(60)
     account = tenants[0].client_account_id
     book = await _whole(FleetBook(FleetRows(sessions, account)))
@@ -297,7 +297,7 @@ def _told(book: FleetBook, tenants: list[FlowContext], window: WindowName) -> di
 async def test_rows_that_are_deleted_or_added_late_are_found_when_rows_are_counted(
     sessions: Sessions, tenants: list[FlowContext]
 ) -> None:
-    history = _History(sessions, tenants[:1], 7)
+    history = History(sessions, tenants[:1], 7)
     await history.begin(40)
     context = tenants[0]
     engagements = [context.engagement_id]
