@@ -45,6 +45,8 @@ _OLDER: Final = {
     "reversed_order": "created_at, flow_id",
     "beyond_key": "(sorted.key, looked_at.flow_id) < (cast(:key as bigint), cast(:key_id as uuid))",
 }
+#: What a first page by creation is made of.
+NEWEST_FIRST: Final = {**_OLDER, "beyond": "true", "key_order": "place"}
 _NEWER: Final = {
     "creation_order": "created_at, flow_id",
     "reversed_order": "created_at desc, flow_id desc",

@@ -26,6 +26,7 @@ from masterflow.repository.sql import statement
 from masterflow.repository.tables import create_tables
 from masterflow.scripts.bench.fleet_load import measure_fleet
 from masterflow.scripts.bench.http_load import Connections, percentile, streams
+from masterflow.scripts.bench.loads.list_load import PARTS, list_arguments, measure_lists
 from masterflow.scripts.embedded import EmbeddedPostgres, EmbeddedRedis
 from masterflow.scripts.supervise.ports import free_port
 from masterflow.scripts.supervise.processes import SupervisedProcess
@@ -55,6 +56,7 @@ def main(
     seconds: Annotated[int, typer.Option(help="How long each load lasts.")] = 20,
     clients: Annotated[int, typer.Option(help="Open event streams.")] = 1_000,
     fleet: Annotated[bool, typer.Option("--fleet", help="Only the overview of the fleet.")] = False,
+    lists: Annotated[bool, typer.Option("--lists", help="Only the list, by each filter and order.")] = False,
 ) -> None:
     """Print figures and query plans."""
     with tempfile.TemporaryDirectory(prefix="bench-status-") as folder, _servers(Path(folder)) as environment:
@@ -65,6 +67,12 @@ def main(
                 _wait_until_it_answers(port)
                 asyncio.run(measure_fleet(port, environment["DATABASE_URL"], _token(_BIG), seconds=seconds))
                 print(f"  the API holds {_resident_mb(site.pid):.0f} MB")
+            return
+        if lists:
+            tokens = {"30 % of all": _token(_BIG), "1 %": _token(_MIDDLE), "0.01 %": _token(_SMALL)}
+            with _process(["status", "--port", str(port)], environment):
+                _wait_until_it_answers(port)
+                asyncio.run(measure_lists(port, tokens, seconds=seconds))
             return
         asyncio.run(_show_plans(environment["DATABASE_URL"], flows))
         with _process(["status", "--port", str(port)], environment) as site, _process(_WORKER, environment):
@@ -132,17 +140,13 @@ async def _fill(url: str, flows: int) -> None:
 
 async def _show_plans(url: str, flows: int) -> None:
     engine = make_engine(DatabaseSettings.model_validate({"DATABASE_URL": url}))
-    nothing = dict.fromkeys(
-        ["statuses", "flow_type", "flow_id", "phase", "since", "text", "after_at", "after_id"]
-    )
-    page = {**nothing, "engagement_ids": [_ENGAGEMENT], "scanned": 51, "enough": 51, "most": 51}
     accounts = [("30 %", _BIG), ("1 %", _MIDDLE), ("0.01 %", _SMALL), ("0 %", UUID(int=999_999))]
     for name, account in accounts:
         await _explain(
-            engine, f"list_flows, {name} of all", "list_flows", page | {"client_account_id": account}
+            engine, f"list_flows, {name} of all", "list_flows", list_arguments(account, _ENGAGEMENT), **PARTS
         )
-    searched = page | {"client_account_id": _BIG, "text": "number 99", "scanned": 2_000}
-    await _explain(engine, "list_flows, searched", "list_flows", searched)
+    searched = list_arguments(_BIG, _ENGAGEMENT, text="number 99", scanned=2_000)
+    await _explain(engine, "list_flows, searched", "list_flows", searched, **PARTS)
     one = {"flow_id": UUID(int=0), "client_account_id": _BIG, "engagement_ids": [_ENGAGEMENT]}
     await _explain(engine, "read_status, full lists", "read_status", one)
     watch = {
@@ -155,8 +159,10 @@ async def _show_plans(url: str, flows: int) -> None:
     await engine.dispose()
 
 
-async def _explain(engine: AsyncEngine, title: str, name: str, arguments: dict[str, Any]) -> None:
-    query = text(f"explain (analyze, costs off, timing off, buffers off) {statement(name).text}")
+async def _explain(
+    engine: AsyncEngine, title: str, name: str, arguments: dict[str, Any], **parts: str
+) -> None:
+    query = text(f"explain (analyze, costs off, timing off, buffers off) {statement(name, **parts).text}")
     async with engine.connect() as connection:
         await connection.execute(query, arguments)
         lines = [row[0] for row in await connection.execute(query, arguments)]
