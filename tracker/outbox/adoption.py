@@ -88,9 +88,19 @@ def _empty(folder: Path, outbox: Outbox) -> int:
             return 0
         # Before the files are moved, in which the process's last moment stands.
         told = last_words(folder)
-        adopted_records = outbox.adopt(segments_in(folder), journal)
+        found = segments_in(folder)
+        # A power cut must find each file in one of the two folders, and both with what says whose it is:
+        # so this one's names are on the disk before the files come, and theirs before the other one goes.
+        with Suppressed(OSError):
+            outbox.sync_names()
+            outbox.sync_names(*found)
+        adopted_records = outbox.adopt(found, journal)
         for lane, event in told:
             outbox.append(lane, event)
+        if found or told:
+            with Suppressed(OSError):
+                outbox.sync()
+                outbox.sync_names()
         has_witnessed(folder)
         remove_folder(folder)
     return adopted_records

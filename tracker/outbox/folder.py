@@ -120,7 +120,15 @@ def batch_id_of(account: str, spans: Iterable[CutSpan]) -> str:
 class Folder:
     """This process's folder, locked for as long as the process lives."""
 
-    def __init__(self, path: Path, descriptor: int, broker: str, *, excludes_others: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        descriptor: int,
+        broker: str,
+        *,
+        excludes_others: bool,
+        unsynced: Iterable[Path] = (),
+    ) -> None:
         self.path = path
         #: Whom its events are for; empty while this process's settings do not say.
         self.broker = broker
@@ -131,6 +139,10 @@ class Folder:
         self._size = os.fstat(descriptor).st_size
         self._short_at = _LONG_BYTES
         self._is_synced = False
+        #: Whether names of files may be lost with the power.
+        self.has_new_names = True
+        #: In which folders others got a name as the spool was made.
+        self._unsynced = tuple(unsynced)
 
     def belong_to(self, broker: str) -> bool:
         """Return whether its events are for this broker; they are from now on if that was not known."""
@@ -139,6 +151,8 @@ class Folder:
                 with Suppressed(OSError):
                     _write(self._descriptor, _text({"broker": broker}), self._size)
                     self._size, self.broker = os.fstat(self._descriptor).st_size, broker
+                    # Or a power cut would leave events that are for nobody.
+                    os.fsync(self._descriptor)
             return self.broker == broker
 
     def note(self, *lines: dict[str, Any]) -> None:
@@ -171,17 +185,26 @@ class Folder:
             self._short_at = max(_LONG_BYTES, 2 * self._size)
 
     def sync(self) -> None:
-        """Bring the names of new files to the disk, and the journal's beginning."""
-        with self._writing:
-            if self._descriptor != _CLOSED and not self._is_synced:
-                os.fsync(self._descriptor)
-                self._is_synced = True
-        for folder in (self.path, self.path.parent):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        """Bring the names of new files to the disk, and the journal's beginning.
+
+        Raises:
+            OSError: some of them may be lost with the power; the next call tries again.
+        """
+        self.has_new_names = False
+        try:
+            with self._writing:
+                if self._descriptor != _CLOSED and not self._is_synced:
+                    os.fsync(self._descriptor)
+                    self._is_synced = True
+            for folder in (self.path, self.path.parent):
+                sync_path(folder)
+        except OSError:
+            self.has_new_names = True
+            raise
+        for folder in self._unsynced:
+            with Suppressed(OSError):  # What one may write into, one need not be allowed to read.
+                sync_path(folder)
+        self._unsynced = ()
 
     def restore_lock(self) -> None:
         """Put the lock back if somebody has removed it, so that the folder is seen and nobody's orphan."""
@@ -193,9 +216,11 @@ class Folder:
                 _write(fresh, os.pread(self._descriptor, self._size, 0), 0)
                 os.link(draft, self.path / LOCK)
                 fresh, self._descriptor = self._descriptor, fresh
+                self._is_synced = False
             finally:
                 os.close(fresh)
                 draft.unlink()
+            self.sync()
 
     def remove(self) -> None:
         """Remove the folder unless something is left in it."""
@@ -219,6 +244,7 @@ def make_folder(spool: Path, broker: str = "") -> Folder:
     It gets its name only once it is locked, so that nobody takes it for an orphan. With OSError nothing
     of it is left.
     """
+    missing = [folder for folder in (spool, *spool.parents) if not folder.exists()]
     spool.mkdir(parents=True, exist_ok=True, mode=0o700)
     host = re.sub(r"[^\w.-]", "_", socket.gethostname())
     name = f"{host}-{os.getpid()}-{token_hex(4)}"
@@ -230,7 +256,13 @@ def make_folder(spool: Path, broker: str = "") -> Folder:
         # Before the folder can be seen: events whose broker nobody knows would be sent to none.
         _write(descriptor, _text({"broker": broker}), 0)
         excludes_others = not can_lock(lock)
-        return Folder(draft.rename(spool / name), descriptor, broker, excludes_others=excludes_others)
+        return Folder(
+            draft.rename(spool / name),
+            descriptor,
+            broker,
+            excludes_others=excludes_others,
+            unsynced=[folder.parent for folder in missing],
+        )
     except BaseException:
         if descriptor != _CLOSED:
             os.close(descriptor)
@@ -246,6 +278,15 @@ def lock_new(path: Path) -> tuple[int, Path]:
     with Suppressed(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor, path
+
+
+def sync_path(path: Path) -> None:
+    """Bring a file's bytes to the disk, or which names stand in a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_taken(descriptor: int) -> bool:

@@ -12,7 +12,7 @@ from masterflow.domain.events import Lane
 from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.tracker.life.holdings import process_holdings
 from masterflow.tracker.outbox.eviction import Eviction
-from masterflow.tracker.outbox.folder import Folder, Journal, make_folder
+from masterflow.tracker.outbox.folder import Folder, Journal, make_folder, sync_path
 from masterflow.tracker.outbox.lanes import LANES, Lanes
 from masterflow.tracker.outbox.losses import Losses
 from masterflow.tracker.outbox.segments import Segment, encode_record
@@ -51,7 +51,6 @@ class Outbox:
         self._segment_bytes = min(settings.segment_bytes, max(64_000, settings.max_bytes // 8))
         self._retired: list[Segment] = []
         self._restored: list[Parcel] = []
-        self._has_new_files = False
         self.own: Folder = make_folder(settings.spool_dir, broker)
         try:
             for lane in LANES:
@@ -203,7 +202,6 @@ class Outbox:
         with self._syncing:
             with self.lock:
                 retired, self._retired = self._retired, []
-                has_new_files, self._has_new_files = self._has_new_files, False
                 # An interruption may have left one in both.
                 retired = [segment for segment in retired if segment not in self._lanes.open.values()]
                 written = [*self._lanes.open.values(), *retired]
@@ -216,10 +214,17 @@ class Outbox:
                     failure = error
             for segment in retired:
                 segment.close()
-            if has_new_files and self._settings.fsync != "never":
-                self.own.sync()
+            if self.own.has_new_names:
+                self.sync_names()
         if failure:
             raise failure
+
+    def sync_names(self, *files: Path) -> None:
+        """Bring to the disk which files there are, and whom their events are for; and these files."""
+        if self._settings.fsync != "never":
+            for file in files:
+                sync_path(file)
+            self.own.sync()
 
     def close(self) -> dict[str, int]:
         """Let go of the folder and return the last numbers; what is not confirmed stays for a successor."""
@@ -332,10 +337,10 @@ class Outbox:
             self._retired.append(former)
             former.is_open = False
         self._lanes.open[lane] = segment
-        self._has_new_files = True
+        self.own.has_new_names = True
         if self._settings.fsync == "always":
             with Suppressed(OSError):
-                self.own.sync()
+                self.sync_names()
 
     def _renew_folder(self, lane: Lane) -> Segment:
         fresh = make_folder(self._settings.spool_dir, self.own.broker)

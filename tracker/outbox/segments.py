@@ -16,7 +16,7 @@ from typing import Final, NoReturn, Self
 from masterflow.domain.events import Lane
 from masterflow.domain.interruptions import Suppressed, pass_interruption
 from masterflow.domain.life.own_files import is_own_file, open_own
-from masterflow.tracker.outbox.folder import CutSpan
+from masterflow.tracker.outbox.folder import CutSpan, sync_path
 
 #: What one message holds, unless a single event is larger. Packing it keeps the interpreter from the
 #: hooks for about a millisecond; with 1 MB it would be four.
@@ -93,8 +93,7 @@ class Segment:
         self.size = 0
         # Each record is confirmed, lost or under way; the others wait.
         self.records = 0
-        self.confirmed_records = 0
-        self.lost_records = 0
+        self.confirmed_records = self.lost_records = 0
         self.under_way_records = 0
         self.batches_under_way = 0
         self.read_to = 0
@@ -103,11 +102,10 @@ class Segment:
         self.is_dropped = False
         #: How often what was not read yet has been rewritten, and how much was left out of it.
         self.rewrites = 0
-        self.thinned = 0
-        self.thinned_size = 0
+        self.thinned = self.thinned_size = 0
         self._descriptor = descriptor
         self._file = _file_of(descriptor) if self.is_open else None
-        self._synced_size = 0
+        self._synced = (0, 0)
 
     @classmethod
     def create(cls, folder: Path, lane: Lane) -> Self:
@@ -184,16 +182,21 @@ class Segment:
     def rewrite_unread(self, data: bytes) -> None:
         """Replace what was not read yet by some of its records, in their order.
 
-        A kill in between leaves the others where they are, because none moves towards the end. With
-        OSError nothing has changed.
+        A kill in between leaves the others where they are, and so does a power cut, unless the disk has
+        no room for both files. With OSError nothing has changed.
         """
-        descriptor = open_own(self.path, os.O_WRONLY)
         try:
-            self._check_identity(descriptor)
-            _write_whole(descriptor, data, self.read_to)
-            os.ftruncate(descriptor, self.read_to + len(data))
-        finally:
-            os.close(descriptor)
+            self._replace(self.data(0, self.read_to) + data)
+        except OSError as error:
+            pass_interruption(error)
+            descriptor = open_own(self.path, os.O_WRONLY)
+            try:
+                self._check_identity(descriptor)
+                # In this order, because none moves towards the end.
+                _write_whole(descriptor, data, self.read_to)
+                os.ftruncate(descriptor, self.read_to + len(data))
+            finally:
+                os.close(descriptor)
         self.size = self.read_to + len(data)
         self.rewrites += 1
 
@@ -215,27 +218,34 @@ class Segment:
         with Suppressed(FileNotFoundError):
             if _file_of(self.path) == self._file:
                 return True
-        data = os.pread(self._descriptor, self.size, 0)
+        self._replace(os.pread(self._descriptor, self.size, 0))
+        return True
+
+    def _replace(self, data: bytes) -> None:
         draft = self.path.with_name(f".{self.path.name}")
         fresh = os.open(draft, _NEW, 0o600)
         try:
             _write_whole(fresh, data, 0)
+            # Before it has the name, under which the former one's bytes may have been synced.
+            os.fdatasync(fresh)
             draft.replace(self.path)
-            os.dup2(fresh, self._descriptor, inheritable=False)
-            self._file, self._synced_size = _file_of(fresh), 0
+            if self.is_open:
+                os.dup2(fresh, self._descriptor, inheritable=False)
+                self._file = _file_of(fresh)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
         finally:
             os.close(fresh)
-        return True
+        with Suppressed(OSError):
+            sync_path(self.path.parent)
 
     def sync(self) -> None:
         """Bring what was appended to the disk."""
-        size = self.size
-        if self._descriptor != _CLOSED and size > self._synced_size:
+        state = self.rewrites, self.size  # It may have been made shorter, and have grown again.
+        if self._descriptor != _CLOSED and state != self._synced:
             os.fdatasync(self._descriptor)
-            self._synced_size = size
+            self._synced = state
 
     def close(self) -> None:
         """Let go of the file; it stays where it is."""
