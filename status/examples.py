@@ -37,7 +37,7 @@ PAGE: Final[dict[str, Any]] = {
     "previous_cursor": f"AxugxHcCnV7zAAMDnB7_5AABmMSifV58OpsOP49vHyoR{_HERE}",
     "searched": 51,
     "complete": False,
-    "sorted_among": 5000,
+    "sorted_among": 2000,
 }
 
 _REQUEST: Final[dict[str, Any]] = {

@@ -18,7 +18,7 @@ left join (
     select looked_at.id, looked_at.place
     from looked_at
     join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
-    -- include: summary_source
+    -- include: flow_source
     where
         -- include: flow_is_meant
 ) as page on true

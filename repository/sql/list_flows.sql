@@ -9,7 +9,7 @@ page as materialized (
     select looked_at.id, looked_at.place, looked_at.created_at, looked_at.flow_id as tie, sorted.key
     from looked_at
     join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
-    -- include: summary_source
+    -- include: flow_source
     cross join lateral (
         select
             -- include: flow_sort_key

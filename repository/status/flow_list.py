@@ -25,11 +25,14 @@ SCANNED_ROWS: Final = 2_000
 #: So many flows of all accounts are looked through in one statement.
 _FIRST_WINDOW: Final = 2_000
 _MOST_WINDOW: Final = 50_000
-_GROWTH: Final = 4
+_GROWTH: Final = 4.0
+
+#: Among flows of one time, at as many as it takes.
+_STUCK_GROWTH: Final = 16
 
 #: So many flows are sorted together by what no index knows.
-SORTED_ROWS: Final = 5_000
-_SORTED_WINDOW: Final = 20_000
+SORTED_ROWS: Final = 2_000
+_SORTED_WINDOW: Final = 8_000
 
 #: Where among flows that were created at one time a list goes on that looked at none of them.
 _BEFORE_ALL: Final = UUID(int=2**128 - 1)
@@ -160,6 +163,7 @@ class _Looking:
         place: Place | None = at.start
         is_end = False
         while True:
+            began = time.monotonic()
             part = await self._part(place, most=limit + 1 - len(rows))
             if len(rows) + len(part.rows) > limit:
                 rows += part.rows[: limit - len(rows)]
@@ -173,9 +177,14 @@ class _Looking:
                 break
             if not part.is_stuck:
                 place = part.end
-                if time.monotonic() >= until:
+                now = time.monotonic()
+                # The next part takes as long, or longer where it is greater.
+                growth = min((until - now) / max(now - began, 1e-4), _GROWTH)
+                if growth < 1:
                     break
-            self._look_further(is_stuck=part.is_stuck)
+                self._look_further(growth)
+            else:
+                self._window *= _STUCK_GROWTH
         if at.is_newer:
             return await self._newer_page(rows, place, searched, is_end=is_end, limit=limit, until=until)
         newer = rows[0] if rows else None
@@ -226,7 +235,7 @@ class _Looking:
 
     async def _block(self, at: ListPlace, limit: int) -> _Part:
         while (part := await self._part(at.start, most=limit + 1, at=at)).is_stuck:
-            self._look_further(is_stuck=True)
+            self._window *= _STUCK_GROWTH
         return part
 
     async def _part(self, start: Place | None, *, most: int, at: ListPlace | None = None) -> _Part:
@@ -276,14 +285,11 @@ class _Looking:
         beyond = _AFTER_ALL if self._ways is _NEWER else _BEFORE_ALL
         return _Part(found, Place(told["end_us"], beyond), told["searched"])
 
-    def _look_further(self, *, is_stuck: bool) -> None:
-        """Look at more in the next statement; among flows of one time at as many as it takes."""
-        if is_stuck:
-            self._window *= _GROWTH**2
-            return
-        self._window = max(self._window, min(self._window * _GROWTH, _MOST_WINDOW))
-        if self._scanned and self._by_creation:
-            self._scanned = min(self._scanned * _GROWTH, SCANNED_ROWS)
+    def _look_further(self, growth: float) -> None:
+        """Look at so many times as much in the next statement, up to what one may take."""
+        self._window = max(self._window, min(int(self._window * growth), _MOST_WINDOW))
+        if self._scanned:
+            self._scanned = min(int(self._scanned * growth), SCANNED_ROWS)
 
     async def _rows(self, name: str, parts: Mapping[str, str], arguments: dict[str, Any]) -> list[Row]:
         async with translated_errors():

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -87,4 +88,30 @@ def test_somebody_goes_from_the_overview_to_what_failed_without_scripts_and_by_k
     expect(page.get_by_role("link", name="Hour", exact=True)).to_have_attribute("aria-current", "page")
     page.get_by_role("list").get_by_role("link", name="1 of these").first.press("Enter")
     expect(page.locator("tr[data-flow]")).to_have_count(1)
-    expect(page.get_by_label("Status")).to_have_value("failed")
+    expect(page.get_by_role("checkbox", name="failed")).to_be_checked()
+
+
+@pytest.mark.parametrize("colors", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_list_with_all_that_can_be_asked_is_accessible_and_never_scrolls_sideways(
+    colors: str, width: int, open_page: OpenPage, do: Do, context: FlowContext, axe_script: str
+) -> None:
+    do(lambda sessions: _many_flows(sessions, context))
+    asked = {
+        "user": "tester",
+        "ran_until": "2090-01-01T00:00:00Z",
+        "sort": "errors",
+        "cause": _LONG[:150],
+        "meta.a": "b",
+    }
+    for query in ({}, {"sort": "duration", "status": "completed"}, asked):
+        page = open_page(
+            f"/flows?{urlencode(query)}", viewport={"width": width, "height": 800}, color_scheme=colors
+        )
+        expect(page.get_by_role("heading", name="Flows")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert violations(page, axe_script) == []
+    page.get_by_role("link", name="remove ran it before").press("Enter")
+    expect(page.get_by_role("list", name="Also asked for").get_by_role("listitem")).to_have_count(1)
+    page.get_by_role("link", name="remove a is b").press("Enter")
+    expect(page.get_by_role("list", name="Also asked for")).to_have_count(0)

@@ -15,9 +15,11 @@ STATEMENTS = Path(str(files("masterflow.repository.sql")))
 
 @pytest.mark.parametrize("name", ["list_flows", "read_status", "read_summaries"])
 def test_what_a_summary_is_made_of_is_included_and_written_once(name: str) -> None:
-    for spelled, part in (("as floors", "summary_columns"), (") as current_phase", "summary_source")):
+    for spelled, part in (("as floors", "summary_columns"), (") as current_phase", "flow_source")):
         assert [path.stem for path in STATEMENTS.glob("*.sql") if spelled in path.read_text()] == [part]
-        assert f"-- include: {part}\n" in (STATEMENTS / f"{name}.sql").read_text()
+        assert f"-- include: {part}\n" in "".join(
+            (STATEMENTS / f"{one}.sql").read_text() for one in (name, "summary_source")
+        )
         assert spelled in source(name, **FILLED)
         assert "include:" not in source(name, **FILLED)
 
