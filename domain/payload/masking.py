@@ -9,6 +9,9 @@ from urllib.parse import unquote
 
 from masterflow.domain.payload.secrets.below import edits_below_names
 from masterflow.domain.payload.secrets.commands import edits_in_commands
+from masterflow.domain.payload.secrets.languages.code import edits_in_code
+from masterflow.domain.payload.secrets.languages.dialogues import edits_in_dialogues
+from masterflow.domain.payload.secrets.languages.sentences import edits_in_sentences
 from masterflow.domain.payload.secrets.literals import apply_edits, edits_in_literals
 from masterflow.domain.payload.secrets.markup import edits_in_markup
 from masterflow.domain.payload.secrets.named_values import edits_behind_names
@@ -49,6 +52,9 @@ _READERS: Final = (
     edits_below_names,
     edits_in_statements,
     edits_in_commands,
+    edits_in_dialogues,
+    edits_in_sentences,
+    edits_in_code,
     edits_behind_names,
 )
 

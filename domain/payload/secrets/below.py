@@ -16,6 +16,7 @@ from masterflow.domain.payload.secrets.names import (
     names_tokens,
     secrecy,
 )
+from masterflow.domain.payload.secrets.places import is_long_token
 from masterflow.domain.payload.secrets.said import is_description
 from masterflow.domain.payload.secrets.suspicion import STEM
 
@@ -87,7 +88,7 @@ def _heading(line: str, *, data: frozenset[str]) -> tuple[re.Match[str], Looks] 
         return None
     looks = is_anything if is_data else looks_of(heading["name"])
     if looks is None and names_tokens(heading["name"]) and heading["colon"]:
-        looks = is_likely
+        looks = is_long_token
     return None if looks is None else (heading, looks)
 
 
@@ -101,7 +102,8 @@ def _below(
         return
     is_deeper = first.indent > indent or (first.indent == indent and first.text.lstrip()[:2] == "- ")
     if heading["colon"] and is_deeper:
-        yield from _in_block(heading, looks, first.indent, below)
+        if not (names_tokens(heading["name"]) and _are_words(first.indent, below)):
+            yield from _in_block(heading, looks, first.indent, below)
         return
     if first.indent > indent:
         for place, one in enumerate(below[:3]):
@@ -132,6 +134,17 @@ def _in_block(
                 yield line.edit(pair), place
         elif item and " " not in item["value"] and _is_secret(item["value"], looks):
             yield line.edit(item), place
+
+
+def _are_words(indent: int, below: list[_Line]) -> bool:
+    """Tell whether a list of tokens holds words of a text, some of which are short."""
+    for line in below:
+        if line.text.strip() and line.indent < indent:
+            return False
+        item = _ITEM.fullmatch(line.text)
+        if item and item["value"] and line.text.lstrip()[:2] == "- " and not is_long_token(item["value"]):
+            return True
+    return False
 
 
 def _alone(heading: re.Match[str], looks: Looks, below: list[_Line]) -> Iterator[tuple[Edit, int]]:

@@ -4,8 +4,11 @@ import base64
 import re
 import unicodedata
 from binascii import Error as Base64Error
-from typing import Final, NamedTuple
+from typing import Final
 
+from masterflow.domain.payload.secrets.languages.code import is_put, is_put_by_call, is_type
+from masterflow.domain.payload.secrets.languages.named import PASSWORDS, Named, words_before
+from masterflow.domain.payload.secrets.languages.sentences import TOLD, edits_told, is_algorithm
 from masterflow.domain.payload.secrets.literals import Edit, edits_of_all, read_literal
 from masterflow.domain.payload.secrets.names import (
     MASK,
@@ -14,11 +17,13 @@ from masterflow.domain.payload.secrets.names import (
     is_likely,
     is_no_number,
     is_typed_code,
+    names_tokens,
     normal_name,
     secrecy,
     spaced_secrecy,
     words_of,
 )
+from masterflow.domain.payload.secrets.places import is_long_token
 from masterflow.domain.payload.secrets.said import is_description, is_said_of, is_state
 from masterflow.domain.payload.secrets.suspicion import STEM
 
@@ -31,8 +36,7 @@ _NAMED: Final = re.compile(
     rf"""(?x)(?:{STEM}|[sSnN][iI][dD](?=[\s"'\]]{{0,4}}[=:]))[\w.-]{{0,40}}+(?:
       (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?)|<-)(?:\*\*|`)?[ \t]*+
         (?:\s*string\(\d{{1,6}}\)\s)?)
-    | ["'`]?[ \t]++(?P<told>(?:[iI][sS]|[wW]as|are|equals|has[ ]been
-        |(?:set|changed|reset|updated)[ ]to|to|[=-]>|\u2192|ist|lautet|es|est|[-\u2013\u2014])
+    | ["'`]?[ \t]++(?P<told>{TOLD}
         (?:[ \t]+(?:now|set[ ]to|changed[ ]to|reset[ ]to|still|currently|just))?[ \t]*:?[ \t]+)
     | (?P<listed>["'](?:[ \t]*,[ \t]*(?=["'])|;s:\d{{1,6}}:(?=")))
     | (?P<next>["'`]?[ \t]++|\|[ \t]*|\([ \t]*(?=["']))
@@ -70,26 +74,22 @@ _COOKIE_VALUE = _value(r"""[^\s"'=;,]{1,128}+=[^\r\n"']*+""")
 _ALONE: Final = re.compile(
     r"""\r?\n(?:[ \t]*-)?[ \t]+["']?(?P<value>[^\s:"'\-|>\[{][^\s:"']*)["']{0,2}[ \t]*(?:\r?\n|$)"""
 )
-_TOLD_VALUE: Final = re.compile(
-    r"""(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,500})(?P=quote)?|(?P<bare>[^\s"'<>,;`]{1,500})"""
+_LISTED_VALUE: Final = re.compile(
+    r"""(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,500})(?P=quote)?"""
 )
 _NEXT_VALUE: Final = re.compile(
     r"""(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,500})(?P=quote)|(?P<bare>[\w!@\#$%^&*+~?.-]{4,500})(?![=:(/\\])"""
 )
-_SENTENCE_END: Final = re.compile(r"[.!?;,)\"'\]}]*(?:$|\s*\n|[.!;)]\s|,? (?:and|then|but|so)\b)")
 
-_ALGORITHM: Final = re.compile(
-    r"(?i)base-?\d+|sha-?\d+|md5|utf-?\d+|o?auth-?\d|http/?\d|v\d+\w*|aes\S*|rsa\d*|ed25519|\d+[a-z]{0,3}"
-)
-_PASSWORDS: Final = re.compile(r"(?i)(?:pass(?:word|wd|phrase|code|wort)?|pwd|pw|kennwort|secret)s?$")
 _PLACEHOLDER: Final = re.compile(r"\[[A-Z]{3,12}\]|\{\{")
 
 _QUOTE: Final = re.compile(r"\\*[\"']")
 _TYPED_NUMBER: Final = re.compile(r"\d{4,10}")
 _VARIABLE: Final = re.compile(r"[A-Z]{2,}_[A-Z_]+$")
+# `storePassword "…"`, `keystore.password "…"`: a name of several words without blanks is one of a program.
+_IDENTIFIER: Final = re.compile(r"(?:[\w.]* )?[a-z]\w*(?:(?<=[a-z])[A-Z]|[._][a-z])\w*|[A-Z]+(?:_[A-Z]+)+")
 _IS_OPTION: Final = re.compile(r"-+\w")
 _HAS_DIGIT: Final = re.compile(r"\d")
-_LEAST_CHARS: Final = 4
 _MOST_TOKENS: Final = 500
 _MOST_TOKENS_IN_ALL: Final = 4_000
 
@@ -109,27 +109,7 @@ _SEVERAL: Final = re.compile(
 _SETTING: Final = words_of("setx setenv SetEnv ENV ARG export set SET setq defvar define let put store")
 # What makes a quoted text behind a name its value: `use the passphrase "…"`.
 _USING: Final = words_of("use with using enter type try by and")
-# What makes a word behind "password to" one: `set the password to …`.
-_CHANGING: Final = words_of("set reset change changed changing update updated rotated rotate setting")
-_DASHES: Final = words_of("- \u2013 \u2014")
-_FOREIGN_PASSWORDS: Final = re.compile(r"(?i)(?:mot de passe|contrase\w+|clave|senha|passwort|code)$")
 _HEADER: Final = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+")
-
-
-class _Named(NamedTuple):
-    """A name, and where it leads to."""
-
-    name: str
-    looks: Looks
-    found: re.Match[str]
-    #: Where it begins in the text.
-    start: int
-    #: How much was read of brackets behind the names before it.
-    tokens_read: list[int]
-    #: Whether it is the first word of its line.
-    begins_line: bool
-    #: Whether quotes or brackets close it.
-    is_closed: bool
 
 
 def edits_behind_names(text: str) -> list[Edit]:
@@ -147,7 +127,7 @@ def edits_behind_names(text: str) -> list[Edit]:
     return edits
 
 
-def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -> _Named | None:
+def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -> Named | None:
     """Return the words before what leads to a value, unless they are no secret's name."""
     end = found.start(found.lastgroup or 0)
     start = max(done, end - _NAME_WINDOW)
@@ -156,11 +136,18 @@ def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -
     place = len(head.rstrip(_NAME_LETTERS)) if head.isascii() else _foreign_place(head)
     name = head[place:]
     looks = looks_of(name) if name else None
+    if (
+        looks is None
+        and found["equals"]
+        and text[found.end() : found.end() + 1] == "["
+        and names_tokens(name)
+    ):
+        looks = is_long_token
     if looks is None:
         return None
     begin = start + place + len(name) - len(name.lstrip())
     begins = (start + place == 0 or text[start + place - 1] == "\n") and " " not in name.strip(" -")
-    return _Named(name.strip(), looks, found, begin, tokens_read, begins, closed.rstrip(" \t") != head)
+    return Named(name.strip(), looks, found, begin, tokens_read, begins, closed.rstrip(" \t") != head)
 
 
 def _foreign_place(head: str) -> int:
@@ -178,6 +165,8 @@ def is_same_name(name: str, value: str) -> bool:
         return False
     own, words = normal_name(name), normal_name(value)
     last = normal_name(name.rsplit(".", 1)[-1])
+    if "." in value and own.rsplit("_", 1)[-1] == words.rsplit("_", 1)[-1]:
+        return True
     return f"_{own}".endswith(f"_{words}") or ("." in value and f"_{words}".endswith(f"_{last}"))
 
 
@@ -190,11 +179,11 @@ def looks_of(name: str) -> Looks | None:
     if " " not in words:
         return secrecy(words)
     last = words.rsplit(" ", 1)[1]
-    whole = spaced_secrecy(words)
+    whole = spaced_secrecy(words) or (secrecy(last) if last.lower() == "clave" else None)
     return whole or (secrecy(last) if re.search(r"[a-z][A-Z]|\w[_.-]\w|[A-Z]{4}", last) else None)
 
 
-def _behind_equals(text: str, named: _Named) -> list[Edit]:
+def _behind_equals(text: str, named: Named) -> list[Edit]:
     end = named.found.end()
     name, looks = named.name.lower(), named.looks
     is_tight = named.found["equals"][0] in "=<" or named.is_closed
@@ -218,7 +207,7 @@ def _behind_equals(text: str, named: _Named) -> list[Edit]:
 
 
 def _value_at(
-    text: str, end: int, named: _Named, pattern: re.Pattern[str], *, is_tight: bool
+    text: str, end: int, named: Named, pattern: re.Pattern[str], *, is_tight: bool
 ) -> tuple[int, str, bool] | None:
     """Return where a value begins, the value, and whether it stands in quotes; None if it is no secret."""
     if block := _TRIPLE.match(text, end):
@@ -228,9 +217,20 @@ def _value_at(
     value = pattern.match(text, end)
     if value is None or (not is_tight and is_state(text, value.start("value"))):
         return None
-    if not value["quote"] and is_same_name(named.name, value["value"]):
+    if value["quote"] and _is_closing(text, value.end("quote"), named):
+        return None
+    if not value["quote"] and (
+        is_same_name(named.name, value["value"])
+        or (not is_tight and is_type(value["value"].rstrip(), text, value.end()))
+    ):
         return None
     return value.end("kept"), value["value"], bool(value["quote"])
+
+
+def _is_closing(text: str, end: int, named: Named) -> bool:
+    """Tell whether a quote behind a name closes the text that the name begins: `input('Password: ')`."""
+    before = text[named.start - 1 : named.start]
+    return not named.is_closed and before == text[end - 1] and not text[end : end + 1].isalnum()
 
 
 def _pattern_behind(name: str, *, is_tight: bool, begins_line: bool) -> re.Pattern[str]:
@@ -246,64 +246,25 @@ def _pattern_behind(name: str, *, is_tight: bool, begins_line: bool) -> re.Patte
     return _LINE_VALUE if begins_line else _ANY_VALUE
 
 
-def _behind_bracket(text: str, start: int, named: _Named) -> list[Edit]:
+def _behind_bracket(text: str, start: int, named: Named) -> list[Edit]:
     """Return what is to be masked in a list or mapping of secrets; if much was read before, all the rest."""
     if sum(named.tokens_read) > _MOST_TOKENS_IN_ALL:
         return [Edit(start, len(text))]
     literal = read_literal(text, start, _MOST_TOKENS)
     named.tokens_read.append(literal.token_count)
-    found = edits_of_all(literal.value, literal.place)
-    return [edit for edit in found if named.looks(text[edit.start : edit.end])]
-
-
-def _behind_is(text: str, named: _Named) -> list[Edit]:
-    value = _TOLD_VALUE.match(text, named.found.end())
-    if value is None or named.name.lower().endswith("auth"):
+    found = list(edits_of_all(literal.value, literal.place))
+    is_one = [named.looks(text[edit.start : edit.end]) for edit in found]
+    if named.looks is is_long_token and not all(is_one):
         return []
-    if value["quoted"]:
-        is_one = named.looks(value["quoted"]) and not secrecy(value["quoted"])
-        return [Edit(*value.span("quoted"))] if is_one else []
-    word = value["bare"].rstrip(".!?)")
-    start = value.start("bare")
-    if not word or not named.looks(word):
-        return []
-    is_one = named.looks is not is_anything or (
-        not _ALGORITHM.fullmatch(word)
-        and (
-            is_likely(word)
-            or (len(word) >= _LEAST_CHARS and not word.isalpha() and _HAS_DIGIT.search(word) is not None)
-        )
-    )
-    told = named.found["told"].strip()
-    if told in _DASHES:
-        is_one, is_told = is_one and is_likely(word) and named.looks is is_anything, False
-    elif told in {"es", "est"}:
-        is_told = _FOREIGN_PASSWORDS.search(named.name) is not None
-    elif told == "to":
-        is_told = not _CHANGING.isdisjoint(word.lower() for word in _words_before(text, named)[-4:])
-    else:
-        is_told = _PASSWORDS.search(named.name) is not None
-    if is_one or (is_told and _is_last_word(text, start, word)):
-        return [Edit(start, start + len(word))]
-    return []
+    return [edit for edit, is_secret in zip(found, is_one, strict=True) if is_secret]
 
 
-def _is_last_word(text: str, start: int, word: str) -> bool:
-    """Tell whether a word ends its sentence and says nothing about a password, so that it may be one."""
-    return (
-        word.isalpha()
-        and len(word) >= _LEAST_CHARS
-        and not is_said_of(word)
-        and _SENTENCE_END.match(text, start + len(word)) is not None
-    )
-
-
-def _behind_blank(text: str, named: _Named) -> list[Edit]:
+def _behind_blank(text: str, named: Named) -> list[Edit]:
     value = _NEXT_VALUE.match(text, named.found.end())
     if value is None or (named.looks is not is_anything and not _TYPED_NUMBER.fullmatch(value["bare"] or "")):
         return []
     is_call = named.found["next"][0] == "("
-    before = _words_before(text, named)
+    before = words_before(text, named)
     if named.looks in (is_anything, is_no_number) and _is_set(before):
         group = "quoted" if value["quoted"] else "bare"
         return [] if is_said_of(value[group]) or secrecy(value[group]) else [Edit(*value.span(group))]
@@ -313,26 +274,19 @@ def _behind_blank(text: str, named: _Named) -> list[Edit]:
             if is_call
             else _is_quoted_one(named.name, value["quoted"])
             or (
-                _PASSWORDS.search(named.name)
+                PASSWORDS.search(named.name)
                 and not _USING.isdisjoint(before[-3:])
                 and not is_description(value["quoted"])
             )
         )
         return [Edit(*value.span("quoted"))] if is_one else []
     word = value["bare"].rstrip(".!?")
-    least = 6 if _PASSWORDS.search(named.name) else 8 if _VARIABLE.search(named.name) else 16
-    is_one = len(word) >= least and is_likely(word) and _MIXED.match(word) and not _ALGORITHM.fullmatch(word)
+    least = 6 if PASSWORDS.search(named.name) else 8 if _VARIABLE.search(named.name) else 16
+    is_one = len(word) >= least and is_likely(word) and _MIXED.match(word) and not is_algorithm(word)
     is_typed = named.looks is is_typed_code and _TYPED_NUMBER.fullmatch(word)
     if is_call or _IS_OPTION.match(named.name) or not (is_one or is_typed):
         return []
     return [Edit(value.start("bare"), value.start("bare") + len(word))]
-
-
-def _words_before(text: str, named: _Named) -> list[str]:
-    """Return the last words of the line before a name's own last word; what is glued to it is the last."""
-    end = named.start + named.name.rfind(" ") + 1
-    line = text[max(0, end - 60) : end].rsplit("\n", 1)[-1]
-    return line.split() + ([""] if line[-1:].isspace() or not line else [])
 
 
 def _is_set(before: list[str]) -> bool:
@@ -349,8 +303,11 @@ def _is_set(before: list[str]) -> bool:
 
 def _is_quoted_one(name: str, quoted: str) -> bool:
     """Tell whether what stands in quotes behind a name is its value: `PASSWORD 'x'`, `password 'hunter2'`."""
-    return name.endswith(("PASSWORD", ", password", "(password")) or (
-        _PASSWORDS.search(name) is not None and not quoted.isalpha() and " " not in quoted
+    is_identifier = _IDENTIFIER.fullmatch(name) is not None and not is_description(quoted)
+    return (
+        is_identifier
+        or name.endswith(("PASSWORD", ", password", "(password"))
+        or (PASSWORDS.search(name) is not None and not quoted.isalpha() and " " not in quoted)
     )
 
 
@@ -363,12 +320,16 @@ def is_login(text: str) -> bool:
         return False
 
 
-def _behind_comma(text: str, named: _Named) -> list[Edit]:
-    value = _TOLD_VALUE.match(text, named.found.end())
-    quoted = value["quoted"] if value else None
-    if value is not None and quoted and "s:" in named.found["listed"] and named.looks(quoted):
+def _behind_comma(text: str, named: Named) -> list[Edit]:
+    value = _LISTED_VALUE.match(text, named.found.end())
+    if value is None:
+        return []
+    quoted = value["quoted"]
+    if "s:" in named.found["listed"] and named.looks(quoted):
         return [Edit(*value.span("quoted"))]
-    if value is None or not quoted or not named.looks(quoted) or not is_likely(quoted) or secrecy(quoted):
+    if is_put_by_call(text, named.start):
+        return [Edit(*value.span("quoted"))] if is_put(named.name, quoted) else []
+    if not named.looks(quoted) or not is_likely(quoted) or secrecy(quoted):
         return []
     return [Edit(*value.span("quoted"))] if _HAS_DIGIT.search(quoted) or not quoted.isalnum() else []
 
@@ -376,6 +337,6 @@ def _behind_comma(text: str, named: _Named) -> list[Edit]:
 _READERS: Final = {
     "listed": _behind_comma,
     "equals": _behind_equals,
-    "told": _behind_is,
+    "told": edits_told,
     "next": _behind_blank,
 }

@@ -40,7 +40,8 @@ _ALWAYS = re.compile(
     (?: pass_?(?:word|wd|wrd|w|phrase|code|wort)s? | (?:^|_)pass_?keys? | pwd | pswd | psswd
       | pass_word | pword | pw
       | kennwort | contrasenas? | senhas? | wachtwoord | _mdp | mot_de_passe | haslo | has_\u0142_o
-      | losenord | passord | adgangskode | kodeord | salasana | heslo | jelszo | parola | parool | sifre
+      | losenord(?:et)? | passord(?:et)? | adgangskoden? | kodeord(?:et)? | salasana | heslo | jelszo
+      | parola | parool | sifre
       | lozinka | geslo | mat_khau | kata_sandi
       | \u043f\u0430\u0440\u043e\u043b\u044c | \u5bc6[\u7801\u78bc] | \u53e3\u4ee4
       | \u30cf\u30b9\u30ef\u30fc\u30c8
@@ -53,7 +54,7 @@ _ALWAYS = re.compile(
         | wrapping|unseal|recovery|wifi|wep|wpa|webhook|vault|sas|storage|csrf)_?keys?
       | key_material | private_exponent | (?:^|_)psk
       | sess(?:ion)?id | connect_sid | (?:session|auth|login)_(?:cookie|ticket)s?
-      | (?:^|_)auth | master_?auth | require_?pass | auth_?tok
+      | saml_?(?:response|assertion|token)s? | (?:^|_)auth | master_?auth | require_?pass | auth_?tok
       | docker_?config_?json | dockercfg | snmp_?community | community_?string
       | (?<!per_)(?<!next_)(?<!page_)(?<!continuation_)(?<!first_)(?<!last_)(?<!input_)(?<!output_)
         (?<!prompt_)(?<!completion_)(?<!bos_)(?<!eos_)(?<!pad_)(?<!unk_)(?<!sep_)(?<!cls_)(?<!mask_)(?<!stop_)
@@ -95,7 +96,7 @@ _ABOUT: Final = words_of(
     leaks mask masked masking redacted management engine backend driver plugin mode method question page
     form prompt placeholder verified verification issuer audience endpoint service services group groups
     index prefix suffix level levels phase step steps result results report hint rate flow screen
-    template hidden visible lifetime window endpoint host access server"""
+    template hidden visible lifetime window endpoint host access server stdin prompted"""
 )
 _TOKEN_KINDS: Final = words_of(
     """access refresh id csrf xsrf bot api auth bearer session user app application secret service personal

@@ -32,6 +32,9 @@ _VALUED: Final = words_of(
 # Beside these, `pass` is a password and no result.
 _BESIDE_PASS: Final = words_of("user username login host email User Username")
 
+# The members of a JSON Web Key that only its owner may know.
+_KEY_MEMBERS: Final = ("k", "d", "p", "q", "dp", "dq", "qi", "oth")
+
 # What holds the values of a statement with places for them.
 _BOUND: Final = words_of(
     "params parameters args arguments bindings binds bind values vars variables parameter_values"
@@ -46,6 +49,7 @@ _ABOUT_NAMES: Final = words_of(
     enabled host user username email role scope owner source ref version url name key step agent tool note"""
 )
 
+_LEAST_TOKEN_CHARS: Final = 8
 _MOST_ROWS: Final = 20_000
 _MOST_NAME_CHARS: Final = 80
 
@@ -66,8 +70,8 @@ def hidden_in_map(source: Mapping[Any, Any]) -> dict[Any, Any] | None:
                 changes.update(_beside(source, key, value))
         elif kind in _CONTAINERS:
             lists += 1
-            if kind is dict and type(key) is str and names_tokens(key):
-                changes.update(_hidden_tokens(key, value))
+            if type(key) is str and value and names_tokens(key):
+                changes.update(_hidden_tokens(key, value) if kind is dict else _hidden_token_list(key, value))
     changes.update(_hidden_by_others(source))
     if lists:
         changes.update(_hidden_columns(source))
@@ -111,6 +115,8 @@ def _hidden_by_others(source: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
     name = source.get("pass")
     if type(name) is str and name and not _BESIDE_PASS.isdisjoint(source):
         yield "pass", MASK
+    if "kty" in source:
+        yield from ((key, MASK) for key in _KEY_MEMBERS if source.get(key))
     if source.get("kind") == "Secret":
         yield from ((key, MASK) for key in ("data", "stringData") if source.get(key))
 
@@ -124,6 +130,17 @@ def _hidden_tokens(name: str, tokens: Mapping[Any, Any]) -> Iterator[tuple[Any, 
     }
     if hidden:
         yield name, {**tokens, **hidden}
+
+
+def _hidden_token_list(name: str, tokens: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield a list of tokens masked, unless they are those of a text, some of which are short words."""
+    if all(type(token) is str and is_long_token(token) for token in tokens):
+        yield name, [MASK] * len(tokens)
+
+
+def is_long_token(text: str) -> bool:
+    """Tell whether a text in a list of tokens is one, and no word of a text."""
+    return text == MASK or (len(text) >= _LEAST_TOKEN_CHARS and " " not in text) or is_likely(text)
 
 
 def _hidden_columns(source: Mapping[Any, Any]) -> Iterator[tuple[Any, list[Any]]]:

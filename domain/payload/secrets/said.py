@@ -23,10 +23,26 @@ _WORD: Final = re.compile(
       | as | so | than)"""
 )
 
+# The same in other languages, behind a name of theirs.
+_FOREIGN_WORD: Final = re.compile(
+    r"""(?ix)(?:\w{3,}(?:lich|los|bar|haft|bien|oire|[o\xf3]ri[ao]s?|u[ea]s?|[ai]d[ao]s?|[ai]t[ae]|\xe9e?|\xe8re|ante|ente
+      |nal|leg|t\xf6m)
+      | falsch | nicht | richtig | kein\w* | zu | noch | erforderlich | korrekt | leer | sehr | schwach
+      | sicher | jetzt | incorrecte?s? | correcte?s? | invalide | oubli\w* | faux | vide | trop | pas
+      | faible | fort | requise? | incorrect[ao]s? | correct[ao]s? | inv\w*lid[ao]s? | vac\w[ao] |
+      d\xe9bil | la | el | las | los | un | una | muy | m\xe1s | no | para | importante | fundamental
+      | errat[ao] | sbagliat[ao] | corrett[ao] | vuot[ao] | troppo | debole | molto | n\xe3o | sim |
+      muito | fraca | onjuist | verplicht | fout | leeg | niet | te | een | het | de | den | det | et
+      | en | som | fel | felaktigt | obligatoriskt | saknas | feil | forkert | podstawa | wymagan\w+ |
+      nieprawid\w+ | b\w+dne | nie)"""
+)
+
 # What is said of a password behind a colon: `password: field required`, `password: str`.
 _STATE: Final = re.compile(
     r"(?i)(?:(?:required|missing|invalid|optional|expired|unset|empty|str|string|bytes|int|set|unknown|hidden"
-    r"|enabled|disabled|wrong|incorrect|passed|failed)(?:[\s,;.)\]=]|$)|optional\["
+    r"|enabled|disabled|wrong|incorrect|passed|failed|erforderlich|ung\xfcltig|fehlt|falsch|obligatoire|requise?"
+    r"|manquante?|invalide|obligatori[ao]|requerid[ao]|inv\xe1lid[ao]|obrigat\xf3ri[ao]|incorret[ao]"
+    r"|verplicht|onjuist|obbligatori[ao])(?:[\s,;.)\]=]|$)|optional\["
     r"|(?:field|must|should|cannot|not|is) )"
 )
 
@@ -42,6 +58,11 @@ _KIND: Final = re.compile(
 def is_said_of(word: str) -> bool:
     """Tell whether a word says something about a password instead of being one."""
     return _WORD.fullmatch(word) is not None
+
+
+def is_said_abroad(word: str) -> bool:
+    """Tell whether a word of another language says something about a password instead of being one."""
+    return is_said_of(word) or _FOREIGN_WORD.fullmatch(word) is not None
 
 
 def is_state(text: str, start: int = 0) -> bool:

@@ -154,13 +154,20 @@ SHAPES: Final[tuple[Shape, ...]] = (
         _KEPT,
     ),
     Shape("REPLACE", re.compile(r"(?P<kept>BY \[masked\]\s+REPLACE\s+)['\"][^'\"]{1,200}['\"]"), _KEPT),
-    # echo secret | sudo -S, echo secret | docker login --password-stdin
     Shape(
-        "echo",
+        "SAML",
         re.compile(
-            r"(?P<kept>echo\s+(?:-n\s+)?)[^|\n]{1,200}(?=\|[^|\n]{0,80}(?:sudo\s+-S|--password-stdin|--stdin|passwd|kinit\b|cryptsetup|gpg\s|smbclient))"
+            r"(?P<kept>SAML(?:Response|Request|art)[\"'\\]{0,4}\s?[=:]\s?[\"'\\]{0,4})[\w+/=%.-]{12,}"
         ),
-        f"{_KEPT} ",
+        _KEPT,
+    ),
+    # What a SAML assertion says is as good as a sign-in.
+    Shape(
+        "Assertion",
+        re.compile(
+            r"(?P<kept><(?:\w{1,20}:)?Assertion\s)(?=[^<>]{0,300}=)(?:[^<]|<(?!/(?:\w{1,20}:)?Assertion>))++"
+        ),
+        f"{_KEPT}>",
     ),
     Shape("redential", re.compile(r"(?P<kept>redentials?\s+[\"']?[\w.@-]{1,64}[:/])[^\s\"'\[]{3,}"), _KEPT),
     # new NetworkCredential("bob", "secret"), HTTPBasicAuth('bob', 'secret'), ConvertTo-SecureString "secret"
@@ -262,7 +269,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "--",
         re.compile(
-            r"""(?x)(?P<kept>--(?:\w{1,20}-){0,3}(?i:password|passwd|passphrase|secret|token|api-?key)
+            r"""(?x)(?P<kept>--(?!with-token)(?:\w{1,20}-){0,3}(?i:password|passwd|passphrase|secret|token|api-?key)
             (?:["'],)?[ ]++["']?)
             (?!(?:option|flag|argument|parameter|is|to|or|and|for|must|was|in)\b|-)[^\s"']++"""
         ),

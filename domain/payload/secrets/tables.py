@@ -80,7 +80,8 @@ def _pair_in_row(number: int, line: str) -> Iterator[tuple[int, int, int]]:
     for marks in ("|\u2502\u2503", "\t"):
         cells = [cell for cell in _CELLS[marks].finditer(line) if cell["cell"].strip()]
         if len(cells) == 2:
-            looks = secrecy(cells[0]["cell"].strip(" \t`*"))
+            name = cells[0]["cell"].strip(" \t`*")
+            looks = None if "$" in name else secrecy(name)
             value = cells[1]["cell"].strip(" \t`")
             if looks is not None and looks(value) and not is_description(value):
                 yield from _inside(number, *cells[1].span("cell"), line)

@@ -70,7 +70,25 @@ _SHORT_OPTIONS: Final = {
     "mosquitto_pub": "-P",
     "mosquitto_sub": "-P",
     "pymssql": "-P",
+    "ssh-keygen": "-N -P",
+    "gh": "secret -b+ --body",
+    "rdesktop": "-p+",
+    "vncviewer": "-passwd",
+    "http": "-a: --auth:",
+    "https": "-a: --auth:",
+    "ab": "-A: -P:",
+    "snowsql": "-p+",
+    "influx": "-p -password",
+    "security": "-w -p",
+    "schtasks": "/rp",
+    "evil-winrm": "-p",
+    "crackmapexec": "-p",
+    "netexec": "-p",
+    "openconnect": "-p",
+    "wpa_cli": "psk",
+    "nmcli": "password",
 }
+_REQUIRED: Final = frozenset({"login", "secret"})
 _AFTER_USER: Final = re.compile(r"[:%,]")
 
 # Where a command has a password without an option before it: words that must stand in it, and how many come
@@ -84,6 +102,9 @@ _PLACES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
     "redis-cli": (("(?i:auth)", None),),
     "smbpasswd": (("-s", None),),
     "passwd": (("--stdin", None),),
+    "steamcmd": ((r"\+login", 2),),
+    "bw": (("login", 2), ("unlock", 1)),
+    "rclone": (("obscure", 1),),
 }
 # Commands that take `name=value` of secrets, and what must stand in them.
 _ASSIGNING: Final = {
@@ -113,8 +134,10 @@ def _base(command: str) -> str:
 
 def option_names_secret(word: str) -> bool:
     """Tell whether a word such as `--db-password` or `/password` is an option that takes a secret."""
-    return _OPTION.fullmatch(word) is not None and (
-        secrecy(word) is is_anything or word.lstrip("-/") == "pass"
+    return (
+        _OPTION.fullmatch(word) is not None
+        and word != "--with-token"
+        and (secrecy(word) is is_anything or word.lstrip("-/") == "pass")
     )
 
 
@@ -156,7 +179,9 @@ def _options_of(texts: dict[int, str]) -> tuple[str, ...]:
     while first and first[0] in {"sudo", "env", "exec", "time", "nohup"}:
         first.pop(0)
     options = short_options(first[0]) if first else ()
-    return () if "login" in options and "login" not in texts.values() else options
+    # An option of letters only is a word that must stand in the command.
+    required = {option for option in options if option.isalpha()} & _REQUIRED
+    return options if required <= set(texts.values()) else ()
 
 
 def _leads_to(item: str, following: str) -> bool:

@@ -343,6 +343,27 @@ HOSTILE = (
         "\\u0022",
         "cGFzc",
     ),
+    *(
+        "let password: String = ",
+        "set('password','x'), ",
+        "USER bob\nPASS x\n",
+        "a1 LOGIN b c\n",
+        "AUTH PLAIN abcdefgh\n",
+        "334 a\n",
+        'assword: "send "x" ',
+        "WIFI:S:a;",
+        "seed phrase: ",
+        "seed phrase: abcd abcd abcd abcd abcd abcd abcd abcd abcd abcd abcd abcd ",
+        "echo a | ",
+        "<saml:Assertion a=",
+        "password changed from a to b ",
+        "tokens: [a, ",
+        "tokens:\n - a\n",
+        "Credentials('a', 'b', ",
+        "storePassword 'x' ",
+        '{"kty":"a","k":"b"} ',
+        "\u5bc6\u7801\u662fabcd",
+    ),
 )
 
 
