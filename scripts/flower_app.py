@@ -1,13 +1,18 @@
-"""The Celery app as Flower needs it: it asks many things at once, each over a connection of its own."""
+"""The Celery app as Flower needs it: it asks many things at once, and believes only what workers send."""
 
 from typing import Any
 
 from celery.app.control import Control
-from flower.inspector import Inspector  # type: ignore[import-untyped]  # it has no types
+from flower import events  # type: ignore[import-untyped]  # it has no types
+from flower.inspector import Inspector  # type: ignore[import-untyped]
 
+from masterflow.scripts.flower_events import StrictReceiver
 from masterflow.tasks.app import app
+from masterflow.tasks.inbox.envelope import limit_unpacking
 
 app.conf.broker_pool_limit = 10
+events.EventReceiver = StrictReceiver
+limit_unpacking()
 
 
 class SilentControl(Control):
