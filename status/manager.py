@@ -1,6 +1,7 @@
 """The status manager: what the flows of one tenant are doing, told from the master rows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.control import list_inbox
-from masterflow.repository.status.flow_list import list_flows
+from masterflow.repository.status.flow_list import count_flows, list_flows
 from masterflow.repository.status.held import read_held
 from masterflow.repository.status.reads import FlowScope, read_one
 from masterflow.repository.status.wanted import FlowFilter, Sort
@@ -24,6 +25,7 @@ from masterflow.repository.values import known_time
 from masterflow.status import floors
 from masterflow.status.control.views import Inbox, waiting_flow
 from masterflow.status.cursors import binding_of, cursor_of, list_cursor_of, list_place_of, place_of
+from masterflow.status.listing.counts import FlowCounts, counts_of
 from masterflow.status.timeline import bars_of, is_over
 from masterflow.status.views import (
     Activity,
@@ -104,6 +106,19 @@ class FlowStatusManager:
             complete=page.older is None,
             sorted_among=page.sorted_among,
         )
+
+    async def count_flows(self, wanted: FlowFilter = _ANY_FLOW, *, budget_s: float = _BUDGET_S) -> FlowCounts:
+        """Return how many flows each status and type would find with the rest of a filter.
+
+        Where `budget_s` is not enough to look at all, these are numbers of the newest, and say so.
+        """
+        holders = await self._holders(is_needed=bool(wanted.liveness))
+        held = await read_held(self._db, holders, self._scope) if wanted.liveness and holders else None
+        rest = replace(wanted, statuses=(), flow_type=None)
+        found, searched, is_whole = await count_flows(
+            self._db, self._scope, wanted=rest, held=held, budget_s=budget_s
+        )
+        return counts_of(wanted, found, searched=searched, is_whole=is_whole)
 
     async def find_flows(
         self, wanted: FlowFilter = _ANY_FLOW, *, sort: Sort = "created", limit: int = 50

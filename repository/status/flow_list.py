@@ -1,6 +1,7 @@
 """The list of flows: part after part of a tenant's flows is looked at until a page is full, or time is up."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ Row = Mapping[Any, Any]
 
 #: So many flows are looked at in one statement when a filter has no index: few at first, to be over soon.
 _FIRST_SCANNED: Final = 300
+_FIRST_COUNTED: Final = 120
 SCANNED_ROWS: Final = 2_000
 
 #: So many flows of all accounts are looked through in one statement.
@@ -119,6 +121,20 @@ async def list_flows(
     return await looking.page(limit, until=time.monotonic() + budget_s)
 
 
+async def count_flows(
+    db: AsyncSession,
+    scope: FlowScope,
+    *,
+    wanted: FlowFilter,
+    held: Mapping[UUID, Liveness | None] | None = None,
+    budget_s: float = 0.0,
+) -> tuple[Mapping[tuple[str, str], int], int, bool]:
+    """Return how many flows are meant by status and type, how many were looked at, and if that is all."""
+    at = ListPlace(now_us=time.time_ns() // 1_000)
+    looking = _Looking(db, scope, wanted, "created", at, held or {})
+    return await looking.count(until=time.monotonic() + budget_s)
+
+
 class _Looking:
     """One look at the list: what is asked for, and how much is looked at in the next statement."""
 
@@ -134,7 +150,7 @@ class _Looking:
         self._db, self._wanted, self._sort, self._at = db, wanted, sort, at
         self._by_creation = sort == "created"
         self._ways = _NEWER if at.is_newer and self._by_creation else _OLDER
-        self._scanned = _FIRST_SCANNED if wanted.is_slow else 0
+        self._scanned = _FIRST_COUNTED if wanted.counted else _FIRST_SCANNED if wanted.is_slow else 0
         self._window = _FIRST_WINDOW
         if not self._by_creation:
             self._scanned, self._window = SORTED_ROWS, _SORTED_WINDOW
@@ -157,6 +173,34 @@ class _Looking:
         if self._by_creation:
             return await self._page_by_creation(limit, until)
         return await self._sorted_page(limit, until)
+
+    async def count(self, *, until: float) -> tuple[Mapping[tuple[str, str], int], int, bool]:
+        """Return how many flows are meant by status and type, as far as there is time to look."""
+        counts, searched = Counter[tuple[str, str]](), 0
+        place: Place | None = None
+        name, self._scanned = (
+            ("find_flow_facts", _FIRST_SCANNED) if self._wanted.counted else ("count_flows", 0)
+        )
+        while True:
+            began = time.monotonic()
+            arguments = self._arguments | _arguments_at(place, scanned=self._scanned or self._window)
+            parts = NEWEST_FIRST | {"beyond": _beyond(place, is_newer=False)}
+            part = self._part_of(await self._rows(name, parts, arguments | {"window": self._window}), place)
+            if self._wanted.counted:
+                facts = (facts_of(row) for row in part.rows)
+                counts.update((one.status, one.flow_type) for one in facts if self._wanted.counted.fits(one))
+            else:
+                counts.update({(row["flow_status"], row["flow_type"]): row["flows"] for row in part.rows})
+            if part.is_stuck:
+                counts.clear()
+                place, searched, self._window = None, 0, self._window * _STUCK_GROWTH
+                continue
+            searched += part.searched
+            place, now = part.end, time.monotonic()
+            growth = min((until - now) / max(now - began, 1e-4), _GROWTH)
+            if place is None or growth < 1:
+                return counts, searched, place is None
+            self._look_further(growth)
 
     async def _page_by_creation(self, limit: int, until: float) -> FlowPage:
         at, rows, searched = self._at, list[Row](), self._at.searched
@@ -240,15 +284,9 @@ class _Looking:
 
     async def _part(self, start: Place | None, *, most: int, at: ListPlace | None = None) -> _Part:
         scanned = self._scanned or most
-        arguments = self._arguments | {
-            "after_at": _timestamp(start.created_us) if start else None,
-            "after_id": start.flow_id if start else None,
-            "key": at.key if at else None,
-            "key_id": at.key_id if at else None,
-            "scanned": scanned,
-            "window": self._window,
-            "most": most,
-        }
+        arguments = self._arguments | _arguments_at(start, scanned=scanned)
+        arguments |= {"window": self._window, "most": most}
+        arguments |= {"key": at.key if at else None, "key_id": at.key_id if at else None}
         is_reversed = at is not None and at.is_newer
         way = "" if is_reversed else " desc"
         parts = self._ways | {
@@ -275,7 +313,7 @@ class _Looking:
 
     def _part_of(self, rows: list[Row], start: Place | None) -> _Part:
         told = rows[0]
-        found = [row for row in rows if row["flow_id"] is not None]
+        found = [row for row in rows if row["flow_status"] is not None]
         if told["is_end"]:
             return _Part(found, None, told["searched"])
         if told["end_id"] is not None:
@@ -309,6 +347,14 @@ def _sorted_page_of(at: ListPlace, part: _Part, limit: int) -> FlowPage:
         newer = replace(at, key=rows[0]["key"], key_id=rows[0]["flow_id"], is_newer=True)
     is_all = at.start is None and part.end is None
     return FlowPage(rows, older, newer, searched, sorted_among=None if is_all else part.searched)
+
+
+def _arguments_at(start: Place | None, *, scanned: int) -> dict[str, Any]:
+    return {
+        "after_at": _timestamp(start.created_us) if start else None,
+        "after_id": start.flow_id if start else None,
+        "scanned": scanned,
+    }
 
 
 def _beyond(start: Place | None, *, is_newer: bool) -> str:

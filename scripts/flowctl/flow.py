@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
     from masterflow.scripts.terminal.flow_screens import Screen
+    from masterflow.status.listing.counts import FlowCounts
 
 group = command_group("What flows do and did.")
 
@@ -81,6 +82,9 @@ def list_(  # noqa: PLR0913  each is an option
     sort: Annotated[
         str, typer.Option(help="By created, changed, duration, errors or cost; the greatest first.")
     ] = "created",
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Only how many there are, by status and type.")
+    ] = False,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -91,7 +95,8 @@ def list_(  # noqa: PLR0913  each is an option
     from masterflow.scripts.database import with_session
     from masterflow.scripts.terminal.flow_panel import flow_table
     from masterflow.scripts.terminal.whole import console, print_whole
-    from masterflow.status.asked import filter_of, sort_of
+    from masterflow.status.listing.asked import filter_of, sort_of
+    from masterflow.status.listing.counts import FlowCounts
     from masterflow.status.manager import FlowStatusManager
     from masterflow.status.views import FlowList
 
@@ -113,6 +118,15 @@ def list_(  # noqa: PLR0913  each is an option
         **_metadata(meta or []),
     }
     wanted, order = filter_of(words), sort_of(words)
+
+    async def count(session: "AsyncSession") -> FlowCounts:
+        async with redis_link() as redis:
+            manager = FlowStatusManager(session, scope, redis)
+            return await manager.count_flows(wanted, budget_s=float("inf"))
+
+    if counts:
+        _print_counts(with_session(count), as_json=as_json)
+        return
 
     async def read(session: "AsyncSession") -> FlowList:
         async with redis_link() as redis:
@@ -162,9 +176,19 @@ def watch(
         with_engine(follow)
 
 
+def _print_counts(found: "FlowCounts", *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    say(f"{found.flows:,} {'flow' if found.flows == 1 else 'flows'}")
+    for title, numbers in (("by status", found.by_status), ("by type", found.by_type)):
+        told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in numbers.items())
+        say(f"{title}: {told or 'none'}")
+
+
 def _metadata(asked: list[str]) -> dict[str, list[str]]:
     from masterflow.domain import InputInvalid
-    from masterflow.status.asked import META
+    from masterflow.status.listing.asked import META
 
     found: dict[str, list[str]] = {}
     for text in asked:

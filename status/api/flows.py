@@ -13,8 +13,9 @@ from masterflow.status.api.event_stream import EventStream, open_stream
 from masterflow.status.api.list_query import Cursor, ListCursor, declared, words_of
 from masterflow.status.api.problems import described
 from masterflow.status.api.safe_route import SafeRoute
-from masterflow.status.asked import filter_of, sort_of
 from masterflow.status.control.views import Inbox
+from masterflow.status.listing.asked import filter_of, sort_of
+from masterflow.status.listing.counts import FlowCounts
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.service import database_of, lifespan, service_of
 from masterflow.status.views import Activity, Errors, FlowList, FlowStatus, Timeline
@@ -76,6 +77,15 @@ async def list_flows(
     words = words_of(request)
     found = await manager.list_flows(filter_of(words), sort=sort_of(words), cursor=cursor, limit=limit)
     return _json(found)
+
+
+@router.get("/flows/counts", response_model=FlowCounts, dependencies=[Depends(declared)])
+async def count_flows(request: Request, manager: Manager) -> Response:
+    """Count the flows that the list would find with these words, by status and by type.
+
+    Counting takes about 50 ms at most: where `at_least` is true, only the newest `searched` were looked at.
+    """
+    return _json(await manager.count_flows(filter_of(words_of(request))))
 
 
 @router.get("/flows/{flow_id}/status", response_model=FlowStatus, responses=_OF_ONE_FLOW)

@@ -13,7 +13,7 @@ from masterflow.domain.statuses import FLOW_STATUSES
 from masterflow.repository.status.wanted import SORTS
 from masterflow.status.api.flows import Manager
 from masterflow.status.api.list_query import words_of
-from masterflow.status.asked import META, filter_of, sort_of
+from masterflow.status.listing.asked import META, filter_of, sort_of
 from masterflow.status.page.rendering import render
 from masterflow.status.page.roots import events_address
 
@@ -21,6 +21,7 @@ _PAGE_ROWS: Final = 25
 
 #: For so long flows are looked at before a page says how far it is, and goes on by itself.
 _BUDGET_S: Final = 1.0
+_COUNTING_S: Final = 0.2
 
 #: What may be chosen of how it stands with a flow, in the words of a query.
 LIVES: Final[Mapping[str, Mapping[str, list[str]]]] = {
@@ -58,9 +59,9 @@ async def flows_page(
 ) -> Response:
     """Show the list; what the form leaves empty does not matter."""
     words = _chosen(words_of(request))
-    sort = sort_of(words)
+    sort, wanted = sort_of(words), filter_of(_meant(words))
     page = await manager.list_flows(
-        filter_of(_meant(words)),
+        wanted,
         sort=sort,
         cursor=cursor or None,
         limit=_PAGE_ROWS,
@@ -77,6 +78,7 @@ async def flows_page(
         "flows.html",
         events=events_address(request),
         page=page,
+        counts=await manager.count_flows(wanted, budget_s=_COUNTING_S),
         chosen={name: words.get(name, [""])[0] for name in _FIELDS} | {"sort": sort},
         chosen_statuses=words.get("status", []),
         extras=_extras(words),

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from masterflow.domain import FlowContext, InputInvalid
 from masterflow.domain.fleet.causes import cause_of
 from masterflow.repository.status.reads import FlowScope
-from masterflow.status.asked import filter_of
+from masterflow.status.listing.asked import filter_of
 from masterflow.status.manager import FlowStatusManager
 from tests.integration.status.fleet.test_fleet_numbers import History
 from tests.support.events.flows import new_context
@@ -102,6 +103,13 @@ async def _ids(sessions: Sessions, where: str, contexts: Sequence[FlowContext], 
         return [str(row[0]) for row in rows]
 
 
+async def _by_status(sessions: Sessions, where: str, contexts: Sequence[FlowContext]) -> dict[str, int]:
+    found = set(await _ids(sessions, where, contexts))
+    async with sessions() as db:
+        rows = await db.execute(text(f"select flow_id, flow_status from {_TABLE}"))
+        return dict(Counter(status for flow_id, status in rows if str(flow_id) in found))
+
+
 async def _of_cause(sessions: Sessions) -> list[UUID]:
     last: dict[UUID, datetime] = {}
     async with sessions() as db:
@@ -142,6 +150,10 @@ async def test_every_filter_and_order_is_what_sql_says_in_api_page_and_manager(
         found, pages = await _read(site, mine[0], **words)
         assert found == wanted, words
         assert pages[-1]["searched"] >= len(wanted)
+        counted = site.get("/api/v1/flows/counts", headers=site.bearer(mine[0]), params=words).json()
+        assert (counted["flows"], counted["at_least"]) == (len(wanted), False), words
+        if "status" not in words:
+            assert counted["by_status"] == await _by_status(sessions, where, mine), words
         cookie = {"Cookie": f"enrichment_token={site.token(mine[0])}"}
         page = site.get("/flows", headers=cookie, params={"life": "waiting"} if "waiting" in words else words)
         assert re.findall('data-flow="([^"]+)"', page.text) == wanted[:25], words

@@ -1,0 +1,23 @@
+-- Count the flows of one tenant by status and type, those among the first :scanned candidates beyond a place that are meant.
+-- Returns at least one row, whose flow_status is null where none is meant, and how far this looked, as list_flows.sql does.
+with
+-- include: flow_candidates
+
+select
+    counted.flow_status, counted.flow_type, counted.flows,
+    progress.searched, progress.is_end, progress.end_id,
+    case
+        when isfinite(progress.end_at) then ((extract(epoch from progress.end_at) - 946684800) * 1000000)::bigint
+        when progress.end_at > '2000-01-01' then 9223372036854775807
+        when progress.end_at is not null then -9223372036854775807
+    end as end_us
+from progress
+left join (
+    select flow.flow_status, flow.flow_type, count(*) as flows
+    from looked_at
+    join migration.crewai_flow_state_extensions as flow on flow.id = looked_at.id
+    -- include: flow_source
+    where
+        -- include: flow_is_meant
+    group by flow.flow_status, flow.flow_type
+) as counted on true
