@@ -173,6 +173,15 @@ ERRORS: Final[dict[str, Any]] = {
             "timestamp": "2026-11-02T09:30:41.007100+00:00",
         }
     ],
+    "causes": [
+        {
+            "cause": "TimeoutError: no answer within # s",
+            "errors": 1,
+            "phases": ["data_import"],
+            "first_seen_at": "2026-11-02T09:30:41.007100Z",
+            "last_seen_at": "2026-11-02T09:30:41.007100Z",
+        }
+    ],
     "trace_url": "https://traces.example/trace/{trace_id}",
 }
 

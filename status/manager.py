@@ -20,13 +20,15 @@ from masterflow.repository.status.control import list_inbox
 from masterflow.repository.status.flow_list import count_flows, list_flows
 from masterflow.repository.status.held import read_held
 from masterflow.repository.status.reads import FlowScope, read_one
+from masterflow.repository.status.usual import read_completed
 from masterflow.repository.status.wanted import FlowFilter, Sort
 from masterflow.repository.values import known_time
 from masterflow.status import floors
 from masterflow.status.control.views import Inbox, waiting_flow
 from masterflow.status.cursors import binding_of, cursor_of, list_cursor_of, list_place_of, place_of
 from masterflow.status.listing.counts import FlowCounts, counts_of
-from masterflow.status.timeline import bars_of, is_over
+from masterflow.status.summary.causes import causes_of
+from masterflow.status.timeline import bars_of, is_over, newest_first
 from masterflow.status.views import (
     Activity,
     Errors,
@@ -34,7 +36,6 @@ from masterflow.status.views import (
     FlowStatus,
     Timeline,
     bar_views,
-    newest_first,
     status_of,
     summary_of,
 )
@@ -61,6 +62,11 @@ class FlowStatusManager:
         self._db = db
         self._scope = FlowScope.of(context) if isinstance(context, FlowContext) else context
         self._redis = redis
+
+    @property
+    def scope(self) -> FlowScope:
+        """Return whose flows it reads."""
+        return self._scope
 
     async def list_flows(
         self,
@@ -175,13 +181,15 @@ class FlowStatusManager:
         """Return a flow's newest errors."""
         row = await self._read("read_errors", flow_id)
         count = len(as_list(row["errors"]))
+        errors = newest_first(row["errors"])
         retries = [floors.RETRIES] if row["is_floor"] else []
         return Errors(
             flow_id=flow_uuid(flow_id),
             retry_count=row["retry_count"],
             error_count=count,
             at_least=retries + floors.full_lists([(floors.ERRORS, count)]),
-            errors=newest_first(row["errors"]),
+            errors=errors,
+            causes=causes_of(errors),
         )
 
     async def get_activity(self, flow_id: UUID | str) -> Activity:
@@ -196,6 +204,11 @@ class FlowStatusManager:
             agent_performance_metrics=as_map(row["agents"]),
             memory_usage_metrics=as_map(row["memory"]),
         )
+
+    async def read_completed(self, flow: FlowStatus) -> list[RowMapping]:
+        """Return the newest flows of the type and engagement of a flow that completed."""
+        account = self._scope.client_account_id
+        return await read_completed(self._db, account, flow.engagement_id, flow.flow_type)
 
     async def _holders(self, *, is_needed: bool = False) -> Holders | None:
         """Return who holds which flow; None where nobody can tell.

@@ -16,6 +16,7 @@ from masterflow.status.access.limits import RateLimit
 from masterflow.status.access.signin_codes import SignInCodes
 from masterflow.status.control.sender import RequestSender
 from masterflow.status.fleet.fleets import Fleets
+from masterflow.status.flow.past import PastFlows
 from masterflow.status.live.background import BackgroundTask
 from masterflow.status.live.changes import ChangeFeed
 from masterflow.status.metrics import RequestMetrics
@@ -50,6 +51,7 @@ class StatusService:
             self.sessions, most=settings.most_streams, most_per_account=settings.most_streams_per_account
         )
         self.fleets = Fleets(self.sessions)
+        self.past = PastFlows()
         self.rates = RateLimit(settings.rate_per_s)
         self.wrong_tokens = RateLimit(settings.wrong_tokens_per_s)
         self.wrong_codes = RateLimit(settings.wrong_tokens_per_s)

@@ -136,6 +136,11 @@ def dated_entries(entries: object) -> list[dict[str, Any]]:
     return [_with_its_time(entry) if is_placed(entry) else entry for entry in held]
 
 
+def newest_first(entries: object) -> list[dict[str, Any]]:
+    """Return the entries of a list column, newest first."""
+    return dated_entries(entries)[::-1]
+
+
 def is_placed(entry: Mapping[str, Any]) -> bool:
     """Return whether the timestamp of an entry is its place in the list only, and no time."""
     if is_backfilled(entry):

@@ -28,12 +28,12 @@ from masterflow.status.control.views import (
     request_views,
 )
 from masterflow.status.entry_texts import entry_text
+from masterflow.status.summary.causes import ErrorCause
 from masterflow.status.summary.children import ChildStatus, child_view, progress_note
 from masterflow.status.summary.life import LostView, OverdueView, life_of, overdue_of
 from masterflow.status.timeline import (
     Bar,
     bars_of,
-    dated_entries,
     is_over,
     phase_states,
     timed_attempts,
@@ -208,6 +208,8 @@ class Errors(BaseModel):
     #: Which of the two may be too low; a full list may have lost older errors.
     at_least: list[str] = []
     errors: list[dict[str, JsonValue]]
+    #: The same folded by their causes, those with the most errors first.
+    causes: list[ErrorCause] = []
     #: Where the trace of an entry is looked at, with {trace_id} in it; null if nobody said it.
     trace_url: str | None = None
 
@@ -322,11 +324,6 @@ _UNREADABLE: Final[dict[str, Any]] = {
 def bar_views(bars: Iterable[Bar]) -> list[BarView]:
     """Return bars as the API shows them."""
     return [BarView.model_validate(bar) for bar in bars]
-
-
-def newest_first(entries: object) -> list[dict[str, JsonValue]]:
-    """Return the entries of a list column, newest first."""
-    return dated_entries(entries)[::-1]
 
 
 def _summary_fields(

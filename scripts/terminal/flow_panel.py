@@ -20,6 +20,7 @@ from masterflow.status import floors, usage
 from masterflow.status.control.lines import lines_of
 from masterflow.status.durations import lasting
 from masterflow.status.entry_texts import entry_text
+from masterflow.status.flow.usual import UsualTime, remaining_words, slower_words, usual_words
 from masterflow.status.summary.life import life_sentence
 from masterflow.status.views import FlowStatus, FlowSummary
 
@@ -109,12 +110,26 @@ def _facts(view: FlowView) -> RenderableType:
         "process": life_sentence(status),
         "overdue": _overdue(view),
         "waits since": _clock(approval.since if approval else None),
+        "time": _time(view),
         "counts": ", ".join(_counts(view)),
         "missing": floors.skipped_sentence(status.skipped_events, status.at_least),
         "usage": _used(view),
         "memory": _pairs(view.activity.memory_usage_metrics),
     }
     return Record({name: terminal_text(fact) for name, fact in facts.items() if fact})
+
+
+def _time(view: FlowView) -> str:
+    whole = view.usual.whole
+    if whole.took_ms is None or whole.p50_ms is None:
+        return ""
+    words = (
+        f"{lasting(whole.took_ms)}{' so far' if whole.is_running else ''}",
+        f"{usual_words(whole)} among {whole.flows} flows",
+        slower_words(whole),
+        remaining_words(view.usual.remaining),
+    )
+    return "; ".join(filter(None, words))
 
 
 def _overdue(view: FlowView) -> str:
@@ -144,7 +159,9 @@ def _retries(flow: FlowSummary) -> str:
 
 
 def _phases(view: FlowView) -> Table:
-    table = _table("phase", "status", "started", "time>", "", "attempts")
+    usual = {one.phase: one for one in view.usual.phases}
+    has_past = any(one.p50_ms is not None for one in view.usual.phases)
+    table = _table("phase", "status", "started", "time>", "", "attempts", *(("usual",) if has_past else ()))
     for column in table.columns:
         column.no_wrap = True
     longest_ms = max((phase.execution_time_ms or 0 for phase in view.status.phase_details), default=0)
@@ -162,8 +179,13 @@ def _phases(view: FlowView) -> Table:
                 errors[phase.phase],
                 view.status,
             ),
+            *((_usual(usual[phase.phase]),) if has_past else ()),
         )
     return table
+
+
+def _usual(time: UsualTime) -> Text:
+    return Text(slower_words(time), "yellow") if time.is_slower else Text(usual_words(time), "dim")
 
 
 def _attempts(attempts: str, errors: int, flow: FlowSummary) -> Text:
@@ -173,7 +195,13 @@ def _attempts(attempts: str, errors: int, flow: FlowSummary) -> Text:
 
 
 def _errors(view: FlowView) -> Table:
+    """Return the causes that several errors have, then each error."""
     table = _table("error in", "at", "what")
+    for cause in view.errors.causes:
+        if cause.errors > 1:
+            seen = _clock(cause.last_seen_at) or "time unknown"
+            words = terminal_text(f"{cause.errors} × {cause.cause}", "bold red")
+            table.add_row(_words(", ".join(cause.phases)), seen, words)
     for entry in reversed(view.errors.errors):
         phase, error = entry_text(entry.get("phase")), entry_text(entry.get("error"))
         at = _clock(parse_time(entry.get("timestamp"))) or "time unknown"

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from masterflow.status.api import control, fleet
+from masterflow.status.api import control, details, fleet
 from masterflow.status.api.access import SignedIn
 from masterflow.status.api.event_stream import EventStream, open_stream
 from masterflow.status.api.list_query import Cursor, ListCursor, declared, words_of
@@ -46,6 +46,7 @@ router = APIRouter(
 )
 router.include_router(control.router)
 router.include_router(fleet.router)
+router.include_router(details.router)
 
 
 LastEventId = Annotated[str, Header(description="The `id` of the last event that was seen.")]

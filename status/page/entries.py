@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any, Final
 
 from masterflow.domain.clock import parse_time
@@ -10,6 +11,8 @@ from masterflow.domain.json_shapes import as_map
 from masterflow.domain.shown.times import moment
 from masterflow.status.entry_texts import entry_text, what_was_done, who_acted
 from masterflow.status.page.words import pretty
+from masterflow.status.summary.causes import ErrorCause, cause_of_entry
+from masterflow.status.views import Errors
 
 _LINE_CHARS: Final = 160
 _TRACE_ID: Final = re.compile("[0-9a-f]{32}")
@@ -33,6 +36,26 @@ def error_entries(errors: Iterable[Mapping[str, Any]], trace_url: str | None = N
     return [
         replace(_error(number, entry), trace=_trace(as_map(entry.get("details")), trace_url))
         for number, entry in enumerate(errors)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class CauseEntries:
+    """Errors of one cause, the newest first."""
+
+    anchor: str
+    cause: ErrorCause
+    entries: list[Entry]
+
+
+def causes_with_entries(errors: Errors, trace_url: str | None = None) -> list[CauseEntries]:
+    """Return the causes of errors, each with its errors as lines."""
+    by_cause: dict[str, list[Entry]] = {}
+    for entry, line in zip(errors.errors, error_entries(errors.errors, trace_url), strict=True):
+        by_cause.setdefault(cause_of_entry(entry), []).append(line)
+    return [
+        CauseEntries(f"cause-{sha256(one.cause.encode()).hexdigest()[:12]}", one, by_cause[one.cause])
+        for one in errors.causes
     ]
 
 

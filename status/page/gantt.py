@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from masterflow.domain.clock import parse_time
 from masterflow.status.durations import lasting
+from masterflow.status.flow.usual import worked_ms
 from masterflow.status.page.words import moment, plain
 from masterflow.status.views import BarView, PhaseView
 
@@ -144,10 +145,10 @@ def _draw(row: Row, bar: BarView, axis: _Axis, *, now: datetime) -> None:
     end = bar.ended_at or now
     took = lasting((end - bar.started_at).total_seconds() * 1000)
     row.status, row.attempts = bar.status, max(row.attempts, bar.attempt)
-    worked_ms = bar.execution_time_ms if bar.execution_time_ms is not None else _worked_ms(bar, end)
-    row.worked = lasting(worked_ms)
+    took_ms = bar.execution_time_ms if bar.execution_time_ms is not None else worked_ms(bar, end)
+    row.worked = lasting(took_ms)
     is_at_work = bar.ended_at is None and not any(wait.ended_at is None for wait in bar.waits)
-    row.works_since = now - timedelta(milliseconds=worked_ms) if is_at_work else None
+    row.works_since = now - timedelta(milliseconds=took_ms) if is_at_work else None
     what = f"{plain(bar.phase)}, attempt {bar.attempt}: {plain(bar.status)}"
     title = f"{what}, from {moment(bar.started_at)}, {took}"
     row.bars.append(axis.span(bar.started_at, bar.ended_at, now, kind=bar.status, title=title))
@@ -164,11 +165,6 @@ def _draw(row: Row, bar: BarView, axis: _Axis, *, now: datetime) -> None:
                 title=f"waited for {reason}, {waited}",
             )
         )
-
-
-def _worked_ms(bar: BarView, end: datetime) -> float:
-    waited_s = sum(((wait.ended_at or end) - wait.started_at).total_seconds() for wait in bar.waits)
-    return max(0.0, (end - bar.started_at).total_seconds() - waited_s) * 1000
 
 
 def _mark(rows: Mapping[str, Row], error: Mapping[str, Any], axis: _Axis) -> None:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from masterflow.domain.shown.harmless import harmless
 from masterflow.status import usage
+from masterflow.status.flow import usual
 from masterflow.status.page import words
 from masterflow.status.page.roots import page_root
 
@@ -31,6 +32,9 @@ _environment: Final = Environment(
 _environment.filters |= {name: getattr(words, name) for name in words.__all__}
 # Where no element can keep a text's direction to itself: in titles and labels.
 _environment.filters["harmless"] = harmless
+_environment.filters |= {
+    name: getattr(usual, name) for name in ("slower_words", "usual_words", "remaining_words")
+}
 _environment.filters |= {name: getattr(usage, name) for name in ("budget", "calls", "cost", "used")}
 
 #: The scripts stand in the order in which they are loaded.

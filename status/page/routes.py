@@ -16,12 +16,14 @@ from masterflow.status.api.access import COOKIE, SignedIn, require_same_origin
 from masterflow.status.api.flows import Manager
 from masterflow.status.api.problems import problem_of
 from masterflow.status.api.safe_route import Refusal, SafeRoute
+from masterflow.status.flow.details import read_details
+from masterflow.status.flow.past import PastFlows
 from masterflow.status.manager import FlowStatusManager
+from masterflow.status.page.compare import compare_page
 from masterflow.status.page.control import answering_at, control_panel, forms_of, panel_to_keep
-from masterflow.status.page.entries import activity_entries, error_entries
+from masterflow.status.page.details import exports_of, shown
 from masterflow.status.page.fleet import fleet_page
 from masterflow.status.page.flow_list import flows_page
-from masterflow.status.page.gantt import gantt_of
 from masterflow.status.page.rendering import ASSETS, asset, problem_page, render, render_report
 from masterflow.status.page.roots import FLOWS, events_address, page_root
 from masterflow.status.service import lifespan, service_of
@@ -89,17 +91,22 @@ async def inbox(
 @router.get("/flows/{flow_id}")
 async def flow(request: Request, manager: Manager, viewer: SignedIn, flow_id: UUID) -> Response:
     """Show one flow."""
-    details = await _details(manager, flow_id, service_of(request).settings.trace_url)
+    service = service_of(request)
+    details = await _details(manager, flow_id, past=service.past, trace_url=service.settings.trace_url)
     panel = control_panel(request, viewer, details["flow"])
+    details["exports"] = exports_of(request, flow_id)
     return render(request, "flow.html", events=events_address(request, flow_id), panel=panel, **details)
 
 
 @router.get("/flows/{flow_id}/report")
-async def report(manager: Manager, flow_id: UUID) -> Response:
+async def report(request: Request, manager: Manager, flow_id: UUID) -> Response:
     """Give all that the page of a flow shows as one file."""
-    details = await _details(manager, flow_id)
+    details = await _details(manager, flow_id, past=service_of(request).past)
     text = render_report(made_at=datetime.now(UTC), panel=panel_to_keep(details["flow"]), **details)
     return HTMLResponse(text, headers={"Content-Disposition": f'attachment; filename="flow-{flow_id}.html"'})
+
+
+router.add_api_route("/flows/{flow_id}/compare", compare_page, methods=["GET"])
 
 
 @router.get("/signin")
@@ -151,18 +158,10 @@ async def static(name: str) -> Response:
     )
 
 
-async def _details(manager: FlowStatusManager, flow_id: UUID, trace_url: str | None = None) -> dict[str, Any]:
-    status = await manager.get_flow_status(flow_id, include_details=True)
-    timeline = await manager.get_timeline(flow_id)
-    errors = await manager.get_errors(flow_id)
-    activity = await manager.get_activity(flow_id)
-    return {
-        "flow": status,
-        "gantt": gantt_of(timeline.bars, errors.errors, status.phase_details),
-        "errors": error_entries(errors.errors, trace_url),
-        "activity": activity,
-        "activities": activity_entries(activity.collaborations, trace_url),
-    }
+async def _details(
+    manager: FlowStatusManager, flow_id: UUID, *, past: PastFlows, trace_url: str | None = None
+) -> dict[str, Any]:
+    return shown(await read_details(manager, flow_id, past), trace_url)
 
 
 def _signed_in(request: Request, token: str) -> Response:

@@ -28,8 +28,7 @@ from masterflow.scripts.terminal.flow_panel import FlowPanel, flow_table
 from masterflow.scripts.terminal.flow_view import read_flow
 from masterflow.status.manager import FlowStatusManager
 from masterflow.status.page.control import panel_to_keep
-from masterflow.status.page.entries import activity_entries, error_entries
-from masterflow.status.page.gantt import gantt_of
+from masterflow.status.page.details import shown as page_of
 from masterflow.status.page.rendering import render_report
 from masterflow.status.views import FlowStatus, summary_of
 from tests.support.events.child_rows import MAIN_COLUMNS, new_child
@@ -50,11 +49,7 @@ async def shown(session: AsyncSession, context: FlowContext, flow_id: UUID) -> t
     page = render_report(
         made_at=clock.tick(),
         panel=panel_to_keep(view.status),
-        flow=view.status,
-        gantt=gantt_of(view.timeline.bars, view.errors.errors, view.status.phase_details),
-        errors=error_entries(view.errors.errors),
-        activity=view.activity,
-        activities=activity_entries(view.activity.collaborations),
+        **page_of(view),
     )
     printed = io.StringIO()
     console = Console(file=printed, width=140)

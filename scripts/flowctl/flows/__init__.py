@@ -1,0 +1,1 @@
+"""`flowctl flow` on one flow against others: two side by side, and its lists as files."""
