@@ -78,9 +78,17 @@ async def require_same_origin(request: Request) -> None:
     """
     origin, site = request.headers.get("origin", ""), request.headers.get("sec-fetch-site")
     # Browsers tell the latter on TLS and on this machine. The scheme may be that of a proxy before us.
-    is_own = urlsplit(origin).netloc == request.headers.get("host") if site is None else site == "same-origin"
+    is_own = _netloc(origin) == request.headers.get("host") if site is None else site == "same-origin"
     if not is_own:
         raise Forbidden("This form was not sent from our own page.")
+
+
+def _netloc(origin: str) -> str:
+    """Return the host and port of an origin; empty if it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _token_of(request: Request) -> str:

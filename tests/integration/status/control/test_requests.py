@@ -85,6 +85,7 @@ async def test_a_cookie_counts_only_where_one_of_our_own_pages_sent_it(
         {},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[::"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "Origin": site.url},
         {"Sec-Fetch-Site": "none"},
