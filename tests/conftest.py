@@ -71,8 +71,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if _folder(item) == "faults"]
     for item in items:
         item.add_marker(_folder(item))
-        if together := _set_up_together(item):
-            item.add_marker(pytest.mark.xdist_group(together))
+        if (together := _set_up_together(item)) and "PYTEST_XDIST_WORKER" in os.environ:
+            _run_together(item, together)
     items.sort(key=lambda item: _FOLDERS.index(_folder(item)))
 
 
@@ -82,6 +82,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def _run_together(item: pytest.Item, name: str) -> None:
+    """Let xdist hand out the tests of this name to one process.
+
+    It reads the name from the node's id. xdist 3.8 writes the id where pytest kept it until 9.1, so that a
+    mark of its own has no effect any more.
+    """
+    attribute = "_id" if hasattr(item, "_id") else "_nodeid"
+    read = getattr(type(getattr(item, attribute)), "parse", str)
+    setattr(item, attribute, read(f"{item.nodeid}@{name}"))
 
 
 def _set_up_together(item: pytest.Item) -> str | None:
