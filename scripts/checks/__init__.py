@@ -78,6 +78,8 @@ BESIDE_FAULTS: Mapping[str, Sequence[str]] = {
     "As it is installed": ["pytest", "--numprocesses=2", "-m", "not alone", "tests/acceptance/deployment"],
 }
 FAULTS: Sequence[str] = ["pytest", "tests/faults"]
+# Mistakes in a copy of the tree, one at a time, and who finds them: docs/planted-bugs.md. It takes minutes.
+PLANTED: Sequence[str] = ["python", "-m", "tests.planted"]
 
 
 def run(name: str, command: Sequence[str]) -> bool:
@@ -140,12 +142,15 @@ def _say(text: str, *, colour: int = 36) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run everything, or only pytest with the arguments; return 0 if all is well, as shells count.
 
-    `--crewai` or `--crewai-older` comes first, and runs the flows of crewAI alone.
+    `--crewai` or `--crewai-older` comes first, and runs the flows of crewAI alone; `--planted` comes
+    first, and plants bugs, all or those with the words that follow in their name.
     """
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         if arguments and arguments[0] in {"--crewai", "--crewai-older"}:
             passed = run_crewai(arguments[0].removeprefix("--"), arguments[1:])
+        elif arguments and arguments[0] == "--planted":
+            passed = run("Planted bugs", [*PLANTED, *arguments[1:]])
         else:
             passed = run("Tests", ["pytest", *arguments]) if arguments else run_everything()
     except KeyboardInterrupt:

@@ -1,5 +1,7 @@
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 
@@ -60,3 +62,12 @@ def test_no_event_is_earlier_than_the_one_before_it_whatever_the_machine_says(at
     times = [at(20 * number, ahead_s=ahead_s) for number, ahead_s in enumerate(aheads)]
     times += [at(10_000 + 20 * number, ahead_s=-3_600) for number in range(30)]
     assert all(earlier < later for earlier, later in pairwise(times))
+
+
+def test_a_flow_that_is_resumed_goes_on_behind_the_newest_time_known_of_it() -> None:
+    clock, flow = HybridClock(), UUID(int=1)
+    known = clock.tick() + timedelta(seconds=100)
+    clock.observe(flow, known)
+    first = clock.tick(flow)
+    assert known < first < clock.tick(flow)
+    assert clock.tick() < known

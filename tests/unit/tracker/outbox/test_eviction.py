@@ -236,3 +236,12 @@ def test_many_client_accounts_take_few_messages_each_in_order_and_are_read_once(
     assert len(reads) <= 12
     assert process.confirm(*batches) == len(batches)
     process.check_numbers(3_000)
+
+
+def test_a_detail_for_which_there_is_no_room_costs_nothing_that_goes_last(tmp_path: Path) -> None:
+    process = Process(tmp_path / "spool", max_bytes=2_000)
+    line = event_text(ErrorOccurred, CONTEXT, FLOW_ID, phase="import", error="timeout")
+    while process.outbox._fits(len(line) + 10):
+        process.outbox.append("vital", line)
+    process.say("x" * 900)
+    assert process.losses.counts() == {"overflow_detail": 1}

@@ -39,7 +39,7 @@ class Workload:
         self._marks: list[tuple[int, frozenset[int], frozenset[int]]] = [(0, frozenset(), frozenset())]
 
     def process(self, **settings: Any) -> Process:
-        process = Process(self.spool, segment_bytes=400, **settings)
+        process = Process(self.spool, **{"segment_bytes": 400, **settings})
         self._processes.append(process)
         return process
 
@@ -183,6 +183,16 @@ def _full(load: Workload) -> None:
     assert process.losses.counts()["overflow_vital"]
 
 
+def _shorter(load: Workload) -> None:
+    """A file that is still open is made shorter, and grows again to less than it was."""
+    process = load.process(max_bytes=900, segment_bytes=2_000)
+    load.say(process, 8)
+    load.sync(process)
+    load.lose(process, lambda: load.say(process, 2))
+    load.sync(process)
+    assert process.losses.counts()["overflow_vital"]
+
+
 def _removed(load: Workload) -> None:
     """Somebody removes the lock and an open file, and later the whole folder."""
     process = load.process()
@@ -217,6 +227,7 @@ WORKLOADS = {
     "adopted": _adopted,
     "rotated and closed": _rotated_and_closed,
     "full": _full,
+    "shorter": _shorter,
     "removed": _removed,
     "named later": _named_later,
 }
