@@ -195,6 +195,13 @@ def test_flows_of_crewai_run_in_their_own_environment(monkeypatch):
     ]
 
 
+def test_a_bug_that_is_planted_is_found_and_who_found_it_is_told():
+    bug = "the window takes one batch too many"
+    code, output = run_checks("--planted", bug)
+    assert code == 0, output
+    assert f"| {bug} | `unit/tracker/test_sender_window.py` | " in output
+
+
 def test_a_soak_for_no_time_is_refused_in_a_sentence():
     code, output = run_checks("--soak", "soon")
     assert code != 0

@@ -109,6 +109,10 @@ ELSEWHERE = {
     "./scripts/test": ("test_checks", "test_a_house_in_order_passes"),
     "./scripts/test --crewai": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
     "./scripts/test --crewai-older": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
+    "./scripts/test --planted": (
+        "test_checks",
+        "test_a_bug_that_is_planted_is_found_and_who_found_it_is_told",
+    ),
     "./scripts/test --soak 30m": ("test_checks", "test_a_soak_is_of_the_faults_alone_and_on_both_brokers"),
     "./scripts/test tests/unit -k outbox": (
         "test_pages",
