@@ -233,3 +233,62 @@ ANSWER: Final[dict[str, Any]] = {
 }
 
 SENT: Final[dict[str, Any]] = {"request_id": "0198c4a2-8f10-7000-8000-000000000006", "state": "accepted"}
+
+_TIME: Final[dict[str, Any]] = {
+    "took_ms": 45000.0,
+    "is_running": True,
+    "flows": 212,
+    "p50_ms": 9800.0,
+    "p95_ms": 14500.0,
+    "times_p95": 3.1,
+    "is_slower": True,
+}
+
+USUAL: Final[dict[str, Any]] = {
+    "flow_id": _FLOW_ID,
+    "flow_type": "discovery",
+    "as_of": "2026-11-02T09:31:52.120394Z",
+    "flows": 212,
+    "whole": {**_TIME, "took_ms": 112000.0, "p50_ms": 95000.0, "p95_ms": 180000.0}
+    | {"times_p95": 0.62, "is_slower": False},
+    "phases": [{**_TIME, "phase": "data_cleansing"}],
+    "remaining": {"flows": 64, "p50_ms": 21000.0, "p95_ms": 70000.0},
+}
+
+_USED: Final[dict[str, Any]] = {
+    "calls": 14,
+    "input_tokens": 52000,
+    "output_tokens": 8100,
+    "cost_usd": 0.21,
+    "unpriced_calls": 0,
+    "at_least": False,
+}
+_SIDE: Final[dict[str, Any]] = {
+    "flow_id": _FLOW_ID,
+    "flow_type": "discovery",
+    "flow_name": "Nightly import",
+    "status": "completed",
+    "created_at": "2026-11-02T09:30:00.120394Z",
+    "took_ms": 112000.0,
+    "error_count": 1,
+    "retry_count": 0,
+    "usage": _USED,
+}
+_OTHER_ID: Final = "0198c4a2-7d5e-7c3a-9b0e-3f8f6f1f2a12"
+_PHASE: Final[dict[str, Any]] = {"status": "completed", "took_ms": 9000.0, "attempts": 1, "errors": 1}
+
+COMPARISON: Final[dict[str, Any]] = {
+    "this": _SIDE,
+    "other": {**_SIDE, "flow_id": _OTHER_ID, "took_ms": 134000.0, "error_count": 0},
+    "phases": [
+        {
+            "phase": "data_cleansing",
+            "this": _PHASE,
+            "other": {**_PHASE, "took_ms": 18000.0, "errors": 0},
+            "difference_ms": 9000.0,
+            "times": 2.0,
+        }
+    ],
+    "causes": [{"cause": "connection to host refused", "this": 1, "other": 0}],
+    "agents": [{"agent": "data_cleansing_agent", "this": _USED, "other": {**_USED, "calls": 11}}],
+}

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
+from masterflow.status import examples
 from masterflow.status.entry_texts import entry_text
 from masterflow.status.flow.details import FlowDetails
 from masterflow.status.usage import UsageFigures
@@ -66,6 +67,8 @@ class AgentPair(BaseModel):
 
 class Comparison(BaseModel):
     """Two flows side by side."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.COMPARISON]})
 
     this: FlowSide
     other: FlowSide

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from masterflow.domain.clock import to_microseconds
 from masterflow.domain.json_shapes import as_map, number_of
 from masterflow.domain.records.status_times import status_since_us
+from masterflow.status import examples
 from masterflow.status.durations import lasting
 from masterflow.status.fleet.words import SLOWER
 from masterflow.status.timeline import is_over
@@ -55,6 +56,8 @@ class Remaining(BaseModel):
 
 class Usual(BaseModel):
     """A flow's times against those of the newest 500 flows of its type and engagement that completed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.USUAL]})
 
     flow_id: UUID
     flow_type: str

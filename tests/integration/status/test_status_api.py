@@ -23,6 +23,7 @@ from masterflow.status import views
 from masterflow.status.api import control
 from masterflow.status.control import views as control_views
 from masterflow.status.fleet import views as fleet_views
+from masterflow.status.flow import compare, usual
 from masterflow.status.listing import counts
 from tests.support.events.flows import new_context
 from tests.support.events.reported_flows import Sessions, flow_of, report
@@ -343,9 +344,10 @@ def test_every_answer_has_an_example_that_is_one(site: StatusSite, context: Flow
     names = {ref.rpartition("/")[2] for ref in refs}
     assert names == {
         *("FlowList", "FlowStatus", "Timeline", "Errors", "Activity", "Inbox"),
-        *("Ask", "AnswerTo", "Sent", "FleetView", "FlowCounts"),
+        *("Ask", "AnswerTo", "Sent", "FleetView", "FlowCounts", "Usual", "Comparison"),
     }
-    known = vars(views) | vars(control_views) | vars(control) | vars(fleet_views) | vars(counts)
+    modules = (views, control_views, control, fleet_views, counts, usual, compare)
+    known = {name: model for module in modules for name, model in vars(module).items()}
     for name in names:
         [example] = document["components"]["schemas"][name]["examples"]
         read = known[name].model_validate(example)
