@@ -227,7 +227,7 @@ def test_a_worker_that_is_to_obey_does_and_the_doctor_says_what_that_opens(
 ) -> None:
     place = make_workplace(ENRICHMENT_REMOTE_CONTROL="true")
     with place.worker(name="one"):
-        assert broadcast(place, "ping")
+        eventually(lambda: broadcast(place, "ping"))
         found = doctor_on(place)["remote control"]
     assert (found["level"], "end workers" in found["found"]) == ("warning", True)
 
