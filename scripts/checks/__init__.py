@@ -59,10 +59,10 @@ LOWEST: Mapping[str, Sequence[str]] = {
     ],
 }
 TESTS: Mapping[str, Sequence[str]] = {
-    # Many of them wait, so two cores have room for three.
-    "Tests, three at a time": [
+    # Many of them wait, so two cores have room for four.
+    "Tests, four at a time": [
         "pytest",
-        "--numprocesses=3",
+        "--numprocesses=4",
         "-m",
         "(unit or integration or acceptance) and not alone",
         "--ignore=tests/acceptance/deployment",
