@@ -113,8 +113,10 @@ def _mask_layer(text: str) -> str:
 
 
 def _mask_once(text: str) -> str:
-    if not _suspicion(text):
-        return text
+    return _read(text) if _suspicion(text) else text
+
+
+def _read(text: str) -> str:
     for edits_in in _READERS:
         text = apply_edits(text, edits_in(text))
     for needle, pattern, replacement in SHAPES:
