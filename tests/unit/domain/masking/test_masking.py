@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masterflow.domain.payload.masking import MASK, _read, _suspicion, is_secret_key, mask_text, may_hold_secret
+from masterflow.domain.payload.masking import (
+    MASK,
+    _read,
+    _suspicion,
+    is_secret_key,
+    mask_text,
+    may_hold_secret,
+)
 from masterflow.domain.payload.safe import safe_object, safe_text
 
 
