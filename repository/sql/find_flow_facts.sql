@@ -7,12 +7,7 @@ select
     -- include: fleet_columns
     ,
     page.place,
-    progress.searched, progress.is_end, progress.end_id,
-    case
-        when isfinite(progress.end_at) then ((extract(epoch from progress.end_at) - 946684800) * 1000000)::bigint
-        when progress.end_at > '2000-01-01' then 9223372036854775807
-        when progress.end_at is not null then -9223372036854775807
-    end as end_us
+    -- include: progress_columns
 from progress
 left join (
     select looked_at.id, looked_at.place
