@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from masterflow.domain.fleet.facts import NAME_CHARS
 from masterflow.domain.json_shapes import as_map, number_of
 from masterflow.domain.usage.amounts import NANO_PER_USD, Usage
 from masterflow.domain.usage.budget import NO_BUDGET, budget_of
 
 _MOST_MODELS: Final = 1_000
-_NAME_CHARS: Final = 100
 
 
 class UsageFigures(BaseModel):
@@ -51,7 +51,7 @@ def usage_of(row: Mapping[Any, Any]) -> UsageView | None:
     if not found and bounds == NO_BUDGET:
         return None
     by_agent = [
-        ModelUsage(agent=agent[:_NAME_CHARS], model=model[:_NAME_CHARS], **_figures(as_map(figures)))
+        ModelUsage(agent=agent[:NAME_CHARS], model=model[:NAME_CHARS], **_figures(as_map(figures)))
         for agent, models in as_map(row["agents_usage"]).items()
         for model, figures in as_map(models).items()
         if "calls" in as_map(figures)

@@ -21,7 +21,8 @@ ENDED: Final = ("completed", "failed", "cancelled")
 #: The figures of usage, as `Usage` has them.
 FIGURES: Final = ("calls", "input_tokens", "output_tokens", "cost_nano_usd", "unpriced_calls")
 
-_NAME_CHARS: Final = 100
+#: Of the name of a phase, an agent or a model so much is read.
+NAME_CHARS: Final = 100
 _MOST: Final = 10**18
 
 # The last second that Python knows.
@@ -104,13 +105,19 @@ def facts_of(row: Mapping[Any, Any]) -> FlowFacts:
     )
 
 
+def milliseconds_of(time: object) -> float | None:
+    """Return how long a phase took by its entry of `phase_execution_times`; None if that says no time."""
+    found = as_map(time)
+    milliseconds = number_of(found.get("execution_time_ms") if found else time)
+    return milliseconds if milliseconds is not None and milliseconds >= 0 else None
+
+
 def _phases(flow_type: str, times: object, fallback_us: int) -> Iterable[Dated]:
     for name, time in as_map(times).items():
-        found = as_map(time)
-        milliseconds = number_of(found.get("execution_time_ms") if found else time)
-        if milliseconds is None or not 0 <= milliseconds < _MOST:
+        found, milliseconds = as_map(time), milliseconds_of(time)
+        if milliseconds is None or milliseconds >= _MOST:
             continue
-        phase = name[:_NAME_CHARS]
+        phase = name[:NAME_CHARS]
         at_us = _time_us(found.get("completed_at") or found.get("recorded_at"), fallback_us)
         yield Dated(at_us, ("phase", flow_type, phase, bucket_of(milliseconds)), 1)
         yield Dated(at_us, ("phase_us", flow_type, phase), round(milliseconds * 1000))
@@ -134,7 +141,7 @@ def _usage(row: Mapping[Any, Any]) -> Iterable[tuple[tuple[str, ...], int]]:
     for agent, models in as_map(row["agents_usage"]).items():
         for model, figures in as_map(models).items():
             for figure, amount in _figures(figures):
-                yield ("usage", agent[:_NAME_CHARS], model[:_NAME_CHARS], figure), amount
+                yield ("usage", agent[:NAME_CHARS], model[:NAME_CHARS], figure), amount
 
 
 def _figures(figures: object) -> Iterable[tuple[str, int]]:

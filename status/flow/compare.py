@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from masterflow.domain.fleet.facts import NAME_CHARS
 from masterflow.status import examples
 from masterflow.status.entry_texts import entry_text
 from masterflow.status.flow.details import FlowDetails
@@ -109,7 +110,7 @@ def _side(details: FlowDetails) -> FlowSide:
 
 
 def _phases(details: FlowDetails) -> dict[str, PhaseSide]:
-    errors = Counter(entry_text(entry.get("phase"))[:100] for entry in details.errors.errors)
+    errors = Counter(entry_text(entry.get("phase"))[:NAME_CHARS] for entry in details.errors.errors)
     took = {one.phase: one.took_ms for one in details.usual.phases}
     return {
         view.phase: PhaseSide(

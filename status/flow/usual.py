@@ -11,7 +11,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from masterflow.domain.clock import to_microseconds
-from masterflow.domain.json_shapes import as_map, number_of
+from masterflow.domain.fleet.facts import NAME_CHARS, milliseconds_of
+from masterflow.domain.json_shapes import as_map
 from masterflow.domain.records.status_times import status_since_us
 from masterflow.status import examples
 from masterflow.status.durations import lasting
@@ -21,8 +22,6 @@ from masterflow.status.views import BarView, FlowStatus
 
 #: Of fewer flows nobody knows what is usual.
 LEAST_FLOWS: Final = 5
-
-_PHASE_CHARS: Final = 100
 
 
 class UsualTime(BaseModel):
@@ -87,17 +86,11 @@ def past_of(row: Mapping[Any, Any]) -> Past:
         row["flow_id"],
         (ended_us - created_us) / 1000 if is_known else None,
         {
-            name[:_PHASE_CHARS]: took_ms
+            name[:NAME_CHARS]: took_ms
             for name, time in as_map(row["times"]).items()
-            if (took_ms := _time_ms(time)) is not None
+            if (took_ms := milliseconds_of(time)) is not None
         },
     )
-
-
-def _time_ms(time: object) -> float | None:
-    found = as_map(time)
-    milliseconds = number_of(found.get("execution_time_ms") if found else time)
-    return milliseconds if milliseconds is not None and milliseconds >= 0 else None
 
 
 def usual_of(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, JsonValue
 
 from masterflow.domain.clock import parse_time
 from masterflow.domain.fleet.causes import READ_CHARS, cause_of
+from masterflow.domain.fleet.facts import NAME_CHARS
 from masterflow.status.entry_texts import entry_text
 
 
@@ -44,7 +45,7 @@ def _folded(cause: str, entries: list[Mapping[str, JsonValue]]) -> ErrorCause:
     return ErrorCause(
         cause=cause,
         errors=len(entries),
-        phases=sorted({text for entry in entries if (text := entry_text(entry.get("phase"))[:100])}),
+        phases=sorted({text for entry in entries if (text := entry_text(entry.get("phase"))[:NAME_CHARS])}),
         first_seen_at=min(times, default=None),
         last_seen_at=max(times, default=None),
     )
