@@ -181,6 +181,8 @@ def known_questions(row: Mapping[Any, Any], occasion: Occasion) -> list[Question
 
     The process that asks again needs to know since when it was asked, and that nobody may answer any more.
     """
+    if row["flow_id"] not in occasion.asking:
+        return []
     asked = [one for one in questions(entries_of(row)) if one.id in occasion.asked]
     return [one for one in asked if one.state in _UNANSWERED or (one.is_asked_again and one.state == "open")]
 
