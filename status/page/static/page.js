@@ -11,8 +11,23 @@ let lastLoad = 0;
 
 function say(name, text) {
   if (!state || state.dataset.state === name && state.textContent === text) return;
-  state.dataset.state = name;
-  state.textContent = text;
+  keepPlace(() => {
+    state.dataset.state = name;
+    state.textContent = text;
+  });
+}
+
+// Changes something, and leaves the first part that is seen whole where it stands on the screen. Browsers do so
+// themselves, but not in the frame in which somebody scrolled, and one of them never.
+function keepPlace(change) {
+  const topOf = (part) => part.getBoundingClientRect().top;
+  const parts = scrollY > 0 ? [...document.querySelectorAll("#live :is(summary, tr, p, li, dt, h1, h2, h3)")] : [];
+  const read = parts.find((part) => topOf(part) >= 0);
+  const top = read && topOf(read);
+  document.documentElement.style.overflowAnchor = "none"; // Or it would be done twice.
+  change();
+  if (read?.isConnected) scrollBy({ top: topOf(read) - top, behavior: "instant" });
+  document.documentElement.style.overflowAnchor = "";
 }
 
 function sayHowItIs(news = "") {
@@ -50,8 +65,10 @@ function takeOver(fresh, cameInAt) {
   const owner = focused?.id ? focused : focused?.closest("[id]");
   const isNews = fresh.dataset.status && fresh.dataset.status !== shown.dataset.status;
   setClock(fresh, cameInAt);
-  patch(shown, fresh);
-  tick();
+  keepPlace(() => {
+    patch(shown, fresh);
+    tick();
+  });
   if (focused && !focused.isConnected) {
     // It was made anew in another place.
     const again = owner && document.getElementById(owner.id);
