@@ -53,10 +53,12 @@ class ControlInbox:
 
     def due_in_s(self) -> float | None:
         """Return when to look next; None while this process has no flow that could be told anything."""
-        if not self._registry.tenants():
+        due_in_s = max(self._poll_at, self._backoff.retry_at) - time.monotonic()
+        # Only when it is time: who asks in between need not know whether the last flow has just ended.
+        if due_in_s <= 0 and not self._registry.tenants():
             self._read_to.clear()
             return None
-        return max(0.0, max(self._poll_at, self._backoff.retry_at) - time.monotonic())
+        return max(0.0, due_in_s)
 
     def receive(self) -> None:
         """Hand what is new to the flows, if it is time to look; a Redis that is away is asked later."""

@@ -117,11 +117,14 @@ def _keep(messages: dict[UUID, Message], message: Message) -> None:
     messages[message.request_id] = message
 
 
+_Flows = dict[Tenant, "WeakValueDictionary[UUID, FlowControl]"]
+
+
 class ControlRegistry:
     """The flows that have a tracker in this process; a flow whose trackers are gone is forgotten."""
 
     def __init__(self) -> None:
-        self._flows: WeakValueDictionary[tuple[Tenant, UUID], FlowControl] = WeakValueDictionary()
+        self._flows: _Flows = {}
         #: Who is shown each new flow: the kit for users' tests.
         self.greet: Callable[[FlowControl], None] | None = None
         self._renew_lock()
@@ -134,7 +137,7 @@ class ControlRegistry:
     def apart(self, greet: Callable[[FlowControl], None]) -> Iterator[None]:
         """Know no flow from before, for a test, and show somebody each that is asked for meanwhile."""
         former = self._flows, self.greet
-        self._flows, self.greet = WeakValueDictionary(), greet
+        self._flows, self.greet = {}, greet
         try:
             yield
         finally:
@@ -144,33 +147,43 @@ class ControlRegistry:
         """Return what is wanted of a flow; of one without a tenant or an id that is one, nobody is told."""
         if not isinstance(context, FlowContext) or not isinstance(flow_id, UUID):
             return FlowControl(flow_id)
-        key = ((context.client_account_id, context.engagement_id), flow_id)
+        tenant = (context.client_account_id, context.engagement_id)
         with self._lock:
-            found = self._flows.get(key)
+            flows = self._flows.setdefault(tenant, WeakValueDictionary())
+            found = flows.get(flow_id)
             if found is None:
-                self._flows[key] = found = FlowControl(flow_id)
+                flows[flow_id] = found = FlowControl(flow_id)
         if self.greet is not None:
             self.greet(found)
         return found
 
     def tenants(self) -> set[Tenant]:
-        """Return whose flows may be told something here."""
+        """Return whose flows may be told something here; one that runs is enough to know it of its tenant."""
         with self._lock:
-            return {tenant for (tenant, _), control in self._flows.items() if not control.is_over}
+            for tenant in [tenant for tenant, flows in self._flows.items() if not flows]:
+                del self._flows[tenant]
+            return {tenant for tenant, flows in self._flows.items() if any(_may_be_told(flows))}
 
     def flows(self) -> list[FlowControl]:
         """Return the flows that this process has."""
         with self._lock:
-            return list(self._flows.values())
+            return [control for flows in self._flows.values() for control in flows.values()]
 
     def deliver(self, tenant: Tenant, flow_id: UUID, message: Message) -> bool:
         """Hand a message to its flow; return whether this process has it."""
         with self._lock:
-            control = self._flows.get((tenant, flow_id))
+            flows = self._flows.get(tenant)
+            control = None if flows is None else flows.get(flow_id)
         if control is None:
             return False
         control.take(message)
         return True
+
+
+def _may_be_told(flows: "WeakValueDictionary[UUID, FlowControl]") -> Iterator[bool]:
+    for flow in flows.valuerefs():
+        control = flow()
+        yield control is not None and not control.is_over
 
 
 #: This process's.

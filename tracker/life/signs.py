@@ -47,11 +47,12 @@ class Signs:
         Raises:
             BrokerUnavailable: Redis did not answer; the next time will do.
         """
+        # Nobody looks through what is held, which may be much, before a sign is due.
+        if self._has_given and now < self._give_at:
+            return
         holdings = process_holdings.now
         flows = holdings.flows()
-        if not (flows or self._has_given or process_holdings.dead) or (
-            self._has_given and now < self._give_at
-        ):
+        if not (flows or self._has_given or process_holdings.dead):
             return
         self._give_at = now + SIGN_INTERVAL_S
         try:
