@@ -34,7 +34,9 @@ def test_it_makes_the_promise_in_these_words():
 
 
 def test_every_link_leads_somewhere():
-    for link in re.findall(r"\]\(([^)]+)\)", README):
+    pictures = re.findall(r'src(?:set)?="([^"]+)"', README)
+    assert len(pictures) == 4
+    for link in [*re.findall(r"\]\(([^)]+)\)", README), *pictures]:
         assert (ROOT / link).exists(), link
 
 
