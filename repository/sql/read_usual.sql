@@ -29,14 +29,19 @@ newest as materialized (
 
 all_of_account as materialized (
     select id, created_at
-    from migration.crewai_flow_state_extensions
-    where
-        not (select is_big from account)
-        and client_account_id = :client_account_id
-        and engagement_id = :engagement_id
-        and flow_type = :flow_type
-        and flow_status = 'completed'
-        and created_at is not null
+    -- "offset 0": by the account's index. By the time of creation, flows of an account that is idle would be looked for among all.
+    from (
+        select id, created_at
+        from migration.crewai_flow_state_extensions
+        where
+            not (select is_big from account)
+            and client_account_id = :client_account_id
+            and engagement_id = :engagement_id
+            and flow_type = :flow_type
+            and flow_status = 'completed'
+            and created_at is not null
+        offset 0
+    ) as found
     order by created_at desc
     limit :most
 )
