@@ -80,6 +80,16 @@ def overdue_key(event_id: UUID) -> str:
     return f"{KEY_PREFIX}overdue:{event_id}"
 
 
+def notices_key(what: str, receiver: str = "") -> str:
+    """Return a key of the notices: `waiting`, `due`, `dead`, `dead_at`, `lease` of a receiver, or `intended`."""
+    return f"{KEY_PREFIX}notices:{what}:{receiver}" if receiver else f"{KEY_PREFIX}notices:{what}"
+
+
+def noticed_key(receiver: str, notice_id: UUID) -> str:
+    """Return the key that says that a notice was handed over to what tells this receiver."""
+    return f"{KEY_PREFIX}notices:known:{receiver}:{notice_id}"
+
+
 def attempt_key(batch_id: str) -> str:
     """Return the text that says how often a batch was tried."""
     return f"{KEY_PREFIX}attempt:{batch_id}"

@@ -105,8 +105,11 @@ def life_metrics(counts: LifeCounts | None) -> list[Metric]:
 
 
 # What has not happened yet is shown as 0: a rate cannot see the step from nothing to one.
-_OUTCOMES: Final = frozenset({"applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped"})
-_FORGED: Final = frozenset({"message", "flag", "chunk", "run", "parked", "letter", "key", "sign"})
+_FROM_ZERO: Final = {
+    "": ("applied", "repeated", "skipped", "parked", "unconfirmed", "dead_dropped"),
+    "forged:": ("message", "flag", "chunk", "run", "parked", "letter", "key", "sign", "notice"),
+    "notices:": ("sent", "failed", "dead", "dropped"),
+}
 
 
 def redis_metrics(gauges: WorkerGauges | None, *, is_broker: bool) -> list[Metric]:
@@ -136,16 +139,20 @@ def _counter_metrics(counters: Mapping[str, float]) -> Iterator[Metric]:
         "forged:": CounterMetricFamily(
             "enrichment_forged", "What proved nothing, and was ignored.", labels=["what"]
         ),
+        "notices:": CounterMetricFamily(
+            "enrichment_notices",
+            "Notices that receivers took, tries in vain, and those given up.",
+            labels=["outcome"],
+        ),
         # The rest, so it stands last.
         "": CounterMetricFamily(
             "enrichment_events", "What the workers did with events and batches.", labels=["outcome"]
         ),
     }
-    for outcome in _OUTCOMES - counters.keys():
-        families[""].add_metric([outcome], 0.0)
-    for what in _FORGED:
-        if f"forged:{what}" not in counters:
-            families["forged:"].add_metric([what], 0.0)
+    for prefix, names in _FROM_ZERO.items():
+        for name in names:
+            if f"{prefix}{name}" not in counters:
+                families[prefix].add_metric([name], 0.0)
     for name, value in counters.items():
         if not name.startswith(tuple(f"{histogram}:" for histogram in _HISTOGRAMS)):
             prefix = next(prefix for prefix in families if name.startswith(prefix))

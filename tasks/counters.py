@@ -2,8 +2,9 @@
 
 Fields, all sums since the first start: `applied`, `repeated` (events of a batch that was committed
 before), `skipped` (by the flag), `parked` (batches), `unconfirmed` (batches), `dead:<reason>`,
-`dead_dropped`, `expired` (periodic runs that came too late), `forged:<what>` (what proved nothing:
-`message`, `flag`, `parked`, `chunk`, `sign`, `key`,
+`dead_dropped`, `notices:<what>` (`sent`, `failed` tries, `dead`, `dropped`),
+`expired` (periodic runs that came too late), `forged:<what>` (what proved nothing:
+`message`, `flag`, `parked`, `chunk`, `sign`, `key`, `notice`,
 and by `flowctl` `letter`), and per histogram (`merge_seconds`,
 `batch_size`, `lag_seconds`) `:sum`, `:count` and `:le:<bound>`, which counts what is at most that and more
 than the bound before.

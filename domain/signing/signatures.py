@@ -37,6 +37,7 @@ Purpose = Literal[
     "letter",  # of the workers, with theirs or the account's key, to whoever replays it
     "parked",  # of the workers, to each other
     "run",  # of beat, to the workers: a periodic task
+    "notice",  # of the workers, to each other: what a receiver is to be told
     "chunk",  # of the operators, to the workers: flows to catch up
     "flag",  # of the operators, to everybody who holds their keys
     "request",  # of API and flowctl, to the workers: to cancel, pause, resume, answer

@@ -26,6 +26,11 @@ async def read_watched(sessions: Sessions, flow_ids: Sequence[UUID]) -> dict[UUI
     return {row["flow_id"]: row for row in await _rows(sessions, "read_watched", flow_ids=list(flow_ids))}
 
 
+async def read_notices(sessions: Sessions, flow_ids: Sequence[UUID]) -> dict[UUID, Row]:
+    """Return what a notice says of these flows, by flow."""
+    return {row["flow_id"]: row for row in await _rows(sessions, "read_notices", flow_ids=list(flow_ids))}
+
+
 async def find_lost(sessions: Sessions, *, before: datetime, most: int) -> list[Row]:
     """Return lost flows that were last heard of before a time."""
     rows = await _rows(sessions, "find_lost", most=most)

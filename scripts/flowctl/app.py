@@ -13,6 +13,7 @@ from masterflow.scripts.flowctl import (
     flag,
     flow,
     health,
+    notices,
     outbox,
     processes,
     security,
@@ -65,6 +66,7 @@ app.add_typer(events.group, name="events")
 app.add_typer(health.group, name="health")
 app.add_typer(flag.group, name="flag")
 app.add_typer(dead.group, name="dead")
+app.add_typer(notices.group, name="notices")
 app.add_typer(outbox.group, name="outbox")
 app.add_typer(security.group, name="security")
 app.command("token")(token.token)

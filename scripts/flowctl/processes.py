@@ -16,9 +16,11 @@ def worker(context: typer.Context) -> None:
     """Run a worker; every option of `celery worker` works here too."""
     from masterflow.repository.settings import DatabaseSettings
     from masterflow.scripts import celery_commands
+    from masterflow.tasks.notices.receivers import NoticeSettings
 
     celery_commands.require_celery()
     DatabaseSettings()
+    NoticeSettings()
     _become(celery_commands.worker(*context.args))
 
 

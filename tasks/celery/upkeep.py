@@ -23,6 +23,8 @@ from masterflow.tasks.heartbeats import (
     forget_silent_outboxes,
     write_heartbeat,
 )
+from masterflow.tasks.notices.post import Post
+from masterflow.tasks.notices.receivers import NoticeSettings
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
 from masterflow.tasks.shown_arguments import NOTHING
 from masterflow.tasks.watch.witness import Witness
@@ -48,6 +50,7 @@ class Upkeep(StartStopStep):
         self._redis = redis_client(self._settings)
         self._places: Places = consumer.places
         self._witness = Witness(self._settings)
+        self._post = Post(self._settings, NoticeSettings())
         self._entries: list[Any] = []
         self._resume_at = 0.0
         # Whatever takes one away later, messages in it wait for this worker.
@@ -66,6 +69,7 @@ class Upkeep(StartStopStep):
             repeat(_TIDY_INTERVAL_S, self._tidy),
             repeat(_BALANCE_INTERVAL_S, consumer.fairness.balance, (consumer,)),
         ]
+        self._post.start()
         self._show_life(consumer)
 
     def stop(self, consumer: Any) -> None:
@@ -74,6 +78,7 @@ class Upkeep(StartStopStep):
             consumer.timer.cancel(entry)
         self._entries = []
         if is_stopping():
+            self._post.stop()
             self._attempt(lambda: forget_heartbeat(self._redis, consumer.hostname))
 
     def _show_life(self, consumer: Any) -> None:

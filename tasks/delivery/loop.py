@@ -21,6 +21,8 @@ from masterflow.tasks.dead_letters.letters import DeadLetters
 from masterflow.tasks.delivery.retry import ATTEMPT_TIMEOUT_S
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 from masterflow.tasks.inbox.admission import Door
+from masterflow.tasks.notices.receivers import NoticeSettings
+from masterflow.tasks.notices.recording import Notices
 from masterflow.tasks.settings import WorkerSettings
 
 Result = TypeVar("Result")
@@ -46,6 +48,8 @@ class WorkerLoop:
         self._engine = make_engine(_database_settings(), pool_size=1, application_name="enrichment-worker")
         self._sessions = session_factory(self._engine)
         self._runner = asyncio.Runner()
+        #: What outside is to be told, once it is in the rows.
+        self.notices = Notices(self.redis, queue.worker_keys, NoticeSettings(), self.run)
 
     def is_enabled(self) -> bool:
         """Return the feature flag."""

@@ -114,6 +114,7 @@ class MessageMerge:
         self._sort_out(merged)
         self._retries.run(self._keep_refused)
         self._retries.run(lambda: self._tell(merged.controlled))
+        self._retries.run(self._note_notices)
         self._count_events()
         return True
 
@@ -180,6 +181,17 @@ class MessageMerge:
             if told.fresh:
                 raise BrokerUnavailable(f"Redis takes no word for a flow: {error!r:.300}.") from error
             _logger.warning("A flow hears later what was asked of it: %r", error)
+
+    def _note_notices(self) -> None:
+        """Hand over what is to be told outside, so that whoever confirms these events has done so.
+
+        Raises:
+            BrokerUnavailable: Redis is away, and somebody is to be told.
+        """
+        try:
+            self._loop.notices.note(self._events)
+        except RedisError as error:
+            raise BrokerUnavailable(f"Redis takes no notice: {error!r:.300}.") from error
 
     def _is_kept_already(self) -> bool:
         """Return whether the letters of a batch that stays with its sender, and comes again, lie there.

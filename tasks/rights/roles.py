@@ -51,7 +51,7 @@ _OF_KOMBU: Final = (f"{UNACKNOWLEDGED_KEY}*", _BINDINGS)
 _OF_WORKERS: Final = (
     *(f"{it}*" for it in (SKIPPED_KEY, PARKED_KEY)),
     *(make("*") for make in (attempt_key, answers_key, former_confirmations_key, backfill_key)),
-    *(f"{KEY_PREFIX}{name}:*" for name in ("told", "overdue", "refused")),
+    *(f"{KEY_PREFIX}{name}:*" for name in ("told", "overdue", "refused", "notices")),
     COUNTERS_KEY,
     FLAG_KEY,
     WATCH_KEY,

@@ -58,6 +58,7 @@ class Watch:
 
     def make(self, seen: Round) -> None:
         """Tell what follows from what is seen."""
+        self._loop.notices.catch_up()
         is_thorough = seen.number % _THOROUGH == 0
         if seen.refused and is_thorough:
             names = ", ".join(seen.refused[:_MOST_NAMES])
@@ -98,9 +99,15 @@ class Watch:
         return rows
 
     def _tell(self, events: Iterable[AnyEvent]) -> None:
-        """Merge what was found: it is in the rows when this returns, or a TransientError passes."""
+        """Merge what was found: it is in the rows when this returns, and handed over to be told outside.
+
+        A TransientError or a RedisError passes; what was merged then is handed over by the next round.
+        """
         for part in _parts(events, _AT_ONCE):
+            intended = self._loop.notices.intend(part)
             self._loop.run(partial(merge, events=part))
+            self._loop.notices.note(part)
+            self._loop.notices.forget(intended)
 
 
 def _parts(items: Iterable[T], most: int) -> Iterator[list[T]]:
