@@ -82,7 +82,7 @@ def test(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Tell receivers something that did not happen, at once and once; exit code 1 if one does not take it."""
+    """Tell receivers something that did not happen, at once and once; exit code 1 if one does not take it."""  # noqa: DOC501
     import time
 
     from masterflow.tasks.notices.transports import NoticeRefused, send
@@ -138,7 +138,9 @@ def _receivers(names: list[str] | None) -> "list[Receiver]":
 
     settings = NoticeSettings()
     if not settings.receivers:
-        raise InputInvalid("Nobody is to be told of anything: set ENRICHMENT_NOTICES, as the workers have it.")
+        raise InputInvalid(
+            "Nobody is to be told of anything: set ENRICHMENT_NOTICES, as the workers have it."
+        )
     known = [one.name for one in settings.receivers]
     if unknown := [name for name in names or () if name not in known]:
         raise InputInvalid(f"There is no receiver {unknown[0]!r:.60}; there are {', '.join(known)}.")

@@ -103,14 +103,14 @@ class _Receiver(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: What it is called in Redis, logs and flowctl.
-    name: Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9-]{0,39}\Z")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     events: Annotated[tuple[NoticeEvent, ...], Field(min_length=1)]
     #: Only of these; of all where it is left out.
     client_account_ids: frozenset[UUID] = frozenset()
     engagement_ids: frozenset[UUID] = frozenset()
     flow_types: frozenset[FlowType] = frozenset()
     #: Where the page is that shows flows: a notice then links to its flow.
-    page: Annotated[str, Field(pattern=r"\Ahttps?://[!-~]+\Z")] | None = None
+    page: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
 
     def wants(self, event: str, row: Any) -> bool:
         """Return whether it is to be told of this about the flow of a row of read_notices.sql."""

@@ -160,9 +160,11 @@ def _mail(receiver: MailReceiver, mail: EmailMessage, whole_s: float) -> None:
 
 @contextmanager
 def _ended_after(timeout_s: float, socket_of: Callable[[], Any]) -> Iterator[None]:
-    """End a connection whose other side answers one byte at a time for so long."""
+    """End a connection whose other side answers one byte at a time for so long, which is a TimeoutError."""
+    is_over = threading.Event()
 
     def end() -> None:
+        is_over.set()
         with suppress(OSError, AttributeError):
             socket_of().shutdown(socket.SHUT_RDWR)
 
@@ -171,6 +173,9 @@ def _ended_after(timeout_s: float, socket_of: Callable[[], Any]) -> Iterator[Non
     timer.start()
     try:
         yield
+        # What was cut off in its headers looks whole to http.client.
+        if is_over.is_set():
+            raise TimeoutError
     finally:
         timer.cancel()
 

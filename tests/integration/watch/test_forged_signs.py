@@ -1,22 +1,18 @@
 """Signs of life that somebody wrote who has nothing but Redis."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from masterflow.domain import FlowContext
-from masterflow.domain.life.signs import own_text
 from masterflow.domain.liveness import is_lost
-from masterflow.domain.redis_keys import ALIVE_KEY, WATCH_KEY, WATCH_LOCK_KEY, holds_key
-from tests.support.eventually import eventually
+from masterflow.domain.redis_keys import ALIVE_KEY, WATCH_KEY, holds_key
+from tests.support.processes.watch_rounds import HOLDER as EVE
+from tests.support.processes.watch_rounds import make_rounds, tell
 from tests.support.processes.workplace import Workplace
 
-EVE = "host-1-eve"
 IN_2999 = 32_472_144_000_000_000
 DEADLINE_IN_1970: dict[str, Any] = {"flow_deadline_at": 1}
 
@@ -26,50 +22,6 @@ def place(make_workplace: Callable[..., Workplace]) -> Iterator[Workplace]:
     place = make_workplace(ENRICHMENT_LOST_AFTER_S="15")
     with place.worker():
         yield place
-
-
-def tell(
-    place: Workplace,
-    context: FlowContext,
-    flow_id: UUID,
-    *,
-    sender: str = EVE,
-    moment: Any = None,
-    **held: Any,
-) -> None:
-    """Write a sign of a process that says it holds the flow."""
-    now = time.time_ns() // 1000
-    fields = {
-        "client_account_id": str(context.client_account_id),
-        "engagement_id": str(context.engagement_id),
-        "user_id": context.user_id,
-        "flow_type": "discovery",
-        "since": now,
-        "phase": None,
-        "flow_deadline_at": None,
-        "phases": {},
-        **held,
-    }
-    own = own_text(host="host", pid=1, moment=moment or now, sequence=1)
-    place.redis.hset(holds_key(sender), mapping={"": own, str(flow_id): json.dumps(fields)})
-    place.redis.zadd(ALIVE_KEY, {sender: time.time()})
-
-
-def rounds(place: Workplace) -> int:
-    found: Any = place.redis.hget(WATCH_KEY, "rounds")
-    return int(found or 0)
-
-
-def is_over(place: Workplace, before: int) -> bool:
-    return rounds(place) > before and not place.redis.exists(WATCH_LOCK_KEY)
-
-
-def make_rounds(place: Workplace, times: int) -> None:
-    for _ in range(times):
-        before = rounds(place)
-        place.redis.hdel(WATCH_KEY, "round_at")
-        place.send_task("watch.look")
-        eventually(partial(is_over, place, before))
 
 
 def test_a_sign_from_the_year_2999_makes_no_flow_lost_or_overdue(place, context):
