@@ -81,13 +81,8 @@ def overdue_key(event_id: UUID) -> str:
 
 
 def notices_key(what: str, receiver: str = "") -> str:
-    """Return a key of the notices: `waiting`, `due`, `dead`, `dead_at`, `lease` of a receiver, or `intended`."""
+    """Return a key of the notices: of a receiver, as masterflow.tasks.notices.queue names it, or of all."""
     return f"{KEY_PREFIX}notices:{what}:{receiver}" if receiver else f"{KEY_PREFIX}notices:{what}"
-
-
-def noticed_key(receiver: str, notice_id: UUID) -> str:
-    """Return the key that says that a notice was handed over to what tells this receiver."""
-    return f"{KEY_PREFIX}notices:known:{receiver}:{notice_id}"
 
 
 def attempt_key(batch_id: str) -> str:

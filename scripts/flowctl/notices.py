@@ -76,8 +76,8 @@ def drop(
     print_done(f"{count} dropped.", as_json=as_json, dropped=count)
 
 
-@group.command()
-def test(
+@group.command("test")
+def tell(
     names: Annotated[list[str] | None, typer.Argument(help="Which receivers; all by default.")] = None,
     *,
     as_json: AsJson = False,

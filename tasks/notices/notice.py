@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from masterflow.domain.clock import to_microseconds
 from masterflow.domain.events import (
     AnyEvent,
     ControlRequested,
@@ -16,6 +17,7 @@ from masterflow.domain.events import (
     StatusChanged,
 )
 from masterflow.domain.json_shapes import as_map
+from masterflow.domain.payload.masking import mask_text
 from masterflow.domain.shown.harmless import harmless
 from masterflow.domain.statuses import FINAL_STATUSES
 from masterflow.tasks.control.requests import OWN_WORDS
@@ -102,15 +104,15 @@ def notices_of(
 ) -> Iterator[Notice]:
     """Return what is to be told of committed events, by the rows of their flows from read_notices.sql.
 
-    What the row disproves by now is left out: a flow that is not lost, or was ended otherwise. Without
-    `is_sure` the row has to show it, for the event may never have been committed.
+    What the rows disprove is left out: it is about another tenant's flow, which is not lost, or had ended
+    before. Without `is_sure` the row has to show it, for the event may never have been committed.
     """
     events = list(events)
     asking = {event.flow_id for event in events if isinstance(event, QuestionAsked)}
     for event in events:
         name, row = event_of(event), rows.get(event.flow_id)
         is_same = isinstance(event, StatusChanged) and name == "waiting" and event.flow_id in asking
-        if name is None or row is None or is_same or not _is_shown(name, row, is_sure=is_sure):
+        if name is None or row is None or is_same or not _is_shown(event, name, row, is_sure=is_sure):
             continue
         yield Notice(
             id=_id(event, name),
@@ -126,17 +128,25 @@ def notices_of(
         )
 
 
-def _is_shown(name: NoticeEvent, row: Mapping[str, Any], *, is_sure: bool) -> bool:
+def _is_shown(event: AnyEvent, name: NoticeEvent, row: Mapping[str, Any], *, is_sure: bool) -> bool:
+    if (event.client_account_id, event.engagement_id) != (row["client_account_id"], row["engagement_id"]):
+        return False
     status = row["flow_status"]
     if name == "lost":
         return bool(row["is_lost"])
-    if not is_sure:
+    if status == name or not is_sure:
         return bool(status == name)
-    return status == name or status not in FINAL_STATUSES
+    if status not in FINAL_STATUSES:
+        return True
+    # It ended in another way since: a failure before is true all the same, an end is not.
+    ended = str(row["ended"] or "")[:16]
+    is_before = ended.isdecimal() and to_microseconds(event.occurred_at) <= int(ended)
+    return is_before and name not in FINAL_STATUSES
 
 
 def _cut(found: object, most: int) -> str | None:
-    text = harmless(str(found)) if found else ""
+    # An application writes names and errors into rows too, and masks nothing.
+    text = harmless(mask_text(str(found))) if found else ""
     return (text or None) if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -19,6 +19,7 @@ from masterflow.tasks.settings import QueueSettings
 
 _INTERVAL_S: Final = 1.0
 _AFTER_FAILURE_S: Final = 5.0
+_QUIET_S: Final = 60.0
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Postman:
         self._receiver = receiver
         self._queue = NoticeQueue(redis_client(settings), settings.worker_keys)
         self._backoff = Backoff()
+        self._warned_at = -_QUIET_S
 
     def turn(self, ended: threading.Event) -> float:
         """Tell what is due; return after how many seconds to look again."""
@@ -94,7 +96,7 @@ class Postman:
         try:
             send(entry.notice, self._receiver, now_s=time.time())
         except NoticeRefused as error:
-            _logger.warning("Receiver %s did not take notice %s: %s", name, entry.notice.id, error)
+            self._warn(entry, error)
             self._queue.failed(name, entry, str(error), now_s=time.time(), is_final=error.is_final)
             if not error.is_away:
                 return True
@@ -103,3 +105,12 @@ class Postman:
         self._queue.told(name, entry.notice.id)
         self._backoff.note_success()
         return True
+
+    def _warn(self, entry: Entry, error: NoticeRefused) -> None:
+        """Log why it did not take a notice, once a minute."""
+        now = time.monotonic()
+        if now - self._warned_at >= _QUIET_S:
+            self._warned_at = now
+            _logger.warning(
+                "Receiver %s did not take notice %s: %s", self._receiver.name, entry.notice.id, error
+            )

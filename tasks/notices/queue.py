@@ -1,8 +1,9 @@
 """What receivers are still to be told, in Redis, each receiver's by itself, and what they never took.
 
-Of each receiver there is a hash of entries by the notice's id, and a sorted set of when each is due; of those
-it never took the same two. An entry is `{"text", "tries", "tried_at", "error", "key_id", "proof"}`; where the
-operators have keys, the proof covers the receiver's name and the text, and what bears none is removed.
+Of each receiver there is a hash `waiting` of entries by the notice's id, and a sorted set `due`; the same two
+of those it never took, `dead` and `dead_at`; and `known` and `known_at` of the ids that it was given last.
+An entry is `{"text", "tries", "tried_at", "error", "key_id", "proof"}`; where the operators have keys, the
+proof covers the receiver's name and the text, and what bears none is removed.
 """
 
 import json
@@ -18,21 +19,23 @@ from redis import Redis
 
 from masterflow.domain.backoff import pause_s
 from masterflow.domain.clock import uuid7
-from masterflow.domain.redis_keys import noticed_key, notices_key
+from masterflow.domain.redis_keys import notices_key
 from masterflow.domain.signing.signatures import Keys, Signature, is_proof, sign
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.notices.notice import Notice
 
-#: Of a receiver, and of what it never took; beyond them the oldest go, and are counted.
-MOST_WAITING: Final = 10_000
-MOST_DEAD: Final = 10_000
+#: Of each receiver, 4 KB each at most; beyond them the oldest go, and are counted.
+MOST_WAITING: Final = 5_000
+MOST_DEAD: Final = 2_000
+
+# What comes again behind so many newer ones is told again, under its id: marks must not fill the broker.
+_MOST_KNOWN: Final = 20_000
 
 #: What a receiver does not take for so long is a dead letter.
 TRIED_FOR_S: Final = 86_400
 
 _FIRST_PAUSE_S: Final = 5.0
 _LONGEST_PAUSE_S: Final = 3_600.0
-_KNOWN_S: Final = 7 * 86_400
 _KEPT_S: Final = 31 * 86_400
 _LEASE_MS: Final = 60_000
 _MOST_BYTES: Final = 16_000
@@ -40,7 +43,7 @@ _AT_ONCE: Final = 20
 
 #: What waits, or what a receiver never took.
 Place = Literal["waiting", "dead"]
-_ORDERS: Final[Mapping[Place, str]] = {"waiting": "due", "dead": "dead_at"}
+_ORDERS: Final = {"waiting": "due", "dead": "dead_at", "known": "known_at"}
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Entry:
         """Return it as it lies in Redis."""
         proof = {"key_id": self.proof.key_id, "proof": self.proof.value} if self.proof else {}
         fields = {"text": self.text, "tries": self.tries, "tried_at": self.tried_at, "error": self.error}
-        return json.dumps(fields | proof)
+        return json.dumps(fields | proof, ensure_ascii=False)
 
 
 class NoticeQueue:
@@ -76,16 +79,18 @@ class NoticeQueue:
         """Hand over notices that this receiver was not given before; return how many."""
         if not notices:
             return 0
-        known = self._redis.mget([noticed_key(receiver, one.id) for one in notices])
+        known: Any = self._redis.hmget(notices_key("known", receiver), [str(one.id) for one in notices])
         fresh = [one for one, mark in zip(notices, known, strict=True) if mark is None]
         if not fresh:
             return 0
         pipeline: Any = self._redis.pipeline(transaction=True)
         for notice in fresh:
-            self._put(pipeline, "waiting", receiver, self._entry(receiver, notice), at_s=now_s)
-            pipeline.set(noticed_key(receiver, notice.id), "1", ex=_KNOWN_S)
+            entry = self._entry(receiver, notice)
+            self._put(pipeline, "waiting", receiver, str(notice.id), entry.written(), at_s=now_s)
+            self._put(pipeline, "known", receiver, str(notice.id), "1", at_s=now_s)
         pipeline.execute()
-        self._trim("waiting", receiver, MOST_WAITING)
+        self._trim("known", receiver, _MOST_KNOWN)
+        self._drop_oldest("waiting", receiver, MOST_WAITING)
         return len(fresh)
 
     def lease(self, receiver: str) -> bool:
@@ -108,11 +113,6 @@ class NoticeQueue:
         ids: Any = self._redis.zrangebyscore(notices_key("due", receiver), "-inf", now_s, 0, _AT_ONCE)
         return self._read("waiting", receiver, ids)
 
-    def waiting(self, receiver: str) -> int:
-        """Return how many notices wait for a receiver."""
-        count: Any = self._redis.zcard(notices_key("due", receiver))
-        return int(count)
-
     def read(self, place: Place, receiver: str) -> list[Entry]:
         """Return all notices in a place, oldest first."""
         ids: Any = self._redis.zrange(notices_key(_ORDERS[place], receiver), 0, -1)
@@ -133,7 +133,7 @@ class NoticeQueue:
         self._count("failed")
         if is_final or now_s - first_s > TRIED_FOR_S:
             self._move("dead", receiver, tried, at_s=now_s)
-            self._trim("dead", receiver, MOST_DEAD)
+            self._drop_oldest("dead", receiver, MOST_DEAD)
             self._count("dead")
             _logger.error("Receiver %s never took notice %s (%s)", receiver, tried.notice.id, tried.error)
         else:
@@ -162,7 +162,7 @@ class NoticeQueue:
             proof = sign("notice", ["intended", text], self._keys)
             signed = {"key_id": proof.key_id, "proof": proof.value} if proof else {}
             pipeline.hset(notices_key("intended"), event_id, json.dumps({"text": text, **signed}))
-        pipeline.expire(notices_key("intended"), _KNOWN_S)
+        pipeline.expire(notices_key("intended"), _KEPT_S)
         pipeline.execute()
 
     def intended(self) -> dict[str, str]:
@@ -215,10 +215,12 @@ class NoticeQueue:
                 return Entry(notice, text, _proof_of(fields), max(0, tries), at, error)
         return None
 
-    def _put(self, pipeline: Any, place: Place, receiver: str, entry: Entry, *, at_s: float) -> None:
+    def _put(
+        self, pipeline: Any, place: str, receiver: str, notice_id: str, text: str, *, at_s: float
+    ) -> None:
         entries, order = notices_key(place, receiver), notices_key(_ORDERS[place], receiver)
-        pipeline.hset(entries, str(entry.notice.id), entry.written())
-        pipeline.zadd(order, {str(entry.notice.id): at_s})
+        pipeline.hset(entries, notice_id, text)
+        pipeline.zadd(order, {notice_id: at_s})
         pipeline.expire(entries, _KEPT_S)
         pipeline.expire(order, _KEPT_S)
 
@@ -226,12 +228,12 @@ class NoticeQueue:
         """Put an entry into one place and nowhere else."""
         other: Place = "dead" if place == "waiting" else "waiting"
         pipeline: Any = self._redis.pipeline(transaction=True)
-        self._put(pipeline, place, receiver, entry, at_s=at_s)
+        self._put(pipeline, place, receiver, str(entry.notice.id), entry.written(), at_s=at_s)
         pipeline.hdel(notices_key(other, receiver), str(entry.notice.id))
         pipeline.zrem(notices_key(_ORDERS[other], receiver), str(entry.notice.id))
         pipeline.execute()
 
-    def _remove(self, place: Place, receiver: str, ids: Sequence[str]) -> None:
+    def _remove(self, place: str, receiver: str, ids: Sequence[str]) -> None:
         if not ids:
             return
         pipeline: Any = self._redis.pipeline(transaction=True)
@@ -239,14 +241,18 @@ class NoticeQueue:
         pipeline.zrem(notices_key(_ORDERS[place], receiver), *ids)
         pipeline.execute()
 
-    def _trim(self, place: Place, receiver: str, most: int) -> None:
+    def _drop_oldest(self, place: Place, receiver: str, most: int) -> None:
+        if count := self._trim(place, receiver, most):
+            self._count("dropped", count)
+            _logger.error("There are over %s notices for %s; %s had to go", most, receiver, count)
+
+    def _trim(self, place: str, receiver: str, most: int) -> int:
+        """Let the newest stay; return how many went."""
         order = notices_key(_ORDERS[place], receiver)
         count: Any = self._redis.zcard(order)
-        if count > most:
-            ids: Any = self._redis.zrange(order, 0, count - most - 1)
-            self._remove(place, receiver, ids)
-            self._count("dropped", len(ids))
-            _logger.error("There are over %s notices for %s; %s had to go", most, receiver, len(ids))
+        ids: Any = self._redis.zrange(order, 0, count - most - 1) if count > most else []
+        self._remove(place, receiver, ids)
+        return len(ids)
 
     def _count(self, what: str, amount: int = 1) -> None:
         counters = Counters()

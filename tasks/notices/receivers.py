@@ -202,7 +202,3 @@ class NoticeSettings(Settings):
         description='JSON [{"name", "kind": "webhook", "slack" or "email", "url", "events", ...}], as'
         " docs/notices.md says",
     )
-
-    def receiver(self, name: str) -> Receiver | None:
-        """Return the receiver of this name."""
-        return next((one for one in self.receivers if one.name == name), None)

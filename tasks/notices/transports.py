@@ -1,4 +1,4 @@
-"""How one notice reaches one receiver: an HTTP request or an e-mail that is over after 20 seconds at most.
+"""How one notice reaches one receiver: an HTTP request or an e-mail, over 20 s after it is connected at most.
 
 Nothing is followed: what redirects has not taken the notice. Certificates are verified by the machine's
 authorities. Proxies of the environment count for nothing.
@@ -12,11 +12,11 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import Any, Final
+from typing import Final
 
 from masterflow.tasks.notices.notice import Notice
 from masterflow.tasks.notices.receivers import (
@@ -28,7 +28,7 @@ from masterflow.tasks.notices.receivers import (
     key_of,
 )
 
-#: For one answer, and for all of it.
+#: For connecting or one answer, and for all of it.
 ANSWER_TIMEOUT_S: Final = 10.0
 WHOLE_TIMEOUT_S: Final = 20.0
 
@@ -116,68 +116,70 @@ def _link(notice: Notice, receiver: Receiver) -> str | None:
 
 
 def _post(address: Address, body: bytes, headers: dict[str, str], whole_s: float) -> None:
-    connection = _connection(address)
-    with _ended_after(whole_s, lambda: connection.sock):
-        try:
-            sent = {"content-type": "application/json", "user-agent": "masterflow", **headers}
-            connection.request("POST", address.path, body, sent)
-            status = connection.getresponse().status
-        finally:
-            connection.close()
+    kind = http.client.HTTPSConnection if address.is_encrypted else http.client.HTTPConnection
+    with _connected(address, whole_s) as channel, closing(kind(address.host, address.port)) as connection:
+        connection.sock = channel
+        sent = {"content-type": "application/json", "user-agent": "masterflow", **headers}
+        connection.request("POST", address.path, body, sent)
+        status = connection.getresponse().status
     if not 200 <= status < 300:
         is_away = status >= 500 or status in _BUSY
         raise NoticeRefused(f"it answered {status}", is_away=is_away, is_final=status == _GONE)
 
 
-def _connection(address: Address) -> http.client.HTTPConnection:
-    if not address.is_encrypted:
-        return http.client.HTTPConnection(address.host, address.port, timeout=ANSWER_TIMEOUT_S)
-    return http.client.HTTPSConnection(
-        address.host, address.port, timeout=ANSWER_TIMEOUT_S, context=ssl.create_default_context()
-    )
-
-
 def _mail(receiver: MailReceiver, mail: EmailMessage, whole_s: float) -> None:
-    address, context = receiver.address, ssl.create_default_context()
-    server = (
-        smtplib.SMTP_SSL(timeout=ANSWER_TIMEOUT_S, context=context)
-        if address.is_encrypted
-        else smtplib.SMTP(timeout=ANSWER_TIMEOUT_S)
-    )
-    # What certificates are checked against; it is only set where the server is named at once.
-    vars(server)["_host"] = address.host
-    with _ended_after(whole_s, lambda: server.sock):
-        try:
-            server.connect(address.host, address.port)
-            if not address.is_encrypted and not receiver.plain:
-                server.starttls(context=context)
-            if address.user:
-                server.login(address.user, address.password)
-            server.send_message(mail)
-        finally:
-            server.close()
+    address = receiver.address
+    with _connected(address, whole_s) as channel, closing(_MailServer(address, channel)) as server:
+        if not address.is_encrypted and not receiver.plain:
+            server.starttls(context=ssl.create_default_context())
+        if address.user:
+            server.login(address.user, address.password)
+        server.send_message(mail)
+
+
+class _MailServer(smtplib.SMTP):
+    """A mail server at the other end of a connection."""
+
+    def __init__(self, address: Address, channel: socket.socket) -> None:
+        self._channel = channel
+        super().__init__(address.host, address.port)
+
+    def _get_socket(self, *_: object) -> socket.socket:
+        return self._channel
 
 
 @contextmanager
-def _ended_after(timeout_s: float, socket_of: Callable[[], Any]) -> Iterator[None]:
-    """End a connection whose other side answers one byte at a time for so long, which is a TimeoutError."""
-    is_over = threading.Event()
+def _connected(address: Address, whole_s: float) -> Iterator[socket.socket]:
+    """Give a connection, which ends for both sides after a time: whoever drips does not hold us for longer.
 
-    def end() -> None:
-        is_over.set()
-        with suppress(OSError, AttributeError):
-            socket_of().shutdown(socket.SHUT_RDWR)
+    Raises:
+        TimeoutError: it was ended so, whatever its reader made of that.
+    """
+    with closing(socket.create_connection((address.host, address.port), ANSWER_TIMEOUT_S)) as channel:
+        # TLS takes the socket over, in the middle of whose handshake another handle ends it all the same.
+        is_over, handle = threading.Event(), channel.dup()
+        timer = threading.Timer(whole_s, _end, (handle, is_over))
+        timer.daemon = True
+        timer.start()
+        try:
+            if address.is_encrypted:
+                context = ssl.create_default_context()
+                with closing(context.wrap_socket(channel, server_hostname=address.host)) as encrypted:
+                    yield encrypted
+            else:
+                yield channel
+        finally:
+            timer.cancel()
+            handle.close()
+            # What was cut off in its headers looks whole to http.client.
+            if is_over.is_set():
+                raise TimeoutError
 
-    timer = threading.Timer(timeout_s, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-        # What was cut off in its headers looks whole to http.client.
-        if is_over.is_set():
-            raise TimeoutError
-    finally:
-        timer.cancel()
+
+def _end(handle: socket.socket, is_over: threading.Event) -> None:
+    is_over.set()
+    with suppress(OSError):
+        handle.shutdown(socket.SHUT_RDWR)
 
 
 def _cause(error: Exception) -> str:

@@ -9,10 +9,12 @@ from uuid import UUID
 from masterflow.domain import FlowContext
 from masterflow.domain.life.signs import own_text
 from masterflow.domain.redis_keys import ALIVE_KEY, WATCH_KEY, WATCH_LOCK_KEY, holds_key
+from masterflow.tasks.celery.runs import signed_run
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 
 HOLDER = "host-1-eve"
+LOOK = "watch.look"
 
 
 def tell(
@@ -55,5 +57,5 @@ def make_rounds(place: Workplace, times: int) -> None:
     for _ in range(times):
         before = rounds(place)
         place.redis.hdel(WATCH_KEY, "round_at")
-        place.send_task("watch.look")
+        place.send_task(LOOK, **signed_run(LOOK, place.settings.worker_keys, valid_s=600))
         eventually(partial(is_over, place, before))

@@ -77,18 +77,23 @@ def hanging_receiver() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+#: How a server begins whose answer never ends: a header, or the handshake of TLS.
+ENDLESS_HEADER = (b"HTTP/1.1 200 OK\r\nx: ", b"x")
+ENDLESS_HANDSHAKE = (b"\x16\x03\x03\x40\x00", b"\0")
+
+
 @contextmanager
-def dripping_receiver() -> Iterator[int]:
-    """Give the port of a server that answers one byte of a header after the other, for ever."""
+def dripping_receiver(begin: bytes = ENDLESS_HEADER[0], drop: bytes = ENDLESS_HEADER[1]) -> Iterator[int]:
+    """Give the port of a server that answers one byte after the other, for ever."""
 
     class Handler(socketserver.BaseRequestHandler):
         @override
         def handle(self) -> None:
             self.request.recv(100_000)
             with contextlib.suppress(OSError):
-                self.request.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+                self.request.sendall(begin)
                 while not ended.wait(0.05):
-                    self.request.sendall(b"x")
+                    self.request.sendall(drop)
 
     ended = threading.Event()
     with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
@@ -96,6 +101,20 @@ def dripping_receiver() -> Iterator[int]:
             yield port
         finally:
             ended.set()
+
+
+@contextmanager
+def closing_receiver() -> Iterator[int]:
+    """Give the port of a server that hangs up in the middle of its answer."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        @override
+        def handle(self) -> None:
+            self.request.recv(100_000)
+            self.request.sendall(b"HTTP/1.1 20")
+
+    with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield port
 
 
 @contextmanager
@@ -112,7 +131,7 @@ def mail_receiver() -> Iterator[tuple[int, list[Message]]]:
                 if word == b"DATA":
                     self.wfile.write(b"354 go on\r\n")
                     lines = []
-                    while (text := self.rfile.readline()) != b".\r\n":
+                    while (text := self.rfile.readline()) not in {b".\r\n", b""}:
                         lines.append(text)
                     mails.append(message_from_bytes(b"".join(lines)))
                 self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 fine\r\n")
@@ -127,7 +146,8 @@ def _serving(server: socketserver.BaseServer) -> Iterator[int]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield server.server_address[1]  # type: ignore[misc]  # of the sockets here it is a pair
+            address: Any = server.server_address
+            yield address[1]
         finally:
             server.shutdown()
             thread.join()

@@ -40,7 +40,7 @@ def test_without_a_key_nothing_is_signed_and_nothing_verifies():
 def test_what_is_signed_for_one_purpose_proves_nothing_for_another():
     purposes = get_args(Purpose)
     values = {sign(purpose, FIELDS, KEYS) for purpose in purposes}
-    assert len(values) == len(purposes) == 13
+    assert len(values) == len(purposes) == 14
     assert not is_proof("control", FIELDS, KEYS, sign("confirmation", FIELDS, KEYS))
 
 
