@@ -13,7 +13,6 @@ from masterflow.scripts.flowctl import (
     flag,
     flow,
     health,
-    notices,
     outbox,
     processes,
     security,
@@ -22,6 +21,7 @@ from masterflow.scripts.flowctl import (
 )
 from masterflow.scripts.flowctl.control import requests as _requests  # noqa: F401  adds to `flowctl flow`
 from masterflow.scripts.flowctl.control.inbox import inbox
+from masterflow.scripts.flowctl.fleet import notices
 from masterflow.scripts.flowctl.fleet.overview import fleet
 from masterflow.scripts.flowctl.flows import compare as _compare  # noqa: F401  adds to `flowctl flow`
 from masterflow.scripts.flowctl.options import command_group

@@ -1,1 +1,1 @@
-"""`flowctl fleet`: what all flows of an engagement do together."""
+"""`flowctl fleet` and `flowctl notices`: what all flows do together, and who outside is told of it."""

@@ -8,7 +8,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.message import Message
 from functools import partial
 from pathlib import Path
@@ -104,6 +104,7 @@ def site(postgres_server: str, database_template: str, server_folder: Path) -> I
             ENRICHMENT_NOTICES=notices,
             ENRICHMENT_WORKER_KEYS=KEYS,
             ENRICHMENT_LOST_AFTER_S="15",
+            ENRICHMENT_FLOW_GRACE_S="0",
         )
         stack.enter_context(place.worker())
         yield Site(place, good, failing, redirecting, slack, mails, notices)
@@ -199,7 +200,7 @@ def test_a_batch_that_comes_again_after_a_kill_behind_its_commit_is_told_and_onc
 
 def test_what_another_tenant_says_of_a_flow_is_told_nobody(site, context):
     flow_id, own = site.place.new_flow(context), site.place.new_flow(context)
-    eve = replace(context, client_account_id=uuid.uuid4())
+    eve = context.model_copy(update={"client_account_id": uuid.uuid4()})
     site.place.publish([new_event(StatusChanged, eve, flow_id, status="failed")], eve)
     site.place.publish([new_event(StatusChanged, context, own, status="failed")], context)
     eventually(lambda: site.good.about(own), timeout_s=25)

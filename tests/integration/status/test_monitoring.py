@@ -108,7 +108,7 @@ def test_each_alert_fires_when_it_should_and_only_then(promtool):
 
 def test_each_alert_has_a_test_in_which_it_fires():
     alerts = re.findall(r"- alert: (\w+)", RULES.read_text())
-    assert len(alerts) == 22
+    assert len(alerts) == 23
     fired = set(re.findall(r"alertname: (\w+)\n +exp_alerts:", RULE_TESTS.read_text()))
     assert set(alerts) == fired
 
