@@ -117,6 +117,8 @@ class HybridClock:
 
     def ahead(self, flow_ids: Iterable[UUID]) -> dict[UUID, int]:
         """Return the newest time, in microseconds since 1970, of those flows that are ahead of us."""
+        if not self._floors:
+            return {}
         with self._lock:
             floors = {flow_id: self._floors[flow_id][0] for flow_id in flow_ids if flow_id in self._floors}
             return {flow_id: floor for flow_id, floor in floors.items() if floor > self._last}

@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 from celery.utils.nodenames import anon_nodename
 from pydantic_core import to_json
 
-# Events compress to a tenth. It happens outside the interpreter's lock, and spares more time in there
-# than it takes, besides the broker's memory.
+# Events compress to an eighth. It happens outside the interpreter's lock, and spares more time in there
+# than it takes, besides the broker's memory. Twice the time would spare another tenth.
 _COMPRESSION_CHARS: Final = 4_000
+_COMPRESSION_LEVEL: Final = 1
 _ZLIB: Final = "application/x-gzip"
 
 _PERSISTENT: Final = 2
@@ -56,7 +57,7 @@ def message_of(task: str, message_id: str, kwargs: Mapping[str, Any], *, shown: 
         "origin": _origin(),
     }
     if len(kwargs["events"]) > _COMPRESSION_CHARS:
-        body, headers["compression"] = zlib.compress(body), _ZLIB
+        body, headers["compression"] = zlib.compress(body, _COMPRESSION_LEVEL), _ZLIB
     properties = {"correlation_id": message_id, "reply_to": "", "delivery_mode": _PERSISTENT}
     return Message(body, headers, properties)
 

@@ -47,7 +47,7 @@ class Holdings:
         self._flows: dict[UUID, HeldFlow] = {}
         self._path: Path | None = None
         self._descriptor = _CLOSED
-        self._size = 0
+        self._size = self._whole_size = 0
         #: What kept a flow from being noted.
         self.failure: Exception | None = None
         #: Whether the file lacks something, because the disk did not take it.
@@ -171,7 +171,9 @@ class Holdings:
     def _note_moment(self, at: int, ahead: Mapping[UUID, int]) -> None:
         if not self._flows or self._path is None:
             return
-        if self._size > _LONG_BYTES or self._is_torn or not self._is_in_place():
+        # Not before it has grown by as much as it takes at least: many flows alone make it long.
+        is_long = self._size > max(_LONG_BYTES, 2 * self._whole_size)
+        if is_long or self._is_torn or not self._is_in_place():
             self._write_anew(at)
         self._write(moment_line(at, ahead))
 
@@ -217,7 +219,8 @@ class Holdings:
             self._is_torn = True
             return
         self._close()
-        self._descriptor, self._size, self._is_torn = descriptor, len(data), False
+        self._descriptor, self._is_torn = descriptor, False
+        self._size = self._whole_size = len(data)
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, _CLOSED

@@ -38,7 +38,10 @@ _LONGEST_PACE_S: Final = 0.25
 _PACE_OF_LATENCY: Final = 0.5
 
 _RECEIVE_INTERVAL_S: Final = 0.25
+#: While somebody waits for confirmations, a small part of the time that they take, and this at least: each
+#: question costs half a millisecond, and a window full of batches is not empty before the next one.
 _HURRIED_INTERVAL_S: Final = 0.02
+_HURRY_OF_LATENCY: Final = 0.05
 
 _TIDY_INTERVAL_S: Final = 1.0
 _ADOPT_INTERVAL_S: Final = 5.0
@@ -275,7 +278,9 @@ class Sender:
         return time.monotonic() < self._hurried_until
 
     def _receive_interval_s(self) -> float:
-        return _HURRIED_INTERVAL_S if self._is_hurried else _RECEIVE_INTERVAL_S
+        if not self._is_hurried:
+            return _RECEIVE_INTERVAL_S
+        return min(_RECEIVE_INTERVAL_S, max(_HURRIED_INTERVAL_S, _HURRY_OF_LATENCY * self._window.latency_s))
 
     def _note_failure(self, service: Backoff, error: Exception) -> None:
         service.note_failure()

@@ -7,7 +7,8 @@ Only one level is looked at, and for tables the one below: whoever walks through
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from masterflow.domain.payload.secrets.names import (
     MASK,
@@ -57,26 +58,45 @@ _MOST_NAME_CHARS: Final = 80
 def hidden_in_map(source: Mapping[Any, Any]) -> dict[Any, Any] | None:
     """Return a mapping with its secrets masked that stand beside their name, or None if there are none."""
     changes: dict[Any, Any] = {}
-    lists = 0
+    has_lists = has_bound = False
     for key, value in source.items():
         kind = type(value)
+        is_told = kind in _CONTAINERS or (kind is str and len(value) <= _MOST_NAME_CHARS)
+        if type(key) is not str or not is_told:
+            has_lists = has_lists or kind in _LISTS
+            continue
+        role = _role_of(key) if len(key) <= _MOST_NAME_CHARS else _new_role(key)
         if kind is str:
-            if (
-                type(key) is str
-                and len(value) <= _MOST_NAME_CHARS
-                and key.lower() in _NAMED
-                and secrecy(value)
-            ):
+            if role.names_others and secrecy(value):
                 changes.update(_beside(source, key, value))
-        elif kind in _CONTAINERS:
-            lists += 1
-            if type(key) is str and value and names_tokens(key):
-                changes.update(_hidden_tokens(key, value) if kind is dict else _hidden_token_list(key, value))
+            continue
+        has_lists = has_lists or kind in _LISTS
+        has_bound = has_bound or role.holds_bound
+        if role.holds_tokens and value:
+            changes.update(_hidden_tokens(key, value) if kind is dict else _hidden_token_list(key, value))
     changes.update(_hidden_by_others(source))
-    if lists:
+    if has_lists:
         changes.update(_hidden_columns(source))
+    if has_bound:
         changes.update(_hidden_parameters(source))
     return {**source, **changes} if changes else None
+
+
+class _Role(NamedTuple):
+    """What a key says of the value below it."""
+
+    names_others: bool
+    holds_tokens: bool
+    holds_bound: bool
+
+
+def _new_role(key: str) -> _Role:
+    small = key.lower()
+    return _Role(small in _NAMED, names_tokens(key), small in _BOUND)
+
+
+#: The same few keys come again and again.
+_role_of: Final = lru_cache(maxsize=2048)(_new_role)
 
 
 def hidden_in_list(source: Sequence[Any]) -> list[Any] | None:
@@ -168,7 +188,8 @@ def _hidden_parameters(source: Mapping[Any, Any]) -> Iterator[tuple[Any, str]]:
                 yield key, MASK
 
 
-_CONTAINERS: Final = (list, tuple, dict)
+_LISTS: Final = (list, tuple)
+_CONTAINERS: Final = (*_LISTS, dict)
 _FORMATTED: Final = re.compile(r"([A-Za-z][\w-]{1,40})[\"']?[ \t]*[:= ][ \t]*[\"']?(?:%[sr]|\{\w{0,20}\})")
 _NAME_IN_STATEMENT: Final = re.compile(
     r"(?<![\w'])\w{0,30}(?i:pass|pwd|pw\b|secret|token|_?key\b|otp|pin\b)\w{0,30}"

@@ -10,7 +10,7 @@ import pytest
 from masterflow import tracker
 from masterflow.domain.life.deaths import witnessed
 from masterflow.domain.life.holding import HOLDING, HeldFlow, Holding, hold_line, moment_line, release_line
-from masterflow.tracker.life.holdings import process_holdings
+from masterflow.tracker.life.holdings import Holdings, process_holdings
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.tracker import FlowProgressTracker
 from tests.support.events.reported import CONTEXT
@@ -149,6 +149,25 @@ def test_phases_write_no_line_of_their_own(flow, spool):
             with tracker.phase("x"):
                 pass
         assert (next(spool.iterdir()) / HOLDING).read_bytes() == before
+
+
+def test_the_file_of_many_flows_is_written_anew_only_once_it_has_grown_as_long_again(tmp_path):
+    holdings, held, files = Holdings(), [], set()
+    holdings.attach(tmp_path)
+    for _ in range(500):
+        held.append(FlowProgressTracker(uuid4(), CONTEXT).record.hold)
+        holdings.hold(held[-1], HeldFlow(uuid4(), CONTEXT, None, 1))
+    size = (tmp_path / HOLDING).stat().st_size
+    sizes = []
+    for _ in range(3 * size // len(moment_line(10**15, {}))):
+        holdings.note_moment()
+        status = (tmp_path / HOLDING).stat()
+        files.add(status.st_ino)
+        sizes.append(status.st_size)
+    assert len(Holding.read((tmp_path / HOLDING).read_bytes()).flows) == 500
+    assert max(sizes) < 2.1 * size
+    assert 2 <= len(files) <= 4
+    holdings.detach()
 
 
 def test_a_folder_that_somebody_removed_is_noted_anew(flow, flow_id, spool):
