@@ -4,9 +4,10 @@ from typing import Any
 
 from masterflow.domain.life.signs import SIGN_INTERVAL_S as _SIGN_INTERVAL_S
 from masterflow.tasks import queues
-from masterflow.tasks.settings import QueueSettings, WorkerSettings
+from masterflow.tasks.settings import QueueSettings, RetentionSettings, WorkerSettings
 
 _queue = QueueSettings()
+_retention = RetentionSettings()
 _worker = WorkerSettings()
 
 _VISIBILITY_TIMEOUT_S = 120
@@ -49,6 +50,7 @@ imports = [
     "masterflow.tasks.delivery.task",
     "masterflow.tasks.delivery.named_operations",
     "masterflow.tasks.delivery.requests",
+    "masterflow.tasks.retention.task",
     "masterflow.tasks.watch.task",
 ]
 accept_content = ["json"]  # nothing that could run code, whatever else is installed
@@ -57,7 +59,7 @@ task_ignore_result = True  # the row is the result
 task_queues = [queues.queue(name, broker_url) for name in (queues.ENRICHMENT_QUEUE, queues.BACKFILL_QUEUE)]
 task_default_queue = queues.ENRICHMENT_QUEUE  # also for names no task has: they become dead letters
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody reads
-task_routes = {"backfill.*": {"queue": queues.BACKFILL_QUEUE}}
+task_routes = {name: {"queue": queues.BACKFILL_QUEUE} for name in ("backfill.*", "retention.*")}
 
 task_acks_late = True  # a message is gone only after the commit
 task_reject_on_worker_lost = True  # a killed child gives its message back
@@ -98,3 +100,9 @@ beat_schedule: dict[str, Any] = {
         "options": {"expires": 600, **_sent},  # so long, as the clocks of beat and worker may be apart
     },
 }
+if _retention.is_on:
+    beat_schedule["retention"] = {
+        "task": "retention.run",
+        "schedule": _retention.interval_s,
+        "options": {"expires": _retention.interval_s, **_sent},
+    }

@@ -1,7 +1,8 @@
 """What senders, workers and beat must know: broker, Redis, signing keys, and how long workers wait."""
 
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,11 +16,19 @@ from pydantic import (
 from pydantic_settings import NoDecode
 
 from masterflow.domain.addresses import BrokerAddress, RedisAddressSettings
+from masterflow.domain.errors import SettingsInvalid
 from masterflow.domain.phases import FLOW_TYPES
 from masterflow.domain.settings import SettingRefused, Settings
 from masterflow.domain.signing.settings import SigningKeys, SigningSettings
 
-__all__ = ["BackfillSettings", "QueueSettings", "SigningKeys", "WatchSettings", "WorkerSettings"]
+__all__ = [
+    "BackfillSettings",
+    "QueueSettings",
+    "RetentionSettings",
+    "SigningKeys",
+    "WatchSettings",
+    "WorkerSettings",
+]
 
 
 def _from_json(value: object) -> object:
@@ -111,6 +120,61 @@ class BackfillSettings(Settings):
         validation_alias="ENRICHMENT_BACKFILL_WINDOW_DAYS",
         description="days above 0",
     )
+
+
+def _zero_or_a_day(days: float) -> float:
+    if 0 < days < 1:
+        raise SettingRefused("of a flow that ended today, reports may still come")
+    return days
+
+
+Days = Annotated[float, AfterValidator(_zero_or_a_day)]
+
+
+class RetentionSettings(Settings):
+    """What becomes of flows that ended long ago; by default nothing."""
+
+    archive_after_days: Days = Field(
+        0,
+        ge=0,
+        le=36_500,
+        validation_alias="ENRICHMENT_ARCHIVE_AFTER_DAYS",
+        description="days from 1 on, or 0 to leave rows where they are",
+    )
+    archive_to: Path | None = Field(
+        None,
+        validation_alias="ENRICHMENT_ARCHIVE_TO",
+        description="the absolute path of a folder for archives, where ENRICHMENT_ARCHIVE_AFTER_DAYS is set",
+    )
+    thin_after_days: Days = Field(
+        0,
+        ge=0,
+        le=36_500,
+        validation_alias="ENRICHMENT_THIN_AFTER_DAYS",
+        description="days from 1 on, or 0 to leave rows whole",
+    )
+    interval_s: float = Field(
+        3_600,
+        ge=60,
+        validation_alias="ENRICHMENT_RETENTION_INTERVAL_S",
+        description="seconds, at least 60",
+    )
+
+    @model_validator(mode="after")
+    def _knows_where(self) -> Self:
+        if (self.archive_after_days and self.archive_to is None) or (
+            self.archive_to is not None and not self.archive_to.is_absolute()
+        ):
+            raise SettingsInvalid(
+                "Set ENRICHMENT_ARCHIVE_TO to the absolute path of a folder for archives, as"
+                " ENRICHMENT_ARCHIVE_AFTER_DAYS wants one."
+            )
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether beat has anything to send."""
+        return bool(self.archive_after_days or self.thin_after_days)
 
 
 class TypeDeadlines(BaseModel):

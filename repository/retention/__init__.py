@@ -1,0 +1,1 @@
+"""Rows of flows that have ended: found, taken out or thinned, and put back."""

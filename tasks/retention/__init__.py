@@ -1,0 +1,1 @@
+"""Flows that ended long ago: written to files and deleted, or thinned."""
