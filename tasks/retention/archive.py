@@ -132,7 +132,8 @@ def read_archive(
             for number, line in enumerate(file, 1):
                 head = _head(path, number, line)
                 rank = (head["updated_us"] or 0, not head["is_thinned"])
-                if head["flow_id"] not in newest or rank > newest[head["flow_id"]][0]:
+                # Of two of the same time the later one: not every writer tells when it wrote.
+                if head["flow_id"] not in newest or rank >= newest[head["flow_id"]][0]:
                     newest[head["flow_id"]] = (rank, place)
                 place += len(line)
             for _, at in newest.values():

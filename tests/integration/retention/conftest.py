@@ -1,17 +1,15 @@
 """Flows that ended long ago, for the tests of what becomes of them."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
 from sqlalchemy import text
 
 from masterflow.repository.retention.ended import Ended, EndedFlows
-from tests.support.events.stores import TENANT, Sessions, add_flow
+from tests.support.events.stores import Sessions, add_flow
 
 OLD = datetime(2026, 3, 4, 5, 6, 7, 891234, tzinfo=UTC)
 BEFORE = OLD + timedelta(days=90)
@@ -33,17 +31,9 @@ async def rows_of(sessions: Sessions) -> dict[str, Any]:
         found = await db.execute(
             text("select flow_id, to_jsonb(flow)::text from migration.crewai_flow_state_extensions as flow")
         )
-        return {str(flow_id): row for flow_id, row in found.tuples()}
+        return {str(flow_id): row for flow_id, row in found}
 
 
 def archived_ids(path: Path) -> list[str]:
     files = [path] if path.is_file() else sorted(path.rglob("*.jsonl"))
-    return [json.loads(line)["flow_id"] for file in files for line in file.read_text().splitlines()]
-
-
-@pytest.fixture
-def tenant() -> dict[str, UUID]:
-    return {"client_account_id": TENANT.client_account_id, "engagement_id": TENANT.engagement_id}
-
-
-Make = Callable[..., Any]
+    return [json.loads(line)["flow_id"] for file in files for line in file.read_bytes().splitlines()]

@@ -36,7 +36,9 @@ def full() -> dict[str, Any]:
         ],
         "error_history": [{**entry, "error": LONG, "details": {"trace": [LONG]}}],
         "agent_collaboration_log": [{**entry, "agent": "ana", "activity": "reads", "output": [LONG]}],
-        "phase_execution_times": {"data_import": {"execution_time_ms": 12.5, "completed_at": at, "attempts": 2}},
+        "phase_execution_times": {
+            "data_import": {"execution_time_ms": 12.5, "completed_at": at, "attempts": 2}
+        },
         "agent_performance_metrics": {
             "ana": {"score": 0.9, "log": [LONG]},
             "usage": {"ana": {"m": {"calls": 3, "input_tokens": 5}}},
@@ -68,7 +70,7 @@ async def test_what_summaries_show_stays_and_the_heavy_goes(session_factory: Ses
     before, told = await read_row(session_factory, flow_id), await shown(session_factory, flow_id)
     assert (await run_rounds(old_flows(session_factory, to_thin=True), None, thins=True)).done == 1
 
-    after = await read_row(session_factory, flow_id)
+    after: Any = await read_row(session_factory, flow_id)
     assert await shown(session_factory, flow_id) == told
     assert after.updated_at == before.updated_at
     assert after.flow_persistence_data == {"current_phase": "data_import"}
@@ -109,5 +111,3 @@ async def test_a_thinned_row_becomes_whole_again_unless_it_has_changed(
         "no room",
         "late",
     ]
-
-

@@ -97,3 +97,27 @@ def test_rabbitmq_gets_quorum_queues_and_confirms_what_is_published(make_config:
 def test_a_malformed_address_is_told_in_one_sentence(make_config: MakeConfig) -> None:
     with pytest.raises(SettingsInvalid, match="Set CELERY_BROKER_URL to"):
         make_config(CELERY_BROKER_URL="kafka://localhost")
+
+
+def test_beat_sends_no_retention_unless_somebody_switched_it_on(make_config: MakeConfig) -> None:
+    assert "retention" not in make_config(REDIS_URL="redis://localhost/1").beat_schedule
+    config = make_config(ENRICHMENT_THIN_AFTER_DAYS="30", ENRICHMENT_RETENTION_INTERVAL_S="600")
+    entry = config.beat_schedule["retention"]
+    # The scheduler signs what it sends for as long as it is valid.
+    assert (entry["schedule"], entry["options"]["expires"]) == (600, 600)
+    assert entry["task"] in importlib.import_module("masterflow.tasks.app").app.tasks
+
+
+@pytest.mark.parametrize(
+    ("environment", "advice"),
+    [
+        ({"ENRICHMENT_ARCHIVE_AFTER_DAYS": "90"}, "Set ENRICHMENT_ARCHIVE_TO to the absolute path"),
+        ({"ENRICHMENT_ARCHIVE_AFTER_DAYS": "90", "ENRICHMENT_ARCHIVE_TO": "here"}, "absolute path"),
+        ({"ENRICHMENT_THIN_AFTER_DAYS": "0.5"}, "reports may still come"),
+    ],
+)
+def test_retention_that_makes_no_sense_is_refused(
+    make_config: MakeConfig, environment: dict[str, str], advice: str
+) -> None:
+    with pytest.raises(SettingsInvalid, match=advice):
+        make_config(**environment)
