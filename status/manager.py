@@ -1,5 +1,6 @@
 """The status manager: what the flows of one tenant are doing, told from the master rows."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -17,7 +18,8 @@ from masterflow.repository.redis.skipped import SkippedEvents, read_skipped
 from masterflow.repository.rights.row_security import check_sight, no_such_flow
 from masterflow.repository.status.children import read_child
 from masterflow.repository.status.control import list_inbox
-from masterflow.repository.status.flow_list import count_flows, list_flows
+from masterflow.repository.status.flow_counts import count_causes, count_flows
+from masterflow.repository.status.flow_list import list_flows
 from masterflow.repository.status.held import read_held
 from masterflow.repository.status.reads import FlowScope, read_one
 from masterflow.repository.status.usual import read_completed
@@ -114,17 +116,21 @@ class FlowStatusManager:
         )
 
     async def count_flows(self, wanted: FlowFilter = _ANY_FLOW, *, budget_s: float = _BUDGET_S) -> FlowCounts:
-        """Return how many flows each status and type would find with the rest of a filter.
+        """Return how many flows are meant and how they stand, and what another status or type would find.
 
         Where `budget_s` is not enough to look at all, these are numbers of the newest, and say so.
         """
+        until = time.monotonic() + budget_s
         holders = await self._holders(is_needed=bool(wanted.liveness))
-        held = await read_held(self._db, holders, self._scope) if wanted.liveness and holders else None
+        held = await read_held(self._db, holders, self._scope) if holders else None
+        # Half of the time is for what failed, which takes longer to find.
         rest = replace(wanted, statuses=(), flow_type=None)
-        found, searched, is_whole = await count_flows(
-            self._db, self._scope, wanted=rest, held=held, budget_s=budget_s
-        )
-        return counts_of(wanted, found, searched=searched, is_whole=is_whole)
+        found = await count_flows(self._db, self._scope, wanted=rest, held=held, budget_s=budget_s / 2)
+        failed = found
+        if not wanted.counted and (found.by_kind or not found.is_whole):
+            left_s = until - time.monotonic()
+            failed = await count_causes(self._db, self._scope, wanted=wanted, held=held, budget_s=left_s)
+        return counts_of(wanted, found, failed, has_signs=holders is not None)
 
     async def find_flows(
         self, wanted: FlowFilter = _ANY_FLOW, *, sort: Sort = "created", limit: int = 50

@@ -41,6 +41,8 @@ class Counted:
     #: A cause of errors, or the text of an error that has it, and when it was seen last.
     cause: str | None = None
     seen_at: Span = _ALWAYS
+    #: Only flows with errors, whatever their causes.
+    has_failed: bool = False
 
     @property
     def of_times(self) -> bool:
@@ -50,7 +52,7 @@ class Counted:
     @property
     def of_errors(self) -> bool:
         """Return whether only a flow with errors can be meant."""
-        return self.cause is not None or bool(self.seen_at)
+        return self.cause is not None or bool(self.seen_at) or self.has_failed
 
     def __bool__(self) -> bool:
         return bool(self.ended) or self.of_times or self.of_errors
@@ -58,10 +60,7 @@ class Counted:
     def fits(self, facts: FlowFacts) -> bool:
         """Return whether a flow counts for all that is asked."""
         return (
-            (
-                not self.ended
-                or any(one.key[0] == "ended" and self.ended.holds(one.at_us) for one in facts.dated)
-            )
+            (not self.ended or self._has_ended(facts))
             and (not self.of_times or self._has_run(facts))
             and (not self.of_errors or self._has_failed(facts))
         )

@@ -1,7 +1,6 @@
 """The list of flows: part after part of a tenant's flows is looked at until a page is full, or time is up."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -30,7 +29,7 @@ _MOST_WINDOW: Final = 50_000
 _GROWTH: Final = 4.0
 
 #: Among flows of one time, at as many as it takes.
-_STUCK_GROWTH: Final = 16
+STUCK_GROWTH: Final = 16
 
 #: So many flows are sorted together by what no index knows.
 SORTED_ROWS: Final = 2_000
@@ -89,7 +88,7 @@ class FlowPage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """What one statement found: rows that are meant, and where looking goes on (None: that was all)."""
 
     rows: list[Row]
@@ -115,27 +114,13 @@ async def list_flows(
     Looking goes on until the page is full or `budget_s` is spent; one part is looked at in any case.
     """
     at = at or ListPlace()
-    looking = _Looking(
+    looking = Looking(
         db, scope, wanted, sort, replace(at, now_us=at.now_us or int(time.time() * 1e6)), held or {}
     )
     return await looking.page(limit, until=time.monotonic() + budget_s)
 
 
-async def count_flows(
-    db: AsyncSession,
-    scope: FlowScope,
-    *,
-    wanted: FlowFilter,
-    held: Mapping[UUID, Liveness | None] | None = None,
-    budget_s: float = 0.0,
-) -> tuple[Mapping[tuple[str, str], int], int, bool]:
-    """Return how many flows are meant by status and type, how many were looked at, and if that is all."""
-    at = ListPlace(now_us=time.time_ns() // 1_000)
-    looking = _Looking(db, scope, wanted, "created", at, held or {})
-    return await looking.count(until=time.monotonic() + budget_s)
-
-
-class _Looking:
+class Looking:
     """One look at the list: what is asked for, and how much is looked at in the next statement."""
 
     def __init__(
@@ -147,7 +132,7 @@ class _Looking:
         at: ListPlace,
         held: Mapping[UUID, Liveness | None],
     ) -> None:
-        self._db, self._wanted, self._sort, self._at = db, wanted, sort, at
+        self._db, self._wanted, self._sort, self._at, self._held = db, wanted, sort, at, held
         self._by_creation = sort == "created"
         self._ways = _NEWER if at.is_newer and self._by_creation else _OLDER
         self._scanned = _FIRST_COUNTED if wanted.counted else _FIRST_SCANNED if wanted.is_slow else 0
@@ -166,6 +151,10 @@ class _Looking:
             "only_ids": found if wanted.liveness and not is_lost else None,
             "or_ids": found if is_lost else None,
             "except_ids": others if is_lost else None,
+            # How those stand that somebody holds; of all others the row tells it.
+            "held_ids": list(held),
+            "lost_ids": [flow_id for flow_id, liveness in held.items() if liveness == "lost"],
+            "silent_ids": [flow_id for flow_id, liveness in held.items() if liveness == "silent"],
         }
 
     async def page(self, limit: int, *, until: float) -> FlowPage:
@@ -173,34 +162,6 @@ class _Looking:
         if self._by_creation:
             return await self._page_by_creation(limit, until)
         return await self._sorted_page(limit, until)
-
-    async def count(self, *, until: float) -> tuple[Mapping[tuple[str, str], int], int, bool]:
-        """Return how many flows are meant by status and type, as far as there is time to look."""
-        counts, searched = Counter[tuple[str, str]](), 0
-        place: Place | None = None
-        name, self._scanned = (
-            ("find_flow_facts", _FIRST_SCANNED) if self._wanted.counted else ("count_flows", 0)
-        )
-        while True:
-            began = time.monotonic()
-            arguments = self._arguments | _arguments_at(place, scanned=self._scanned or self._window)
-            parts = NEWEST_FIRST | {"beyond": _beyond(place, is_newer=False)}
-            part = self._part_of(await self._rows(name, parts, arguments | {"window": self._window}), place)
-            if self._wanted.counted:
-                facts = (facts_of(row) for row in part.rows)
-                counts.update((one.status, one.flow_type) for one in facts if self._wanted.counted.fits(one))
-            else:
-                counts.update({(row["flow_status"], row["flow_type"]): row["flows"] for row in part.rows})
-            if part.is_stuck:
-                counts.clear()
-                place, searched, self._window = None, 0, self._window * _STUCK_GROWTH
-                continue
-            searched += part.searched
-            place, now = part.end, time.monotonic()
-            growth = min((until - now) / max(now - began, 1e-4), _GROWTH)
-            if place is None or growth < 1:
-                return counts, searched, place is None
-            self._look_further(growth)
 
     async def _page_by_creation(self, limit: int, until: float) -> FlowPage:
         at, rows, searched = self._at, list[Row](), self._at.searched
@@ -221,14 +182,10 @@ class _Looking:
                 break
             if not part.is_stuck:
                 place = part.end
-                now = time.monotonic()
-                # The next part takes as long, or longer where it is greater.
-                growth = min((until - now) / max(now - began, 1e-4), _GROWTH)
-                if growth < 1:
+                if not self._look_further(began=began, until=until):
                     break
-                self._look_further(growth)
             else:
-                self._window *= _STUCK_GROWTH
+                self._window *= STUCK_GROWTH
         if at.is_newer:
             return await self._newer_page(rows, place, searched, is_end=is_end, limit=limit, until=until)
         newer = rows[0] if rows else None
@@ -277,20 +234,20 @@ class _Looking:
             part = await self._block(at, limit)
         return _sorted_page_of(at, part, limit)
 
-    async def _block(self, at: ListPlace, limit: int) -> _Part:
+    async def _block(self, at: ListPlace, limit: int) -> Part:
         while (part := await self._part(at.start, most=limit + 1, at=at)).is_stuck:
-            self._window *= _STUCK_GROWTH
+            self._window *= STUCK_GROWTH
         return part
 
-    async def _part(self, start: Place | None, *, most: int, at: ListPlace | None = None) -> _Part:
+    async def _part(self, start: Place | None, *, most: int, at: ListPlace | None = None) -> Part:
         scanned = self._scanned or most
-        arguments = self._arguments | _arguments_at(start, scanned=scanned)
+        arguments = self._arguments | arguments_at(start, scanned=scanned)
         arguments |= {"window": self._window, "most": most}
         arguments |= {"key": at.key if at else None, "key_id": at.key_id if at else None}
         is_reversed = at is not None and at.is_newer
         way = "" if is_reversed else " desc"
         parts = self._ways | {
-            "beyond": _beyond(start, is_newer=self._ways is _NEWER),
+            "beyond": beyond(start, is_newer=self._ways is _NEWER),
             "key_order": "place" if self._by_creation else f"key{way}, tie{way}",
         }
         if is_reversed:
@@ -304,37 +261,45 @@ class _Looking:
             row["flow_id"]: row["place"] for row in part.rows if self._wanted.counted.fits(facts_of(row))
         }
         if not meant:
-            return _Part([], part.end, part.searched, part.is_stuck)
+            return Part([], part.end, part.searched, part.is_stuck)
         those = {"only_ids": list(meant), "after_at": None, "after_id": None, "scanned": len(meant)}
         first = parts | {"beyond": "true"}
         rows = self._part_of(await self._rows("list_flows", first, arguments | those), None).rows
         placed: list[Row] = [{**row, "place": meant[row["flow_id"]]} for row in rows]
-        return _Part(placed, part.end, part.searched, part.is_stuck)
+        return Part(placed, part.end, part.searched, part.is_stuck)
 
-    def _part_of(self, rows: list[Row], start: Place | None) -> _Part:
+    def _part_of(self, rows: list[Row], start: Place | None) -> Part:
         told = rows[0]
         found = [row for row in rows if row["flow_status"] is not None]
         if told["is_end"]:
-            return _Part(found, None, told["searched"])
+            return Part(found, None, told["searched"])
         if told["end_id"] is not None:
-            return _Part(found, Place(told["end_us"], told["end_id"]), told["searched"])
+            return Part(found, Place(told["end_us"], told["end_id"]), told["searched"])
         if told["end_us"] is None or (start is not None and told["end_us"] == start.created_us):
-            return _Part(found, None, told["searched"], is_stuck=True)
+            return Part(found, None, told["searched"], is_stuck=True)
         beyond = _AFTER_ALL if self._ways is _NEWER else _BEFORE_ALL
-        return _Part(found, Place(told["end_us"], beyond), told["searched"])
+        return Part(found, Place(told["end_us"], beyond), told["searched"])
 
-    def _look_further(self, growth: float) -> None:
-        """Look at so many times as much in the next statement, up to what one may take."""
+    def _look_further(self, *, began: float, until: float) -> bool:
+        """Look at more in the next statement, up to what one may take; False if there is no time for one.
+
+        The next part takes as long as the one that began then, or longer where it is greater.
+        """
+        now = time.monotonic()
+        growth = min((until - now) / max(now - began, 1e-4), _GROWTH)
+        if growth < 1:
+            return False
         self._window = max(self._window, min(int(self._window * growth), _MOST_WINDOW))
         if self._scanned:
             self._scanned = min(int(self._scanned * growth), SCANNED_ROWS)
+        return True
 
     async def _rows(self, name: str, parts: Mapping[str, str], arguments: dict[str, Any]) -> list[Row]:
         async with translated_errors():
             return list((await self._db.execute(statement(name, **parts), arguments)).mappings())
 
 
-def _sorted_page_of(at: ListPlace, part: _Part, limit: int) -> FlowPage:
+def _sorted_page_of(at: ListPlace, part: Part, limit: int) -> FlowPage:
     rows, searched = part.rows[:limit], at.searched + part.searched
     if at.is_newer:
         rows.reverse()
@@ -349,7 +314,8 @@ def _sorted_page_of(at: ListPlace, part: _Part, limit: int) -> FlowPage:
     return FlowPage(rows, older, newer, searched, sorted_among=None if is_all else part.searched)
 
 
-def _arguments_at(start: Place | None, *, scanned: int) -> dict[str, Any]:
+def arguments_at(start: Place | None, *, scanned: int) -> dict[str, Any]:
+    """Return what a statement is told of where a part begins, and how much it looks at."""
     return {
         "after_at": _timestamp(start.created_us) if start else None,
         "after_id": start.flow_id if start else None,
@@ -357,7 +323,7 @@ def _arguments_at(start: Place | None, *, scanned: int) -> dict[str, Any]:
     }
 
 
-def _beyond(start: Place | None, *, is_newer: bool) -> str:
+def beyond(start: Place | None, *, is_newer: bool) -> str:
     """Return the condition for what comes after a row of the list; rows without created_at come first."""
     if start is None:
         return "true"

@@ -25,6 +25,7 @@ from masterflow.scripts.flowctl.fleet import notices
 from masterflow.scripts.flowctl.fleet.overview import fleet
 from masterflow.scripts.flowctl.flows import archive as _archive  # noqa: F401  adds to `flowctl flow`
 from masterflow.scripts.flowctl.flows import compare as _compare  # noqa: F401  adds to `flowctl flow`
+from masterflow.scripts.flowctl.flows import listing as _listing  # noqa: F401  adds to `flowctl flow`
 from masterflow.scripts.flowctl.options import command_group
 from masterflow.scripts.maintenance.backfill_master_state_from_child import backfill
 from masterflow.scripts.terminal.entrance import run_program

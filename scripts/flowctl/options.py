@@ -27,8 +27,32 @@ Engagement = Annotated[
     UUID,
     typer.Option("--engagement", envvar="FLOWCTL_ENGAGEMENT", help="The engagement.", show_default=False),
 ]
+Engagements = Annotated[
+    list[UUID] | None,
+    typer.Option(
+        "--engagement",
+        envvar="FLOWCTL_ENGAGEMENT",
+        help="An engagement; may be repeated.",
+        show_default=False,
+    ),
+]
+AllEngagements = Annotated[
+    bool, typer.Option("--all-engagements", help="All engagements of the account, also those to come.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")]
+
+
+def chosen_engagements(engagements: list[UUID] | None, *, are_all: bool) -> frozenset[UUID] | None:
+    """Return the engagements that are asked for; None stands for all of the account."""  # noqa: DOC501
+    if are_all:
+        return None
+    if not engagements:
+        raise typer.BadParameter(
+            "Name the engagements with --engagement, or ask for --all-engagements.",
+            param_hint="--engagement",
+        )
+    return frozenset(engagements)
 
 
 class CommandGroup(TyperGroup):

@@ -67,8 +67,8 @@ class FlowPanel:
             yield Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
 
 
-def flow_table(flows: Iterable[FlowSummary]) -> Whole:
-    """Return flows as a table, two lines each."""
+def flow_table(flows: Iterable[FlowSummary], *, are_several: bool = False) -> Whole:
+    """Return flows as a table, two lines each; where they are of several engagements, three."""
     table = _table("status", "flow", "progress")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for flow in flows:
@@ -79,10 +79,11 @@ def flow_table(flows: Iterable[FlowSummary]) -> Whole:
         life = flow.liveness if flow.liveness in ("lost", "silent") else ""
         late = "overdue" if flow.is_overdue else ""
         phase = _words(flow.current_phase or "")
+        whose = f"\nof {flow.engagement_id}" if are_several else ""
         told = (life or "", late, progress, retried, skipped)
         table.add_row(
             status_text(flow.status).append(created, "dim"),
-            _name(flow).append(f"\n{flow.flow_id}", "dim"),
+            _name(flow).append(f"\n{flow.flow_id}{whose}", "dim"),
             Text(", ".join(filter(None, told))).append("\n").append_text(phase),
         )
     return Whole(table)

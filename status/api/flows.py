@@ -82,9 +82,9 @@ async def list_flows(
 
 @router.get("/flows/counts", response_model=FlowCounts, dependencies=[Depends(declared)])
 async def count_flows(request: Request, manager: Manager) -> Response:
-    """Count the flows that the list would find with these words, by status and by type.
+    """Count the flows that the list would find: by status and type, how they stand, and what failed.
 
-    Counting takes about 50 ms at most: where `at_least` is true, only the newest `searched` were looked at.
+    Looking takes about 50 ms: where `at_least` is true, only the newest `searched` were looked at.
     """
     return _json(await manager.count_flows(filter_of(words_of(request))))
 

@@ -14,6 +14,7 @@ from masterflow.repository.status.wanted import SORTS
 from masterflow.status.api.flows import Manager
 from masterflow.status.api.list_query import words_of
 from masterflow.status.listing.asked import META, filter_of, sort_of
+from masterflow.status.listing.counts import FlowCounts
 from masterflow.status.page.rendering import render
 from masterflow.status.page.roots import events_address
 
@@ -73,12 +74,15 @@ async def flows_page(
         f"?{_query({**words, 'cursor': [place]})}" if place else None
         for place in (page.next_cursor, page.previous_cursor)
     )
+    counts = await manager.count_flows(wanted, budget_s=_COUNTING_S)
     return render(
         request,
         "flows.html",
         events=events_address(request),
         page=page,
-        counts=await manager.count_flows(wanted, budget_s=_COUNTING_S),
+        counts=counts,
+        standing=_standing(counts, words),
+        causes=_causes(counts, words),
         chosen={name: words.get(name, [""])[0] for name in _FIELDS} | {"sort": sort},
         chosen_statuses=words.get("status", []),
         extras=_extras(words),
@@ -117,6 +121,30 @@ def _meant(words: Mapping[str, list[str]]) -> dict[str, list[str]]:
     if past := _SINCE.get(meant.get("since", [""])[0]):
         meant["since"] = [(datetime.now(UTC) - past).isoformat()]
     return meant
+
+
+def _standing(counts: FlowCounts, words: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Return how the flows stand, with links to those; none where that is asked for already."""
+    is_asked = words.keys() & {"life", "liveness", "overdue", "waiting"}
+    return [
+        {
+            "word": word,
+            "flows": getattr(counts, word),
+            "link": None if is_asked else f"?{_query({**words, 'life': [word]})}",
+        }
+        for word in ("lost", "silent", "overdue", "waiting")
+        if getattr(counts, word) is not None
+    ]
+
+
+def _causes(counts: FlowCounts, words: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Return what failed in the flows, with links to those; nothing where a cause is asked for already."""
+    if "cause" in words:
+        return []
+    return [
+        {"cause": one.cause, "flows": one.flows, "link": f"?{_query({**words, 'cause': [one.cause]})}"}
+        for one in counts.causes
+    ]
 
 
 def _extras(words: Mapping[str, list[str]]) -> list[dict[str, Any]]:

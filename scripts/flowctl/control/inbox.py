@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from masterflow.scripts.flowctl.options import AsJson, Client, Engagement, Limit
+from masterflow.scripts.flowctl.options import (
+    AllEngagements,
+    AsJson,
+    Client,
+    Engagements,
+    Limit,
+    chosen_engagements,
+)
 from masterflow.scripts.flowctl.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -13,7 +20,14 @@ if TYPE_CHECKING:
     from masterflow.status.control.views import QuestionView, WaitingFlow
 
 
-def inbox(*, client: Client, engagement: Engagement, limit: Limit = 100, as_json: AsJson = False) -> None:
+def inbox(
+    *,
+    client: Client,
+    engagement: Engagements = None,
+    all_engagements: AllEngagements = False,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
     """List the flows that wait for somebody, those that wait longest first, with what they ask.
 
     `flowctl flow answer` answers a question, `flowctl flow resume` lets a paused flow go on.
@@ -24,7 +38,7 @@ def inbox(*, client: Client, engagement: Engagement, limit: Limit = 100, as_json
     from masterflow.status.durations import lasting
     from masterflow.status.manager import FlowStatusManager
 
-    scope = FlowScope(client, frozenset({engagement}))
+    scope = FlowScope(client, chosen_engagements(engagement, are_all=all_engagements))
 
     async def read(session: "AsyncSession") -> "list[WaitingFlow]":
         return (await FlowStatusManager(session, scope).get_inbox(limit=limit)).waiting

@@ -1,10 +1,16 @@
-"""`flowctl fleet`: counts, durations, causes of errors and usage of an engagement's flows in a window."""
+"""`flowctl fleet`: counts, durations, causes of errors and usage of engagements' flows in a window."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from masterflow.scripts.flowctl.options import AsJson, Client, Engagement
+from masterflow.scripts.flowctl.options import (
+    AllEngagements,
+    AsJson,
+    Client,
+    Engagements,
+    chosen_engagements,
+)
 from masterflow.scripts.flowctl.output import print_json
 
 if TYPE_CHECKING:
@@ -25,13 +31,14 @@ def _windows() -> list[str]:
 def fleet(
     *,
     client: Client,
-    engagement: Engagement,
+    engagement: Engagements = None,
+    all_engagements: AllEngagements = False,
     window: Annotated[
         str, typer.Option(help="hour, day, week or month.", autocompletion=_windows, show_default=True)
     ] = "day",
     as_json: AsJson = False,
 ) -> None:
-    """Tell what all flows of an engagement do: how they stand, what failed, what is slow, what it costs.
+    """Tell what all flows of engagements do: how they stand, what failed, what is slow, what it costs.
 
     It reads the flows that began within 61 days, about 10,000 in a second.
     """  # noqa: DOC501
@@ -43,8 +50,10 @@ def fleet(
     if chosen is None:
         raise typer.BadParameter(f"--window takes one of {', '.join(WINDOW_NAMES)}.")
 
+    engagements = chosen_engagements(engagement, are_all=all_engagements)
+
     async def read(engine: "AsyncEngine") -> "FleetView":
-        return await _read(engine, client, engagement, window=chosen)
+        return await _read(engine, client, engagements, window=chosen)
 
     view = with_engine(read)
     if as_json:
@@ -54,7 +63,7 @@ def fleet(
 
 
 async def _read(
-    engine: "AsyncEngine", client: "UUID", engagement: "UUID", *, window: "WindowName"
+    engine: "AsyncEngine", client: "UUID", engagements: "frozenset[UUID] | None", *, window: "WindowName"
 ) -> "FleetView":
     from masterflow.repository.database import session_factory
     from masterflow.repository.redis.client import RedisUnavailable, redis_link
@@ -75,4 +84,4 @@ async def _read(
             holders = await read_holders(redis)
         except RedisUnavailable:
             holders = None
-    return overview_of(book, {engagement}, window=window, holders=holders)
+    return overview_of(book, engagements, window=window, holders=holders)

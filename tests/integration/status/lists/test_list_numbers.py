@@ -1,6 +1,7 @@
 """The list against plain SQL over its rows, after histories by chance: every filter, order and direction."""
 
 import base64
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -81,6 +82,14 @@ async def contexts(sessions: Sessions) -> list[FlowContext]:
                 " where get_byte(uuid_send(flow_id), 0) % 3 = 0"
             )
         )
+        late = json.dumps({"overdue": [{"timestamp": "2026-11-02T09:30:00.000000+00:00"}]})
+        await db.execute(
+            text(
+                f"update {_TABLE} set flow_metadata = flow_metadata || cast(:late as jsonb)"
+                " where get_byte(uuid_send(flow_id), 1) % 3 = 0"
+            ),
+            {"late": late},
+        )
     return contexts
 
 
@@ -108,6 +117,31 @@ async def _by_status(sessions: Sessions, where: str, contexts: Sequence[FlowCont
     async with sessions() as db:
         rows = await db.execute(text(f"select flow_id, flow_status from {_TABLE}"))
         return dict(Counter(status for flow_id, status in rows if str(flow_id) in found))
+
+
+async def _standing(sessions: Sessions, where: str, contexts: Sequence[FlowContext]) -> dict[str, int]:
+    """Return how many of the flows stand how."""
+    ways = {
+        "lost": "flow_status in ('initialized', 'active', 'processing') and flow_metadata ? 'lost'",
+        "overdue": f"{_OPEN} and flow_metadata ? 'overdue'",
+        "waiting": "flow_status in ('paused', 'waiting_for_approval')",
+    }
+    return {name: len(await _ids(sessions, f"{where} and {way}", contexts)) for name, way in ways.items()} | {
+        "silent": 0
+    }
+
+
+async def _causes(sessions: Sessions, where: str, contexts: Sequence[FlowContext]) -> dict[str, int]:
+    found = set(await _ids(sessions, where, contexts))
+    async with sessions() as db:
+        rows = await db.execute(
+            text(
+                "select flow_id, entry ->> 'error'"
+                f" from {_TABLE}, jsonb_array_elements(error_history) as entry"
+            )
+        )
+        pairs = {(flow_id, cause_of(error)) for flow_id, error in rows if str(flow_id) in found}
+    return dict(Counter(cause for _, cause in pairs))
 
 
 async def _of_cause(sessions: Sessions) -> list[UUID]:
@@ -151,12 +185,23 @@ async def test_every_filter_and_order_is_what_sql_says_in_api_page_and_manager(
         assert found == wanted, words
         assert pages[-1]["searched"] >= len(wanted)
         counted = site.get("/api/v1/flows/counts", headers=site.bearer(mine[0]), params=words).json()
-        assert (counted["flows"], counted["at_least"]) == (len(wanted), False), words
+        assert (counted["flows"], counted["at_least"] or counted["causes_at_least"]) == (
+            len(wanted),
+            False,
+        ), words
+        standing = await _standing(sessions, where, mine)
+        assert {name: counted[name] for name in standing} == standing, words
+        assert words or (standing["lost"] and standing["overdue"] and standing["waiting"])
+        if "seen_until" not in words:
+            causes = {one["cause"]: one["flows"] for one in counted["causes"]}
+            assert causes == await _causes(sessions, where, mine), words
         if "status" not in words:
             assert counted["by_status"] == await _by_status(sessions, where, mine), words
         cookie = {"Cookie": f"enrichment_token={site.token(mine[0])}"}
         page = site.get("/flows", headers=cookie, params={"life": "waiting"} if "waiting" in words else words)
         assert re.findall('data-flow="([^"]+)"', page.text) == wanted[:25], words
+        told_standing = dict(re.findall("(lost|silent|overdue|waiting) ([0-9,]+)(?:</a>)?[,.]", page.text))
+        assert told_standing == ({name: str(count) for name, count in standing.items()} if wanted else {})
         async with sessions() as db:
             both = FlowScope(mine[0].client_account_id, frozenset(one.engagement_id for one in contexts[:2]))
             if "liveness" not in words:
