@@ -1,6 +1,7 @@
 """The JSON of the own fields of kinds that are reported often, made without a model, in less time."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -37,6 +38,9 @@ from masterflow.domain.payload.safe import safe_map, safe_object, safe_text
 
 _phase: Final[TypeAdapter[str]] = TypeAdapter(Phase)
 _status: Final[TypeAdapter[str]] = TypeAdapter(PhaseStatus)
+# To refuse its first value pydantic imports `enum`; where a process ends it could not, and would panic.
+with suppress(ValidationError):
+    _phase.validate_python(None)
 
 
 class Word(NamedTuple):

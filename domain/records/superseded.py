@@ -28,7 +28,7 @@ def without_superseded(events: Sequence[bytes]) -> list[bytes]:
     ]
     if len(found) < 2:
         return [*events]
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
+    now = f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z".encode()
     newest: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
     for _, snapshot in found:
         event_id, whose, time, version = snapshot.groups()

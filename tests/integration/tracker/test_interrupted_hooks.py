@@ -151,14 +151,25 @@ os._exit(0)
 def test_what_is_reported_at_the_very_end_of_a_process_is_kept(start, own_redis: EmbeddedRedis, tmp_path):
     lines = """
 import atexit
-def tell():
-    tracker.report(FlowRetried, context, uuid.UUID(int=3))
+from masterflow.domain import event_text
+from masterflow.domain.events import PhaseTimed
+phases = iter("abcde")
+whose = (context, uuid.UUID(int=3))
+def tell(
+    report=tracker.report, kinds=(FlowRetried, PhaseTimed), forget=event_text._second.cache_clear,
+    whose=whose,
+):
+    forget()  # As if the last report had been in another second.
+    report(kinds[0], *whose)
+    report(kinds[1], *whose, phase=next(phases), execution_time_ms=1)
 class Last:
     def __init__(self, name):
         self.tell, self.name = tell, name
-    def __del__(self):
+    def __del__(self, report=tracker.report, kind=PhaseTimed, status=tracker.outbox_status, whose=whose):
+        if self.name == "in the modules":
+            report(kind, *whose, phase=None, execution_time_ms=1)  # It makes no sense, for the first time.
         self.tell()
-        print("reported", self.name, flush=True)
+        print("reported", self.name, dict(status()["lost"]), flush=True)
 atexit.register(tell)
 kept = Last("a global")
 cycle = [Last("in a cycle")]
@@ -171,8 +182,10 @@ tell()
         orchestrator = start(lines, REDIS_URL=own_redis.url)
         assert orchestrator.wait(60) == 0, orchestrator.log.read_text()
         log = orchestrator.log.read_text()
-        assert log.count("reported") == 3
+        assert log.count("reported in") == 2
+        assert "reported in the modules {'invalid': 1}\n" in log
+        assert "reported a global {'invalid': 1}\n" in log
         assert "Traceback" not in log
         assert "Exception ignored" not in log
         start("time.sleep(60)", REDIS_URL=own_redis.url)
-        eventually(lambda: len(set(worker.event_ids)) == 5, timeout_s=40)
+        eventually(lambda: len(set(worker.event_ids)) == 10, timeout_s=40)
