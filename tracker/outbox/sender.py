@@ -259,14 +259,15 @@ class Sender:
             self._note_failure(self._redis, error)
 
     def _rest(self) -> None:
-        is_deaf = self._broker.is_failing or self._window.is_full
+        # Once it is time to try again, only what is due later may be under way: what comes is sent at once.
+        is_deaf = self._broker.retry_at > time.monotonic() or self._window.is_full
         self._wait(self._nudge if is_deaf else self._wake, self._rest_s())
         pace_s = _SHORTEST_PACE_S if self._is_hurried else self._pace_s
         self._wait(self._nudge, self._sent_at + pace_s - time.monotonic())
 
     def _rest_s(self) -> float:
         now, rest_s = time.monotonic(), _TIDY_INTERVAL_S
-        if self._broker.is_failing:
+        if self._broker.retry_at > now:
             rest_s = min(rest_s, self._broker.retry_at - now)
         if self._window:
             rest_s = min(rest_s, max(self._receive_at, self._redis.retry_at) - now)
