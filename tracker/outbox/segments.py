@@ -152,10 +152,10 @@ class Segment:
         What was found beyond it was put there by somebody, and counts as reported.
         """
         missing = self.pending_records - self.under_way_records
-        if self.read_to < self.size or self.is_dropped or not missing:
-            return 0
-        if missing < 0:
+        # Whoever took it over may have been unable to read it then.
+        if missing < 0 and not self.is_dropped:
             self.records -= missing
+        if self.read_to < self.size or self.is_dropped or missing <= 0:
             return 0
         self.lost_records += missing
         return missing

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from masterflow.tracker.outbox.adoption import adopt_orphans
 from masterflow.tracker.outbox.segments import segments_in
 from tests.support.events.outboxes import Process
 
@@ -193,3 +194,21 @@ def test_a_folder_that_cannot_be_made_again_closes_no_descriptor_twice(process, 
         process.outbox.close_segments()
         process.outbox.tidy()
     assert lock not in closed
+
+
+def test_what_could_not_be_read_when_it_was_taken_over_is_counted_as_it_is_read(
+    process, tmp_path, monkeypatch
+):
+    dead = Process(tmp_path / "spool", segment_bytes=1_000_000)
+    dead.say(*range(600))
+    dead.die()
+    with monkeypatch.context() as sick:
+        sick.setattr("masterflow.tracker.outbox.segments.Segment.unread_lines", lambda _: 0)
+        adopt_orphans(process.outbox)
+
+    # A message has room for 500 of them.
+    assert process.window.take(process.outbox.unread())
+
+    process.check_numbers(500)
+    process.send()
+    process.check_numbers(600)
