@@ -24,7 +24,7 @@ from tests.support.servers.slots import free_slot
 #: The application that takes us up has tests of its own, which run in its environment.
 collect_ignore = ["application"]
 
-_FOLDERS = ("unit", "integration", "bridges", "faults", "acceptance", "browser")
+_FOLDERS = ("unit", "simulation", "integration", "bridges", "faults", "acceptance", "browser")
 
 # The servers may come from the environment, and no other setting of the machine reaches a test. They
 # are kept under names of our own, for the processes that xdist starts after this one has read them.

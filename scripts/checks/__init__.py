@@ -64,7 +64,7 @@ TESTS: Mapping[str, Sequence[str]] = {
         "pytest",
         "--numprocesses=4",
         "-m",
-        "(unit or integration or acceptance) and not alone",
+        "(unit or simulation or integration or acceptance) and not alone",
         "--ignore=tests/acceptance/deployment",
     ],
     # What measures has the machine to itself.
@@ -80,6 +80,8 @@ BESIDE_FAULTS: Mapping[str, Sequence[str]] = {
 FAULTS: Sequence[str] = ["pytest", "tests/faults"]
 # Mistakes in a copy of the tree, one at a time, and who finds them: docs/planted-bugs.md. It takes minutes.
 PLANTED: Sequence[str] = ["python", "-m", "tests.planted"]
+# The real code in worlds from numbers, as many as are asked for; the usual run has the first 300.
+WORLDS: Sequence[str] = ["python", "-m", "tests.simulation"]
 
 
 def run(name: str, command: Sequence[str]) -> bool:
@@ -143,7 +145,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run everything, or only pytest with the arguments; return 0 if all is well, as shells count.
 
     `--crewai` or `--crewai-older` comes first, and runs the flows of crewAI alone; `--planted` comes
-    first, and plants bugs, all or those with the words that follow in their name.
+    first, and plants bugs, all or those with the words that follow in their name; so does `--worlds`, and
+    runs as many worlds as the number behind it says, from the one that a second number names.
     """
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
@@ -151,6 +154,8 @@ def main(arguments: Sequence[str]) -> int:
             passed = run_crewai(arguments[0].removeprefix("--"), arguments[1:])
         elif arguments and arguments[0] == "--planted":
             passed = run("Planted bugs", [*PLANTED, *arguments[1:]])
+        elif arguments and arguments[0] == "--worlds":
+            passed = run("Worlds", [*WORLDS, *arguments[1:]])
         else:
             passed = run("Tests", ["pytest", *arguments]) if arguments else run_everything()
     except KeyboardInterrupt:

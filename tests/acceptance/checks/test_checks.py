@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -193,6 +194,19 @@ def test_flows_of_crewai_run_in_their_own_environment(monkeypatch):
         ["bash", "scripts/environment.sh", "crewai-older"],
         ["pytest", older],
     ]
+
+
+def test_worlds_are_run_and_their_rate_is_told():
+    code, output = run_checks("--worlds", "2", "40")
+    assert code == 0, output
+    assert re.search(r"^2 worlds in \d+ s, \d+\.\d a second; 0 failed$", output, re.MULTILINE), output
+
+
+def test_worlds_that_are_no_number_are_refused_in_a_sentence():
+    code, output = run_checks("--worlds", "many")
+    assert code != 0
+    assert "--worlds takes how many" in output
+    assert "Traceback" not in output
 
 
 def test_a_bug_that_is_planted_is_found_and_who_found_it_is_told():

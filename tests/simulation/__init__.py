@@ -1,0 +1,1 @@
+"""Worlds in which the real code runs, each from a number."""
