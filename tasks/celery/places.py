@@ -6,7 +6,7 @@ in outboxes comes again.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final, Self
 
@@ -24,10 +24,13 @@ from masterflow.domain.redis_keys import (
     WATCH_KEY,
     WATCH_LOCK_KEY,
     is_of_another_kind,
+    notices_key,
     queue_key,
 )
 from masterflow.tasks.counters import Counters
 from masterflow.tasks.enqueue import QueueSettings, client_of, redis_client
+from masterflow.tasks.notices.queue import HASHES, INTENDED, LEASE, SORTED_SETS
+from masterflow.tasks.notices.receivers import NoticeSettings
 from masterflow.tasks.queues import BACKFILL_QUEUE, DEAD_LETTER_QUEUE, ENRICHMENT_QUEUE
 
 # By the command that only a value of the right kind answers.
@@ -54,9 +57,17 @@ _logger = logging.getLogger(__name__)
 class Places:
     """Where our keys are, as one worker sees them."""
 
-    def __init__(self, redis: "Redis", broker: "Redis | None" = None) -> None:
+    def __init__(
+        self, redis: "Redis", broker: "Redis | None" = None, *, receivers: Iterable[str] = ()
+    ) -> None:
         """Look after the places in our Redis, and after kombu's in that of the broker if it is another."""
         self._redis = redis
+        names = list(receivers)
+        self._ours = {
+            "hlen": (*_OURS["hlen"], notices_key(INTENDED), *_of_receivers(HASHES, names)),
+            "zcard": (*_OURS["zcard"], *_of_receivers(SORTED_SETS, names)),
+        }
+        self._our_locks = (*_OUR_LOCKS, *_of_receivers((LEASE,), names))
         self._broker = redis if broker is None else broker
         #: Locks that were there at every look, by what they hold, and since when.
         self._held: dict[str, tuple[Any, float]] = {}
@@ -67,7 +78,8 @@ class Places:
         address = settings.broker.redis
         is_another = address is not None and address != settings.redis
         broker = client_of(address, settings) if address is not None and is_another else None
-        return cls(redis_client(settings), broker)
+        receivers = [one.name for one in NoticeSettings().receivers]
+        return cls(redis_client(settings), broker, receivers=receivers)
 
     def put_right(self, *, now_s: float | None = None) -> None:
         """Remove what is of another kind than we make, and locks that never end; a `RedisError` passes.
@@ -75,7 +87,7 @@ class Places:
         That of a broker on another Redis does not: what it is needed for says so.
         """
         now_s = time.monotonic() if now_s is None else now_s
-        self._put_right(self._redis, _OURS, _OUR_LOCKS, now_s)
+        self._put_right(self._redis, self._ours, self._our_locks, now_s)
         with suppress(RedisError) if self._broker is not self._redis else nullcontext():
             self._put_right(self._broker, _OF_KOMBU, _LOCKS_OF_KOMBU, now_s)
 
@@ -131,3 +143,7 @@ class Places:
             if now_s - self._held[key][1] > LONGEST_LOCK_S:
                 endless.add(key)
         return endless
+
+
+def _of_receivers(kinds: Iterable[str], receivers: Iterable[str]) -> list[str]:
+    return [notices_key(kind, receiver) for receiver in receivers for kind in kinds]

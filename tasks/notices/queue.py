@@ -45,6 +45,13 @@ _AT_ONCE: Final = 20
 Place = Literal["waiting", "dead"]
 _ORDERS: Final = {"waiting": "due", "dead": "dead_at", "known": "known_at"}
 
+#: Of a receiver: hashes, sorted sets, and what one process holds while it tells.
+HASHES: Final = tuple(_ORDERS)
+SORTED_SETS: Final = tuple(_ORDERS.values())
+LEASE: Final = "lease"
+#: Of all: what the watch was about to merge.
+INTENDED: Final = "intended"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -74,6 +81,7 @@ class NoticeQueue:
         self._redis = redis
         self._keys = keys
         self._token = str(uuid7(time.time_ns() // 1000))
+        self._leases = 0
 
     def add(self, receiver: str, notices: Sequence[Notice], *, now_s: float) -> int:
         """Hand over notices that this receiver was not given before; return how many."""
@@ -95,18 +103,24 @@ class NoticeQueue:
 
     def lease(self, receiver: str) -> bool:
         """Return whether this may tell the receiver for the next minute, which one process does at a time."""
-        key = notices_key("lease", receiver)
-        if self._redis.set(key, self._token, nx=True, px=_LEASE_MS):
+        self._leases += 1
+        # Another text each time: one that stays the same for longer than a lease is nobody's, and is removed.
+        key, text = notices_key(LEASE, receiver), f"{self._token}:{self._leases}"
+        if self._redis.set(key, text, nx=True, px=_LEASE_MS):
             return True
-        if self._redis.get(key) != self._token:
+        if not self._holds(key):
             return False
-        self._redis.pexpire(key, _LEASE_MS)
+        self._redis.set(key, text, px=_LEASE_MS)
         return True
 
     def release(self, receiver: str) -> None:
         """Let others tell the receiver."""
-        if self._redis.get(notices_key("lease", receiver)) == self._token:
-            self._redis.delete(notices_key("lease", receiver))
+        if self._holds(key := notices_key(LEASE, receiver)):
+            self._redis.delete(key)
+
+    def _holds(self, key: str) -> bool:
+        found: Any = self._redis.getrange(key, 0, len(self._token) - 1)
+        return bool(found == self._token)
 
     def due(self, receiver: str, *, now_s: float) -> list[Entry]:
         """Return notices that are due, those due for longest first; what is none of ours is removed."""
@@ -161,13 +175,13 @@ class NoticeQueue:
         for event_id, text in texts.items():
             proof = sign("notice", ["intended", text], self._keys)
             signed = {"key_id": proof.key_id, "proof": proof.value} if proof else {}
-            pipeline.hset(notices_key("intended"), event_id, json.dumps({"text": text, **signed}))
-        pipeline.expire(notices_key("intended"), _KEPT_S)
+            pipeline.hset(notices_key(INTENDED), event_id, json.dumps({"text": text, **signed}))
+        pipeline.expire(notices_key(INTENDED), _KEPT_S)
         pipeline.execute()
 
     def intended(self) -> dict[str, str]:
         """Return the texts of what was noted so, by id; what is none of ours is removed."""
-        noted: Any = self._redis.hgetall(notices_key("intended"))
+        noted: Any = self._redis.hgetall(notices_key(INTENDED))
         found = {event_id: _text_of(text, "intended", self._keys) for event_id, text in noted.items()}
         self._refuse(len(forged := [one for one, text in found.items() if text is None]))
         self.forget_intended(forged)
@@ -176,7 +190,7 @@ class NoticeQueue:
     def forget_intended(self, event_ids: Iterable[str]) -> None:
         """Forget what was noted, for it is handed over or was never merged."""
         if ids := list(event_ids):
-            self._redis.hdel(notices_key("intended"), *ids)
+            self._redis.hdel(notices_key(INTENDED), *ids)
 
     def _entry(self, receiver: str, notice: Notice) -> Entry:
         text = notice.model_dump_json()

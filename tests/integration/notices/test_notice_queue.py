@@ -12,12 +12,13 @@ import pytest
 
 from masterflow.domain.redis_keys import notices_key
 from masterflow.scripts.flowctl import main
+from masterflow.tasks.celery.places import Places
 from masterflow.tasks.counters import read_counters
 from masterflow.tasks.enqueue import QueueSettings, redis_client
 from masterflow.tasks.notices import queue as queues
 from masterflow.tasks.notices.notice import Notice
 from masterflow.tasks.notices.post import Postman
-from masterflow.tasks.notices.queue import TRIED_FOR_S, NoticeQueue
+from masterflow.tasks.notices.queue import HASHES, INTENDED, LEASE, SORTED_SETS, TRIED_FOR_S, NoticeQueue
 from masterflow.tasks.notices.receivers import NoticeSettings
 from tests.support.servers.receivers import WebReceiver, web_receiver
 
@@ -90,6 +91,10 @@ def numbers(entries: list[Any]) -> list[int]:
 def counted() -> dict[str, float]:
     found = read_counters(redis_client(QueueSettings()))
     return {name.removeprefix("notices:"): n for name, n in found.items() if name.startswith("notices:")}
+
+
+def counted_as_forged() -> float:
+    return read_counters(redis_client(QueueSettings())).get("forged:key", 0)
 
 
 def test_who_is_killed_behind_the_answer_leaves_it_to_be_told_again_under_its_id(queue, pager, monkeypatch):
@@ -173,6 +178,33 @@ def test_the_longest_notice_takes_no_more_than_it_may(queue):
     size: Any = redis_client(QueueSettings()).hstrlen(notices_key("waiting", "pager"), str(UUID(int=0)))
     assert 3_600 < size < 4_800
     assert len(queue.read("waiting", "pager")) == 1
+
+
+def test_what_lies_in_the_place_of_a_key_is_removed_and_so_is_a_lease_that_never_ends(queue, pager):
+    redis, places = redis_client(QueueSettings()), Places.of(QueueSettings())
+    add(queue, 1)
+    for name in (*HASHES, *SORTED_SETS):
+        redis.delete(notices_key(name, "pager"))
+        redis.set(notices_key(name, "pager"), "planted")
+    redis.set(notices_key(INTENDED), "planted")
+    redis.set(notices_key(LEASE, "pager"), "planted")
+    places.put_right(now_s=0)
+    assert counted_as_forged() == 7
+    add(queue, 1)
+    turn()
+    assert pager.taken == []
+    places.put_right(now_s=91)
+    turn()
+    assert len(pager.taken) == 1
+    assert counted_as_forged() == 8
+
+
+def test_the_lease_of_one_who_tells_for_long_is_not_taken_for_one_that_never_ends(queue):
+    places = Places.of(QueueSettings())
+    for now_s in range(0, 300, 30):
+        assert queue.lease("pager")
+        places.put_right(now_s=now_s)
+    assert counted_as_forged() == 0
 
 
 def test_flowctl_shows_replays_and_drops_what_was_never_taken_and_tries_receivers(

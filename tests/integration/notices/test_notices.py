@@ -198,6 +198,39 @@ def test_a_batch_that_comes_again_after_a_kill_behind_its_commit_is_told_and_onc
     assert told(site.good, flow_id) == ["failed"]
 
 
+def test_what_is_not_committed_yet_is_handed_over_to_nobody(site, context, queue):
+    def is_blocked() -> bool:
+        with site.place.database() as other:
+            found = other.execute("select from pg_stat_activity where wait_event_type = 'Lock'")
+            return found.fetchone() is not None
+
+    flow_id = site.place.new_flow(context)
+    row = "select from migration.crewai_flow_state_extensions where flow_id = %s for update"
+    with site.place.database() as database, database.transaction():
+        database.execute(row, [flow_id])
+        fail(site.place, context, flow_id)
+        eventually(is_blocked, timeout_s=25)
+        assert [one for one in queue.read("waiting", "liar") if one.notice.flow_id == flow_id] == []
+        assert site.good.about(flow_id) == []
+    eventually(lambda: told(site.good, flow_id) == ["failed"], timeout_s=25)
+
+
+def test_a_batch_whose_notices_nobody_takes_over_is_not_confirmed_until_somebody_does(site, context):
+    def is_refused() -> bool:
+        return "Redis takes no notice" in site.place.log.read_text()
+
+    flow_id, known = site.place.new_flow(context), notices_key("known", "good")
+    site.place.redis.rename(known, f"{known}:aside")
+    site.place.redis.set(known, "planted")
+    event = new_event(StatusChanged, context, flow_id, status="failed")
+    site.place.publish([event], context, sender_id="one")
+    eventually(is_refused, timeout_s=25)
+    assert site.place.confirmations("one") == []
+    site.place.redis.rename(f"{known}:aside", known)
+    eventually(lambda: told(site.good, flow_id) == ["failed"], timeout_s=25)
+    eventually(lambda: site.place.confirmations("one"), timeout_s=25)
+
+
 def test_what_another_tenant_says_of_a_flow_is_told_nobody(site, context):
     flow_id, own = site.place.new_flow(context), site.place.new_flow(context)
     eve = context.model_copy(update={"client_account_id": uuid.uuid4()})
