@@ -155,25 +155,33 @@ def _connected(address: Address, whole_s: float) -> Iterator[socket.socket]:
     Raises:
         TimeoutError: it was ended so, whatever its reader made of that.
     """
-    with closing(socket.create_connection((address.host, address.port), ANSWER_TIMEOUT_S)) as channel:
-        # TLS takes the socket over, in the middle of whose handshake another handle ends it all the same.
-        is_over, handle = threading.Event(), channel.dup()
+    # TLS takes the socket over, in the middle of whose handshake another handle ends it all the same.
+    raw = socket.create_connection((address.host, address.port), ANSWER_TIMEOUT_S)
+    with closing(raw.dup()) as handle, closing(_channel(raw, address)) as channel:
+        is_over = threading.Event()
         timer = threading.Timer(whole_s, _end, (handle, is_over))
         timer.daemon = True
         timer.start()
         try:
-            if address.is_encrypted:
-                context = ssl.create_default_context()
-                with closing(context.wrap_socket(channel, server_hostname=address.host)) as encrypted:
-                    yield encrypted
-            else:
-                yield channel
+            if isinstance(channel, ssl.SSLSocket):
+                channel.do_handshake()
+            yield channel
         finally:
             timer.cancel()
-            handle.close()
             # What was cut off in its headers looks whole to http.client.
             if is_over.is_set():
                 raise TimeoutError
+
+
+def _channel(raw: socket.socket, address: Address) -> socket.socket:
+    if not address.is_encrypted:
+        return raw
+    try:
+        context = ssl.create_default_context()
+        return context.wrap_socket(raw, server_hostname=address.host, do_handshake_on_connect=False)
+    except BaseException:
+        raw.close()
+        raise
 
 
 def _end(handle: socket.socket, is_over: threading.Event) -> None:
