@@ -317,6 +317,8 @@ def test_a_notice_that_was_forged_in_redis_is_refused(site, queue, context):
     flow_id = site.place.new_flow(context)
     fail(site.place, context, flow_id)
     [entry] = eventually(lambda: [e for e in queue.read("waiting", "liar") if e.notice.flow_id == flow_id])
+    # The last of all that it is handed over to.
+    eventually(lambda: site.place.redis.hexists(notices_key("known", "mail"), str(entry.notice.id)))
     for receiver, text in (
         ("good", entry.written()),
         ("slack", entry.written().replace("failed", "lost")),
