@@ -3,7 +3,7 @@
 import os
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,6 +54,7 @@ hypothesis.settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run those too that take long")
     parser.addoption("--soak", metavar="TIME", help="let the fault tests run for so long, for example 30m")
     parser.addoption("--seed", type=int, metavar="NUMBER", help="let the fault tests choose as they did then")
 
@@ -69,6 +70,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--soak"):
         config.hook.pytest_deselected(items=[item for item in items if _folder(item) != "faults"])
         items[:] = [item for item in items if _folder(item) == "faults"]
+    if not (config.getoption("--long") or config.getoption("--soak")):
+        config.hook.pytest_deselected(items=[item for item in items if _is_long(item)])
+        items[:] = [item for item in items if not _is_long(item)]
     for item in items:
         item.add_marker(_folder(item))
         if (together := _set_up_together(item)) and "PYTEST_XDIST_WORKER" in os.environ:
@@ -82,6 +86,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """Return whether a mark says so of this test, or of its parameters.
+
+    `long("RabbitMQ")` is long on RabbitMQ only, `long(but=["RabbitMQ"])` on everything else.
+    """
+    parameters = f"-{call.id}-" if (call := getattr(item, "callspec", None)) else ""
+
+    def has_one(ids: Iterable[str]) -> bool:
+        return any(f"-{one}-" in parameters for one in ids)
+
+    return any(
+        has_one(mark.args) if mark.args else not has_one(mark.kwargs.get("but", ()))
+        for mark in item.iter_markers("long")
+    )
 
 
 def _run_together(item: pytest.Item, name: str) -> None:

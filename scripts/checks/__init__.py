@@ -93,21 +93,21 @@ def run(name: str, command: Sequence[str]) -> bool:
         return _finish(name, process)
 
 
-def run_everything() -> bool:
-    """Run all linters, and if they pass the tests; stop where tests fail."""
+def run_everything(*options: str) -> bool:
+    """Run all linters, and if they pass the tests, with these options; stop where tests fail."""
     with _start(LOWEST_ENVIRONMENT) as environment:
         results = [run(name, command) for name, command in LINTERS.items()]
         if not all(results) or not _finish("Oldest supported versions", environment):
             return False
     with _start(CREWAI_ENVIRONMENT) as environment:
-        if not all(run(name, command) for name, command in {**LOWEST, **TESTS}.items()):
+        if not all(run(name, [*command, *options]) for name, command in {**LOWEST, **TESTS}.items()):
             return False
         if not _finish("crewAI and its packages", environment):
             return False
     log = _ROOT / ".local" / "faults.log"
     log.unlink(missing_ok=True)
-    with _start(FAULTS, log=log) as faults:
-        if not all(run(name, command) for name, command in BESIDE_FAULTS.items()):
+    with _start([*FAULTS, *options], log=log) as faults:
+        if not all(run(name, [*command, *options]) for name, command in BESIDE_FAULTS.items()):
             return False
         passed = _finish("Faults", faults)
     print(log.read_text(encoding="utf-8", errors="replace"), end="", flush=True)
@@ -144,6 +144,7 @@ def _say(text: str, *, colour: int = 36) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run everything, or only pytest with the arguments; return 0 if all is well, as shells count.
 
+    `--long` alone runs everything, with those tests too that take long; with others it is for pytest.
     `--crewai` or `--crewai-older` comes first, and runs the flows of crewAI alone; `--planted` comes
     first, and plants bugs, all or those with the words that follow in their name; so does `--worlds`, and
     runs as many worlds as the number behind it says, from the one that a second number names.
@@ -156,8 +157,10 @@ def main(arguments: Sequence[str]) -> int:
             passed = run("Planted bugs", [*PLANTED, *arguments[1:]])
         elif arguments and arguments[0] == "--worlds":
             passed = run("Worlds", [*WORLDS, *arguments[1:]])
+        elif set(arguments) <= {"--long"}:
+            passed = run_everything(*arguments)
         else:
-            passed = run("Tests", ["pytest", *arguments]) if arguments else run_everything()
+            passed = run("Tests", ["pytest", *arguments])
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0 if passed else 1

@@ -246,6 +246,7 @@ def test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing(data_
     assert "Traceback" not in screen.read()
 
 
+@pytest.mark.long("15")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_when_it_is_ended_midway(data_folder, number):
     with Demo(data_folder, "--once") as demo:

@@ -131,6 +131,7 @@ def context() -> FlowContext:
     return new_context()
 
 
+@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15")
 def test_what_an_orchestrator_reports_stands_in_the_row_and_is_shown(
     site: Site, context: FlowContext
 ) -> None:
@@ -149,6 +150,7 @@ def test_what_an_orchestrator_reports_stands_in_the_row_and_is_shown(
     assert (status["error_count"], status["retry_count"]) == (1, 1)
 
 
+@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15")
 def test_what_nobody_reported_is_caught_up_from_the_child_row(site: Site, context: FlowContext) -> None:
     flow_id = site.add_flow_behind(context)
     with site.place.celery("beat"):
@@ -158,6 +160,7 @@ def test_what_nobody_reported_is_caught_up_from_the_child_row(site: Site, contex
     assert status["progress_percentage"] == 33.3
 
 
+@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15")
 def test_what_can_never_be_applied_is_set_aside(site: Site, context: FlowContext) -> None:
     flow_id = uuid4()
     site.place.publish([new_event(FlowRetried, context, flow_id)], context)

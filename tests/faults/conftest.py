@@ -54,8 +54,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=_turn_of)
     if not config.getoption("--soak"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
     timeout_s = _SOAK_TIMEOUT_S if config.getoption("--soak") else _TIMEOUT_S
     for item in items:
         if "faults" in item.path.parts:
@@ -100,7 +100,7 @@ def _brokers_of(metafunc: pytest.Metafunc) -> tuple[str, ...]:
 
 def _turn_of(item: pytest.Item) -> int:
     """Return 0 for what the short form has too, and otherwise a number that rises with the rounds."""
-    if item.get_closest_marker("long"):
+    if item.get_closest_marker("soak"):
         return 1
     call = getattr(item, "callspec", None)
     if call is None or "round_number" not in call.params:

@@ -19,6 +19,7 @@ def test_killed_workers_lose_nothing_and_count_nothing_twice(run: Run) -> None:
     assert run.place.letters() == []
 
 
+@pytest.mark.long
 @pytest.mark.brokers("redis")
 def test_control_without_resending_such_kills_lose_events(start_run: Callable[..., Run]) -> None:
     run = start_run(ENRICHMENT_CONFIRM_TIMEOUT_S="100000")

@@ -22,7 +22,7 @@ from tests.faults.harness.lookout import Lookout
 from tests.support.processes.workplace import Workplace
 from tests.support.servers.partition import Partition, partition
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.soak
 
 _PAUSE_S = 60.0
 _PARTITION_S = 300.0

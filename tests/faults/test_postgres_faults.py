@@ -25,6 +25,7 @@ def test_postgres_may_crash_hang_hang_up_and_be_locked(run: Run, own_postgres: E
     assert "canceling statement due to statement timeout" in log
 
 
+@pytest.mark.long
 @pytest.mark.brokers("redis")
 def test_while_postgres_is_away_the_backlog_stays_in_the_broker_and_no_memory_grows(
     run: Run, own_postgres: EmbeddedPostgres

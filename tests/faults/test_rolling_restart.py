@@ -1,6 +1,8 @@
 import signal
 import time
 
+import pytest
+
 from tests.faults.harness.checker import AS_IT_SHOULD_BE
 from tests.faults.harness.crew import START_TIMEOUT_S
 from tests.faults.harness.run import Run
@@ -8,6 +10,7 @@ from tests.faults.harness.run import Run
 _LONGEST_STOP_S = 30
 
 
+@pytest.mark.long
 def test_all_workers_stop_and_start_in_turn_without_a_loss(run: Run) -> None:
     for _ in range(run.scale.times(1, 5)):
         stop_signals = run.shuffled([signal.SIGTERM, signal.SIGQUIT])

@@ -34,7 +34,7 @@ def _found_by(bug: Bug, place: Path) -> tuple[str, float]:
     for tests in bug.tests:
         started = time.monotonic()
         command = [
-            sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+            sys.executable, "-m", "pytest", "-q", "-x", "--long", "-p", "no:cacheprovider",
             "-k", "not (PostgreSQL and 15)", tests,
         ]  # fmt: skip
         try:

@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,33 @@ def test_a_soak_is_of_the_faults_alone_and_on_both_brokers():
         assert any(
             f"test_killed_workers_lose_nothing_and_count_nothing_twice[{name}]" in line for line in collected
         )
+
+
+def test_what_takes_long_runs_only_where_it_is_asked_for():
+    arguments = ("tests/integration/worker/test_worker.py", "--collect-only", "-q")
+    name = "test_a_worker_that_stops_while_it_waits_gives_its_message_back_at_once"
+    (_, usual), (_, all_of_them) = run_checks(*arguments), run_checks("--long", *arguments)
+    assert [f"{name}[{signal}]" in usual for signal in ("SIGTERM", "SIGQUIT")] == [True, False]
+    assert [f"{name}[{signal}]" in all_of_them for signal in ("SIGTERM", "SIGQUIT")] == [True, True]
+
+
+def test_everything_may_be_run_with_what_takes_long(monkeypatch, tmp_path):
+    started = []
+    log = tmp_path / ".local" / "faults.log"
+    log.parent.mkdir()
+
+    def start(command, **_options):
+        started.append(list(command))
+        log.touch()
+        return nullcontext()
+
+    monkeypatch.setattr(checks, "_ROOT", tmp_path)
+    monkeypatch.setattr(checks, "_start", start)
+    monkeypatch.setattr(checks, "_finish", lambda _name, _process: True)
+    assert checks.main(["--long"]) == 0
+    tests = [command for command in started if "pytest" in command]
+    assert len(tests) == 7
+    assert all(command[-1] == "--long" for command in tests)
 
 
 def test_flows_of_crewai_run_in_their_own_environment(monkeypatch):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import redis
 
 ROOT = Path(__file__).parents[3]
@@ -36,6 +37,7 @@ def test_servers_of_the_environment_are_used(tmp_path, own_redis):
     assert seen == [database_url, own_redis.url]
 
 
+@pytest.mark.long
 def test_a_redis_with_data_is_not_emptied(tmp_path, own_redis):
     with redis.Redis.from_url(own_redis.url) as client:
         client.set("precious", "1")
@@ -46,6 +48,7 @@ def test_a_redis_with_data_is_not_emptied(tmp_path, own_redis):
     assert seen == []
 
 
+@pytest.mark.long
 def test_without_any_they_are_embedded_ones(tmp_path):
     done, seen = run_a_test(tmp_path)
     assert done.returncode == 0, done.stdout

@@ -21,6 +21,7 @@ def test_that_hangs(tmp_path):
 """
 
 
+@pytest.mark.long(but=["2"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_the_checks_are_ended(number, tmp_path):
     (tmp_path / "test_hanging.py").write_text(HANGING_TEST)

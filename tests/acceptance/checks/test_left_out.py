@@ -58,12 +58,14 @@ def test_the_image_leaves_out_what_needs_more_than_it_has_and_names_it(run):
     assert "test_that_is_skipped: needs" not in said
 
 
+@pytest.mark.long
 def test_elsewhere_nothing_is_left_out_in_the_name_of_the_image(run):
     _, said = run()
     assert "left out in this image" not in said
     assert "apt install no-such-package" in said
 
 
+@pytest.mark.long
 def test_what_needs_a_docker_engine_is_left_out_by_name_where_there_is_none_in_ci_too(run, tmp_path):
     (tmp_path / "test_needing.py").write_text(NEEDING_ENGINE)
     code, said = run(CI="1", DOCKER_HOST=f"unix://{tmp_path / 'no-engine'}")

@@ -121,6 +121,7 @@ ELSEWHERE = {
     "./scripts/test": ("test_checks", "test_a_house_in_order_passes"),
     "./scripts/test --crewai": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
     "./scripts/test --crewai-older": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
+    "./scripts/test --long": ("test_checks", "test_everything_may_be_run_with_what_takes_long"),
     "./scripts/test --planted": (
         "test_checks",
         "test_a_bug_that_is_planted_is_found_and_who_found_it_is_told",
@@ -185,6 +186,7 @@ def test_the_test_that_runs_it_exists(command):
         assert (ROOT / shlex.split(command)[0]).stat().st_mode & 0o111
 
 
+@pytest.mark.long
 def test_a_part_of_the_tests_is_chosen_as_the_page_says():
     [command] = [it for it in ELSEWHERE if it.startswith("./scripts/test ") and "-k" in it]
     arguments = [*shlex.split(command)[1:], "--collect-only", "-q", "-pno:schemathesis"]

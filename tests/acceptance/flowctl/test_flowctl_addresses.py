@@ -44,6 +44,7 @@ def ended(command: list[str], tmp_path: Path, **settings: str) -> tuple[int, str
     return process.returncode, process.stderr + process.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_an_address_that_one_part_could_not_follow_is_refused_in_one_sentence_by_every_part(
     command: list[str], tmp_path: Path
@@ -53,6 +54,7 @@ def test_an_address_that_one_part_could_not_follow_is_refused_in_one_sentence_by
     assert written.strip().splitlines() == [REDIS]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [COMMANDS[0], COMMANDS[-1], ["masterflow.scripts.flowctl", "init-db"]])
 def test_so_is_one_of_the_database(command: list[str], tmp_path: Path) -> None:
     code, written = ended(command, tmp_path, DATABASE_URL="postgresql://ana:hunter2@db/flows?foo=1")

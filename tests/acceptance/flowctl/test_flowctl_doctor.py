@@ -364,6 +364,7 @@ def test_a_user_of_redis_who_may_do_what_the_page_lists_is_well_and_the_trial_le
     assert (set(redis.keys()), overstepped(own_redis.url)) == (keys, set())
 
 
+@pytest.mark.long
 def test_a_broker_on_another_redis_is_looked_at_too(examined, redis, redis_url, monkeypatch):
     monkeypatch.setenv("CELERY_BROKER_URL", redis_url.rpartition(":")[0] + ":1/0")
     check(examined, "away", "broker redis", "CELERY_BROKER_URL")
@@ -448,6 +449,7 @@ def test_a_classic_queue_of_the_same_name_is_named(examined, channel, rabbitmq):
     check(examined, "problem", "queues", "The queue enrichment is no quorum queue", "empty and delete it")
 
 
+@pytest.mark.long
 def test_a_rabbitmq_that_is_away_is_named(examined, monkeypatch):
     monkeypatch.setenv("CELERY_BROKER_URL", "amqp://guest:guest@127.0.0.1:1//")
     check(examined, "away", "broker", "does not answer", "CELERY_BROKER_URL")

@@ -81,12 +81,14 @@ def assert_well_told(code, out, err, *, encoding="utf-8"):
     return said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ENTRANCES, ids=lambda command: " ".join(command[1:]).replace("流", "x"))
 def test_no_entrance_fails_where_ascii_is_all_there_is(flow, command):
     words = [flow if word == "FLOW" else word for word in command]
     assert assert_well_told(*run(words, PYTHONIOENCODING="ascii"))
 
 
+@pytest.mark.long(but=["ascii", "no locale"])
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_in_no_encoding_is_a_value_lost(flow, name):
     encoding = ENCODINGS[name].get("PYTHONIOENCODING", "utf-8")
@@ -120,6 +122,7 @@ def test_output_that_goes_nowhere_ends_no_command_in_a_traceback(flow, redirect,
         assert "cannot be written" in said
 
 
+@pytest.mark.long("flow watch")
 @pytest.mark.parametrize("command", ["flow watch --json", "flow watch"])
 def test_a_command_that_goes_on_ends_with_its_reader(flow, command):
     assert_well_told(*run([FLOWCTL, *command.split()], redirect="| head -n 0"))

@@ -210,6 +210,7 @@ def test_a_hostile_argument_is_refused_harmlessly(flowctl, nothing_listens, monk
     assert complaint or said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SPOOL_DIR", "FLOWCTL_CLIENT"]
 )

@@ -189,6 +189,7 @@ def test_a_database_that_is_away_from_the_start_ends_it(flowctl, nothing_listens
     assert "Postgres does not answer" in complaint
 
 
+@pytest.mark.long("events tail")
 @pytest.mark.parametrize("command", [["flow", "watch"], ["events", "tail"]], ids=" ".join)
 def test_a_database_that_goes_away_is_waited_for(own_postgres, monkeypatch, command):
     monkeypatch.setenv("DATABASE_URL", own_postgres.url)
@@ -216,6 +217,7 @@ def test_a_database_that_goes_away_is_waited_for(own_postgres, monkeypatch, comm
 # -- events tail
 
 
+@pytest.mark.long
 def test_what_is_new_is_told_once_and_what_was_there_is_not(database_setting):
     flow_id = new_flow()
     report(flow_id, ErrorOccurred, phase="data_import", error="An old error.")
@@ -265,6 +267,7 @@ def test_people_read_a_line_and_only_of_the_flow_they_mean(database_setting):
     assert "\x1b" not in line
 
 
+@pytest.mark.long
 def test_of_a_flow_that_had_ended_only_what_is_new_is_told(database_setting):
     flow_id = new_flow()
     report(flow_id, ErrorOccurred, phase="data_import", error="An old error.")

@@ -287,6 +287,7 @@ def test_an_interrupted_script_reports_and_goes_on_where_it_was(
     assert wrong(place, context) == 0
 
 
+@pytest.mark.long
 def test_a_postgres_that_crashes_in_the_middle_is_waited_for(
     make_workplace: MakeWorkplace, own_postgres: EmbeddedPostgres, context: FlowContext
 ) -> None:

@@ -71,6 +71,7 @@ def post(site: StatusSite, flow_id: UUID, action: str, **body: str) -> httpx.Res
     return site.post(f"/api/v1/flows/{flow_id}/{action}", headers=headers, json=body)
 
 
+@pytest.mark.long("Redis")
 def test_a_running_flow_pauses_goes_on_and_is_cancelled(
     place: Workplace, settings: dict[str, str], site: StatusSite, tmp_path: Path
 ) -> None:

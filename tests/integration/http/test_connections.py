@@ -172,6 +172,7 @@ def test_guesses_of_sign_in_codes_lock_nobody_else_out(
         assert site.get("/signin", params={"code": code}, headers=ann).is_success
 
 
+@pytest.mark.long("http")
 @pytest.mark.parametrize("proto", ["https", "http"])
 def test_the_cookie_is_for_tls_only_where_a_trusted_proxy_says_that_there_is_some(
     make_site: Callable[..., StatusSite], context: FlowContext, proto: str

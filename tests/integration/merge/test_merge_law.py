@@ -114,6 +114,7 @@ _IS_DEEP = settings().max_examples > 1_000
 _TIMEOUT_S = 6 * 3_600 if _IS_DEEP else 250
 
 
+@pytest.mark.long("PostgreSQL 15")
 @pytest.mark.timeout(_TIMEOUT_S)
 @settings(max_examples=max(200, settings().max_examples))
 @given(history=histories(_CONTEXT))
@@ -132,6 +133,7 @@ def test_a_model_in_plain_python_agrees_with_the_row(
     runner.run(_check(engine_of_a_version, history, flows=1, model=True))
 
 
+@pytest.mark.long("PostgreSQL 15")
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_the_law_and_the_model_hold_at_every_bound(
     runner: asyncio.Runner, engine_of_a_version: AsyncEngine, crowd: str

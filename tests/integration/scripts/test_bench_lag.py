@@ -11,6 +11,7 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
     return os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "COLUMNS": "200"}
 
 
+@pytest.mark.long
 def test_the_lag_is_measured_and_every_event_is_seen_to_be_committed(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

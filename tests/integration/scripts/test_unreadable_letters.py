@@ -125,6 +125,7 @@ def largest_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+@pytest.mark.long("rabbitmq")
 @pytest.mark.parametrize("name", ODD)
 def test_one_odd_element_costs_itself_only_and_can_be_listed_shown_and_dropped(
     broker: Broker, name: str

@@ -165,6 +165,7 @@ def test_letters_are_listed_the_latest_first_and_stay(broker: Broker) -> None:
         hold(letters, 3)
 
 
+@pytest.mark.long("redis")
 def test_every_one_of_many_letters_is_seen(broker: Broker) -> None:
     # RabbitMQ hands out 2,000 unless it is asked for more.
     many = [new_letter() for _ in range(2_200)]
@@ -311,6 +312,7 @@ def test_two_people_at_once_and_one_who_is_cut_off_lose_nothing(broker: Broker) 
     assert sorted(sent) == sorted(str(letter.event["event_id"]) for letter in written)
 
 
+@pytest.mark.long("rabbitmq")
 def test_letters_survive_a_restart_of_the_broker(broker: Broker) -> None:
     letter = new_letter()
     with broker.letters() as letters:
@@ -320,6 +322,7 @@ def test_letters_survive_a_restart_of_the_broker(broker: Broker) -> None:
         assert letters.read() == [letter]
 
 
+@pytest.mark.long("redis")
 def test_a_broker_that_is_away_is_told_as_such_and_found_again(broker: Broker) -> None:
     letter = new_letter()
     with broker.letters() as letters:

@@ -92,6 +92,7 @@ async def run_flow(number: int) -> float:
     return 1 - waited_s / (time.perf_counter() - began)
 
 
+@pytest.mark.long(but=["nothing", "frozen"])
 @pytest.mark.parametrize("fault", [nothing, absent, frozen, emptied, full, black_holed])
 def test_a_flow_takes_no_more_than_five_percent_longer_whatever_its_broker_does(broker, monkeypatch, fault):
     with contextmanager(fault)(broker, monkeypatch):

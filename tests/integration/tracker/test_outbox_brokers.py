@@ -177,6 +177,7 @@ def test_a_rabbitmq_that_restarts_loses_nothing(rabbit):
     assert sum(batch["events"].count('"event_id"') for batch in taken) >= 3
 
 
+@pytest.mark.long
 def test_a_rabbitmq_that_takes_no_messages_now_or_hangs_is_given_up_within_about_a_second(rabbit, use_broker):
     publisher = Publisher(use_broker())
     publisher.publish(a_batch())

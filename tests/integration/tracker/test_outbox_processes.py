@@ -87,6 +87,7 @@ def test_a_short_script_delivers_before_it_ends(start, redis_url, tmp_path):
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+@pytest.mark.long("raise SystemExit(0)", "sys.exit(0)")
 @pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)", "raise SystemExit(0)", "os.abort()"])
 def test_however_a_process_ends_its_events_stay(start, tmp_path, end):
     orchestrator = start(f"say(30); {end}")
@@ -163,6 +164,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.long
 def test_children_of_a_parent_that_only_forks_are_looked_after_though_it_forks_often(start, redis_url):
     with StubWorker(redis_url) as worker:
         orchestrator = start(CHILDREN_ALONE, redis_url)
@@ -215,6 +217,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.long(but=["spawn"])
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "subprocess"])
 def test_what_children_left_that_were_not_forked_is_delivered_by_their_parent(start, redis_url, method):
     with StubWorker(redis_url) as worker:

@@ -101,6 +101,7 @@ def test_a_worker_whose_role_may_not_do_its_work_is_told_so(
             assert "error_history" in probe.problems("worker one@test")["postgres tables"]
 
 
+@pytest.mark.long("cancelled")
 @pytest.mark.parametrize("how", ["kombu", "cancelled"])
 def test_a_worker_that_lives_and_takes_no_messages_is_stuck(
     make_workplace: Callable[..., Workplace], context: FlowContext, tmp_path: Path, how: str
@@ -186,6 +187,7 @@ def test_no_worker_obeys_whoever_reaches_the_broker(
         assert worker.is_running
 
 
+@pytest.mark.long("false")
 @pytest.mark.parametrize("remote_control", ["false", "true"])
 def test_a_batch_whose_id_somebody_revokes_is_applied_all_the_same(
     make_workplace: Callable[..., Workplace], context: FlowContext, remote_control: str
@@ -201,6 +203,7 @@ def test_a_batch_whose_id_somebody_revokes_is_applied_all_the_same(
         eventually(lambda: place.row(flow_id)["retry_count"] == 1)
 
 
+@pytest.mark.long("{}")
 @pytest.mark.parametrize("keys", ["", "{}"])
 def test_a_worker_without_signing_keys_says_so_once_when_it_starts(
     make_workplace: Callable[..., Workplace], keys: str
@@ -222,6 +225,7 @@ def test_workers_ask_each_other_nothing_however_they_are_started(
     assert "mingle" not in place.log.read_text()
 
 
+@pytest.mark.long
 def test_a_worker_that_is_to_obey_does_and_the_doctor_says_what_that_opens(
     make_workplace: Callable[..., Workplace],
 ) -> None:
@@ -265,6 +269,7 @@ def test_the_names_of_processes_long_gone_do_not_pile_up_in_redis(
     assert 0 < left_s <= 3_600
 
 
+@pytest.mark.long
 def test_a_worker_that_ends_says_goodbye_and_a_killed_one_leaves_its_heartbeat(
     make_workplace: Callable[..., Workplace],
 ) -> None:

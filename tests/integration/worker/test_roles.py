@@ -102,6 +102,7 @@ def gauges(url: str) -> WorkerGauges:
     return asyncio.run(read())
 
 
+@pytest.mark.long("6.2")
 def test_a_whole_chain_runs_with_a_user_for_each_role_and_none_oversteps(
     guarded: Guarded, database_url: str, tmp_path: Path, context: FlowContext
 ) -> None:

@@ -42,6 +42,7 @@ def retries(place: Workplace, flow_id: UUID) -> int:
     return int(place.row(flow_id)["retry_count"])
 
 
+@pytest.mark.long(but=["tasks per child", "solo"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -90,6 +91,7 @@ def test_batches_wait_while_postgres_is_away_and_go_on_within_5_seconds_of_its_r
         assert place.letters() == []
 
 
+@pytest.mark.long("SIGQUIT")
 @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
 def test_a_worker_that_stops_while_it_waits_gives_its_message_back_at_once(
     make_workplace: MakeWorkplace,
@@ -113,6 +115,7 @@ def test_a_worker_that_stops_while_it_waits_gives_its_message_back_at_once(
         eventually(lambda: retries(place, flow_id) == 1)
 
 
+@pytest.mark.long("SIGTERM")
 @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
 def test_a_worker_that_stops_finishes_what_it_holds(
     make_workplace: MakeWorkplace, context: FlowContext, stop_signal: signal.Signals
@@ -132,6 +135,7 @@ def test_a_worker_that_stops_finishes_what_it_holds(
     assert waiting(place) == 0
 
 
+@pytest.mark.long("SIGQUIT")
 @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
 def test_a_worker_that_stops_before_a_child_has_begun_waits_for_it(
     make_workplace: MakeWorkplace, context: FlowContext, stop_signal: signal.Signals
@@ -154,6 +158,7 @@ def test_a_worker_that_stops_before_a_child_has_begun_waits_for_it(
     assert (retries(place, flow_id), waiting(place)) == (2, 0)
 
 
+@pytest.mark.long
 def test_a_busy_worker_survives_crashes_of_redis(
     make_workplace: MakeWorkplace, own_redis: EmbeddedRedis, context: FlowContext
 ) -> None:
@@ -191,6 +196,7 @@ def stream_of_retries(place: Workplace, context: FlowContext, flow_id: UUID) -> 
     thread.join()
 
 
+@pytest.mark.long
 def test_a_worker_that_freezes_in_a_transaction_holds_up_the_others_only_for_a_while(
     make_workplace: MakeWorkplace, context: FlowContext
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_worker_works_on_a_redis_over_tls(
     apply_one(make_workplace(redis_url=tls_url), context)
 
 
+@pytest.mark.long
 def test_a_worker_works_on_the_redis_that_sentinel_names(
     make_workplace: MakeWorkplace, own_redis: EmbeddedRedis, tmp_path: Path, context: FlowContext
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_worker_works_on_the_redis_that_sentinel_names(
         apply_one(place, context)
 
 
+@pytest.mark.long
 def test_a_worker_works_on_a_redis_over_a_unix_socket(
     make_workplace: MakeWorkplace, context: FlowContext
 ) -> None:
@@ -63,6 +65,7 @@ def test_a_worker_works_on_a_redis_over_a_unix_socket(
         apply_one(make_workplace(redis_url=f"unix://:pw@{quote(str(path))}?db=1"), context)
 
 
+@pytest.mark.long
 def test_a_worker_works_with_an_address_that_has_options_and_a_certificate_nobody_checks(
     make_workplace: MakeWorkplace, own_redis: EmbeddedRedis, tmp_path: Path, context: FlowContext
 ) -> None:

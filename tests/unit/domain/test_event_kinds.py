@@ -38,6 +38,7 @@ def put_before(path: Path, line: str, text: str) -> None:
     path.write_text(content.replace(line, f"{text}{line}"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_kind_that_the_merge_does_not_handle_fails_the_type_checker(copy: Path) -> None:
     assert mypy(copy, MERGE).returncode == 0

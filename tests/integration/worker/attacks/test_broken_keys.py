@@ -80,6 +80,7 @@ def test_another_kind_of_value_in_the_place_of_a_key_is_removed_and_counted(
         assert read_counters(client)["forged:key"] == 1
 
 
+@pytest.mark.long(but=["all-a broker apart"])
 @pytest.mark.parametrize("is_apart", [False, True], ids=["one Redis", "a broker apart"])
 @pytest.mark.parametrize("names", [KEYS, OF_KOMBU], ids=["all", "those of kombu"])
 def test_a_worker_puts_all_places_right_by_itself_and_goes_on(
