@@ -61,6 +61,7 @@ TYPED = {
     "flowctl dead replay --reason invalid": r"1 sent again",
     # The letter that lies there is of another reason.
     "flowctl dead replay --reason row_hidden": r"0 sent again",
+    "flowctl dead replay --reason flow_not_found": r"0 sent again",
     "flowctl dead replay": r"1 sent again",
     "flowctl dead list --limit 10000 --json": r'"reason": ?"invalid"',
     "flowctl dead list": r"invalid",
@@ -82,6 +83,29 @@ TYPED = {
 
 #: Tests of these files run them whole.
 ELSEWHERE = {
+    **dict.fromkeys(
+        (
+            "flowctl flow archive --older-than 90d --all --dry-run",
+            "flowctl flow archive --older-than 90d --all --to /archive/",
+            "flowctl flow archive --older-than 90d --client ID --to flows.jsonl",
+            "flowctl flow archive --older-than 30d --all --thin --to /archive/",
+            "flowctl flow restore /archive/ --client ID",
+            "flowctl flow restore",
+        ),
+        ("test_flowctl_archive", "test_old_flows_are_counted_archived_and_restored_by_tenant"),
+    ),
+    **dict.fromkeys(
+        (
+            "flowctl notices list",
+            "flowctl notices test NAME",
+            "flowctl notices replay --receiver NAME",
+            "flowctl notices drop",
+        ),
+        (
+            "test_notice_queue",
+            "test_flowctl_shows_replays_and_drops_what_was_never_taken_and_tries_receivers",
+        ),
+    ),
     **dict.fromkeys(
         (
             "pip install .",
@@ -122,6 +146,7 @@ ELSEWHERE = {
     "./scripts/test --crewai": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
     "./scripts/test --crewai-older": ("test_checks", "test_flows_of_crewai_run_in_their_own_environment"),
     "./scripts/test --long": ("test_checks", "test_everything_may_be_run_with_what_takes_long"),
+    "./scripts/test --worlds 10000": ("test_checks", "test_worlds_are_run_and_their_rate_is_told"),
     "./scripts/test --planted": (
         "test_checks",
         "test_a_bug_that_is_planted_is_found_and_who_found_it_is_told",
