@@ -58,6 +58,12 @@ class StatusSettings(Settings):
         validation_alias="ENRICHMENT_STATUS_SIGNIN_CODE",
         description="16 random characters or more",
     )
+    #: For a demo on one's own machine; anybody who has seen the link can sign in.
+    signin_reusable: bool = Field(
+        default=False,
+        validation_alias="ENRICHMENT_STATUS_SIGNIN_REUSABLE",
+        description="true lets the sign-in code work until the process ends, else false",
+    )
     signin_token: SecretStr | None = Field(
         None,
         validation_alias="ENRICHMENT_STATUS_SIGNIN_TOKEN",

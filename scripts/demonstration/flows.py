@@ -52,10 +52,14 @@ async def run_acts(
     *,
     on_progress: OnProgress,
     on_asked: Callable[[], None] = lambda: None,
+    pace_s: float,
 ) -> None:
-    """Run the flows to their end; the one that asks people waits for them. If one fails, so does this."""
+    """Run the flows to their end; the one that asks people waits for them. If one fails, so does this.
+
+    A flow takes about thirty paces.
+    """
     await asyncio.gather(
-        *(_run(act, csv, sessions, on_progress=on_progress, on_asked=on_asked) for act in acts)
+        *(_run(act, csv, sessions, on_progress=on_progress, on_asked=on_asked, pace_s=pace_s) for act in acts)
     )
 
 
@@ -66,6 +70,7 @@ async def _run(
     *,
     on_progress: OnProgress,
     on_asked: Callable[[], None],
+    pace_s: float,
 ) -> None:
     def asked() -> None:
         on_progress(act, "waiting_for_approval", None)
@@ -80,5 +85,6 @@ async def _run(
         PostgresChildStore(sessions, CONTEXT, act.flow_id),
         on_progress=lambda phase, percent: on_progress(act, phase, percent),
         on_asked=asked if act.scenario is Scenario.APPROVAL else None,
+        rest_s=pace_s,
     )
     on_progress(act, outcome.status, None)

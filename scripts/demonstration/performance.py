@@ -36,6 +36,9 @@ from masterflow.tasks.enqueue import Awaited, ConfirmationInbox, Publisher, Queu
 _CONFIRM_TIMEOUT_S: Final = 60.0
 _LOOK_INTERVAL_S: Final = 0.5
 
+#: No flow over a file like the sample's takes more.
+_PACES: Final = 100
+
 
 class DemoFailed(EnrichmentError):
     """The rows do not hold everything that the flows reported."""
@@ -50,12 +53,16 @@ def set_the_stage() -> None:
         letters.count()
 
 
-def perform(console: Console, csv: Path, crew: Crew) -> "AskingAct":
+def perform(console: Console, csv: Path, crew: Crew, *, pace_s: float) -> "RunningAct":
     """Run the flows, show their rows once the workers have confirmed all, and return the one that asks."""
     acts = [Act(scenario) for scenario in Scenario]
     with progress_bars(console, acts) as on_progress:
-        asking = AskingAct(acts.pop(), csv, on_progress)
-        with_engine(lambda engine: run_acts(acts, csv, session_factory(engine), on_progress=on_progress))
+        asking = RunningAct(acts.pop(), csv, on_progress, pace_s=pace_s)
+        with_engine(
+            lambda engine: run_acts(
+                acts, csv, session_factory(engine), on_progress=on_progress, pace_s=pace_s
+            )
+        )
         acts.append(asking.wait_until_asked())
     with console.status("Waiting until the workers have confirmed every event", spinner="line"):
         _wait_until_confirmed(crew)
@@ -69,14 +76,15 @@ def perform(console: Console, csv: Path, crew: Crew) -> "AskingAct":
     return asking
 
 
-class AskingAct:
-    """The flow that asks people and waits for them, in a thread of its own."""
+class RunningAct:
+    """A flow in a thread of its own, such as the one that asks people and waits for them."""
 
-    def __init__(self, act: Act, csv: Path, on_progress: OnProgress) -> None:
+    def __init__(self, act: Act, csv: Path, on_progress: OnProgress, *, pace_s: float) -> None:
         """Begin to run it."""
         self.act = act
         self._csv = csv
         self._on_progress = on_progress
+        self._pace_s = pace_s
         self._has_asked = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=act.title, daemon=True)
@@ -93,7 +101,7 @@ class AskingAct:
         Raises:
             DemoFailed: it does not come to that.
         """
-        if not self._has_asked.wait(_CONFIRM_TIMEOUT_S) or self.is_over:
+        if not self._has_asked.wait(_CONFIRM_TIMEOUT_S + _PACES * self._pace_s) or self.is_over:
             raise DemoFailed(f"The flow that asks people ended before: {self._failure}")
         return self.act
 
@@ -121,7 +129,7 @@ class AskingAct:
         )
         with closing(Publisher(QueueSettings())) as publisher:
             publisher.ask(request)
-        self._thread.join(_CONFIRM_TIMEOUT_S)
+        self._thread.join(_CONFIRM_TIMEOUT_S + _PACES * self._pace_s)
         if not self.is_over or self._failure:
             raise DemoFailed(f"The answer did not bring the flow to its end: {self._failure}")
 
@@ -134,6 +142,7 @@ class AskingAct:
                     session_factory(engine),
                     on_progress=self._on_progress,
                     on_asked=self._has_asked.set,
+                    pace_s=self._pace_s,
                 )
             )
         except Exception as failure:  # noqa: BLE001  who waits for the flow tells it
@@ -142,14 +151,14 @@ class AskingAct:
             self._has_asked.set()
 
 
-def answer_for_all(console: Console, crew: Crew, asking: AskingAct) -> None:
+def answer_for_all(console: Console, crew: Crew, asking: RunningAct) -> None:
     """Answer what a flow asks, for want of people who look, and show its end."""
     console.print(f"Nobody is asked for an answer here, so the demo approves for “{asking.act.title}”.\n")
     asking.answer("approve")
     show_end(console, crew, asking)
 
 
-def show_end(console: Console, crew: Crew, asking: AskingAct) -> None:
+def show_end(console: Console, crew: Crew, asking: RunningAct) -> None:
     """Show what became of the flow that was answered, once the workers have confirmed every event."""
     _wait_until_confirmed(crew)
     [view] = with_session(partial(_views, acts=[asking.act]))

@@ -87,10 +87,12 @@ class Crew:
             "ENRICHMENT_JWT_KEY": key,
             "ENRICHMENT_STATUS_SIGNIN_CODE": code,
             "ENRICHMENT_STATUS_SIGNIN_TOKEN": token,
+            # Whoever has the terminal may open the link again, also in another browser.
+            "ENRICHMENT_STATUS_SIGNIN_REUSABLE": "true",
         }
         self._start("status", [sys.executable, "-m", "masterflow.status", f"--port={port}"], settings)
         self._ports.append(port)
-        self.places["Status page"] = f"http://{_LOOPBACK}:{port}/signin?code={code}\nwhich signs in once"
+        self.places["Status page"] = f"http://{_LOOPBACK}:{port}/signin?code={code}"
 
     def check(self) -> None:
         """Make sure that all of them still run.

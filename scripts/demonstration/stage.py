@@ -13,7 +13,7 @@ from rich.text import Text
 from masterflow.scripts.demonstration.flows import Act, OnProgress
 from masterflow.scripts.terminal.flow_panel import status_text
 from masterflow.scripts.terminal.text import terminal_text
-from masterflow.scripts.terminal.whole import Record, print_whole
+from masterflow.scripts.terminal.whole import print_whole
 
 
 @contextmanager
@@ -56,6 +56,9 @@ def _values(found: Iterable[Any]) -> Text:
 
 
 def print_guide(console: Console, places: Mapping[str, str]) -> None:
-    """Say where to look while everything runs."""
-    console.print(Record({name: Text(place) for name, place in places.items()}))
-    console.print("\nEverything runs until you press [bold]Ctrl-C[/bold].")
+    """Say where to look, each address and command on a line of its own that nothing breaks, to be pasted."""
+    for name, place in places.items():
+        console.print(Text(name, "bold"), soft_wrap=True)
+        for line in place.splitlines():
+            console.print(Text(line), soft_wrap=True)
+    console.print()

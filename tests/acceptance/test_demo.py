@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -207,6 +206,9 @@ class Screen:
             self.text += os.read(self._own_end, 1 << 16).decode(errors="replace")
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.text)
 
+    def type(self, text):
+        os.write(self._own_end, text.encode())
+
     def close(self):
         os.close(self._own_end)
         os.close(self.far_end)
@@ -221,24 +223,40 @@ def screen():
 
 def flowctl(settings, *arguments):
     """Run flowctl as the guide says, in another shell; return what it printed."""
-    command = shlex.join([str(Path(sys.executable).with_name("flowctl")), *arguments])
+    command = shlex.join(["flowctl", *arguments])
     shell = ["bash", "-c", f". {shlex.quote(str(settings))} && {command}"]
     return subprocess.run(shell, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
+def statuses(settings):
+    return {flow["status"] for flow in json.loads(flowctl(settings, "flow", "list", "--json"))}
+
+
 def test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing(data_folder, screen):
     settings = data_folder / "settings.sh"
-    with Demo(data_folder, terminal=screen.far_end) as demo:
+    with Demo(data_folder, "--pace", "0.1", terminal=screen.far_end, COLUMNS="60") as demo:
         eventually(lambda: not demo.meet() or "Ctrl-C" in screen.read(), timeout_s=_DEMO_TIMEOUT_S)
         said = screen.read()
         assert demo.meet(), said
-        pages = re.findall(r"http://127\.0\.0\.1:\d+\S*", said)
-        assert [status_of(page) for page in pages] == [401, 200]
+        # Told before the flows and after them, on lines of their own that nothing breaks.
+        lines = said.replace("\r", "").splitlines()
+        pages = [line for line in lines if line.startswith("http://127.0.0.1:")]
+        assert pages[:2] == pages[2:]
+        assert [status_of(page) for page in pages] == [401, 200, 401, 200]
+        assert all(len(page) <= 60 for page in pages)
+        command = shlex.join([str(ROOT / "scripts" / "demo"), "--folder", str(data_folder), "--another"])
+        assert [lines.count(line) for line in (f". {shlex.quote(str(settings))}", command)] == [2, 2]
         assert settings.stat().st_mode & 0o077 == 0
         [asking] = json.loads(flowctl(settings, "inbox", "--json"))
         flowctl(settings, "flow", "answer", asking["flow_id"], "--answer", "approve")
         eventually(lambda: "finalization" in screen.read().partition("Ctrl-C")[2], timeout_s=30)
         assert flowctl(settings, "inbox", "--json").strip() == "[]"
+        subprocess.run(["bash", "-c", command], check=True, capture_output=True, timeout=60)
+        eventually(lambda: f"Another flow begins: “{WELL}”" in screen.read(), timeout_s=30)
+        screen.type("\n")
+        eventually(lambda: f"Another flow begins: “{RETRY}”" in screen.read(), timeout_s=30)
+        eventually(lambda: statuses(settings) == {"completed"}, timeout_s=60)
+        assert len(json.loads(flowctl(settings, "flow", "list", "--json"))) >= 5
         demo.process.send_signal(signal.SIGINT)
         assert demo.wait() == 0, screen.read()
     assert demo.left == []
@@ -302,6 +320,14 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path):
     with Demo(tmp_path / "data") as demo:
         assert demo.wait() == 1
     assert demo.output.read_text().endswith("name another --folder.\n")
+
+
+def test_another_flow_where_no_demo_runs_is_refused_in_one_sentence(tmp_path):
+    with Demo(tmp_path / "data", "--another") as demo:
+        assert demo.wait() == 1
+    said = demo.output.read_text()
+    assert said.startswith(f"No demo runs in {tmp_path / 'data'}; start one with ./scripts/demo")
+    assert said.count("\n") == 1
 
 
 def test_two_demos_do_not_share_a_folder(tmp_path):

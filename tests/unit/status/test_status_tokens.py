@@ -7,6 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import SecretStr
 
 from masterflow.domain import SettingsInvalid
 from masterflow.status.access.limits import RateLimit, TooManyRequests
@@ -159,6 +160,19 @@ def test_a_sign_in_code_works_once() -> None:
     codes = SignInCodes()
     code = codes.add("the token")
     assert [codes.take("another code"), codes.take(code), codes.take(code)] == [None, "the token", None]
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+def test_a_code_of_the_settings_lasts_only_where_they_say_so(lasts: bool) -> None:
+    settings = StatusSettings(
+        jwt_key=SecretStr(_KEY),
+        signin_code=SecretStr("c" * 20),
+        signin_token=SecretStr("the token"),
+        signin_reusable=lasts,
+    )
+    codes = SignInCodes.of(settings)
+    found = [codes.take("c" * 20), codes.take("another"), codes.take("c" * 20)]
+    assert found == ["the token", None, "the token" if lasts else None]
 
 
 def test_who_asks_too_often_is_told_so_and_others_are_not() -> None:
