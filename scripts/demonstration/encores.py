@@ -36,7 +36,7 @@ class Encores:
 
     def _pressed(self, timeout_s: float) -> int:
         # In the background, what is typed is somebody else's, and reading it would stop this process.
-        if self._terminal is None or os.tcgetpgrp(self._terminal) != os.getpgrp():
+        if self._terminal is None or _is_elsewhere(self._terminal):
             time.sleep(timeout_s)
             return 0
         if not select.select([self._terminal], [], [], timeout_s)[0]:
@@ -66,6 +66,15 @@ def ask_for_another(folder: Path) -> None:
         )
     (folder / _ASKED).mkdir(exist_ok=True)
     (folder / _ASKED / uuid4().hex).touch()
+
+
+def _is_elsewhere(terminal: int) -> bool:
+    """Return whether this process is in the background of its terminal."""
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:
+        # No shell shares a terminal that does not control this process.
+        return False
 
 
 def _is_held(lock: Path) -> bool:
