@@ -139,6 +139,7 @@ def test_who_may_only_look_sees_what_is_asked_and_no_form(
         expect(page.get_by_role("button", name="Answer")).to_have_count(0)
 
 
+@pytest.mark.long("1280-dark", "390-light")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_inbox_flow_and_confirmation_are_for_everybody(

@@ -58,6 +58,7 @@ async def _many_flows(sessions: Any, context: FlowContext) -> None:
 _FLEETS: dict[str, Any] = {"none": None, "some": _some_flows, "many": _many_flows}
 
 
+@pytest.mark.long(but=["none-dark-wide", "some-light-narrow", "many-dark-narrow", "many-light-wide"])
 @pytest.mark.parametrize("size", _SIZES, ids=["narrow", "wide"])
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("fleet", list(_FLEETS))
@@ -91,6 +92,7 @@ def test_somebody_goes_from_the_overview_to_what_failed_without_scripts_and_by_k
     expect(page.get_by_role("checkbox", name="failed")).to_be_checked()
 
 
+@pytest.mark.long("320-light", "1280-dark")
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_the_list_with_all_that_can_be_asked_is_accessible_and_never_scrolls_sideways(

@@ -141,6 +141,7 @@ def test_without_scripts_pages_say_how_to_see_what_is_new(open_page: OpenPage, r
     expect(page).to_have_url(f"{page.url.partition('/flows')[0]}/flows/{running}")
 
 
+@pytest.mark.long("/flows?cursor=none", "/nowhere")
 @pytest.mark.parametrize("path", ["/nowhere", "/flows/no-id", "/flows?cursor=none", "/flows?text=a&text=b"])
 def test_what_is_wrong_with_an_address_is_told_on_a_page(open_page: OpenPage, path: str) -> None:
     page = open_page(path)

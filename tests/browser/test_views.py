@@ -79,6 +79,7 @@ async def _full_flow(sessions: Any, context: FlowContext) -> UUID:
     return flow_id
 
 
+@pytest.mark.long("320-light", "390-dark")
 @pytest.mark.parametrize(("width", "scheme"), _LOOKS)
 def test_a_flow_with_much_to_show_is_for_everybody(
     open_page: OpenPage,

@@ -48,6 +48,7 @@ def test_the_wheel_of_a_source_distribution_is_the_same(source, wheel, tmp_path)
     assert contents(build_wheel(tmp_path / distribution.name)) == contents(wheel)
 
 
+@pytest.mark.long
 def test_the_wheel_of_a_downloaded_zip_is_the_same(source, wheel, tmp_path):
     # As whoever unpacks a zip without regard to links has it, pip for one.
     for link in [path for path in source.rglob("*") if path.is_symlink()]:

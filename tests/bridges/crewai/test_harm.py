@@ -21,6 +21,7 @@ def assert_as_well(found, well):
     assert found["parallel"]["took_s"] < well["parallel"]["took_s"] + 1
 
 
+@pytest.mark.long
 def test_a_broker_that_is_away_changes_no_result_and_what_was_told_waits(application, well, tmp_path):
     found = application.run(
         *FLOWS, REDIS_URL="redis://127.0.0.1:1/0", ENRICHMENT_SPOOL_DIR=str(tmp_path / "spool"), FLUSH_S="0.5"
@@ -31,6 +32,7 @@ def test_a_broker_that_is_away_changes_no_result_and_what_was_told_waits(applica
     assert found["parallel"]["lost"] == {}
 
 
+@pytest.mark.long
 def test_a_disk_that_takes_nothing_changes_no_result_and_every_loss_is_counted(application, well, tmp_path):
     (tmp_path / "spool").write_text("no folder\n")
     found = application.run(*FLOWS, ENRICHMENT_SPOOL_DIR=str(tmp_path / "spool"), FLUSH_S="0.5")

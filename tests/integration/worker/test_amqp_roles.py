@@ -35,7 +35,8 @@ from masterflow.tasks.rights.rabbitmq import AMQP_ROLES, commands
 from tests.support.eventually import eventually
 from tests.support.processes.workplace import Workplace
 
-pytestmark = pytest.mark.alone
+# A busy machine takes ten seconds for each command of RabbitMQ.
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 FLOWCTL = Path(sys.executable).with_name("flowctl")
 
