@@ -11,6 +11,8 @@ from masterflow.domain.payload.secrets.below import edits_below_names
 from masterflow.domain.payload.secrets.commands import edits_in_commands
 from masterflow.domain.payload.secrets.languages.code import edits_in_code
 from masterflow.domain.payload.secrets.languages.dialogues import edits_in_dialogues
+from masterflow.domain.payload.secrets.languages.directives import edits_in_directives
+from masterflow.domain.payload.secrets.languages.qualified import edits_in_qualified
 from masterflow.domain.payload.secrets.languages.sentences import edits_in_sentences
 from masterflow.domain.payload.secrets.literals import apply_edits, edits_in_literals
 from masterflow.domain.payload.secrets.markup import edits_in_markup
@@ -53,6 +55,8 @@ _READERS: Final = (
     edits_in_statements,
     edits_in_commands,
     edits_in_dialogues,
+    edits_in_directives,
+    edits_in_qualified,
     edits_in_sentences,
     edits_in_code,
     edits_behind_names,

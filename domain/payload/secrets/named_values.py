@@ -34,7 +34,7 @@ _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 # or nothing but a blank or an opening bracket.
 _NAMED: Final = re.compile(
     rf"""(?x)(?:{STEM}|[sSnN][iI][dD](?=[\s"'\]]{{0,4}}[=:]))[\w.-]{{0,40}}+(?:
-      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?)|<-)(?:\*\*|`)?[ \t]*+
+      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?|:(?=[ \t]))|<-)(?:\*\*|`)?[ \t]*+
         (?:\s*string\(\d{{1,6}}\)\s)?)
     | ["'`]?[ \t]++(?P<told>{TOLD}
         (?:[ \t]+(?:now|set[ ]to|changed[ ]to|reset[ ]to|still|currently|just))?[ \t]*:?[ \t]+)
@@ -106,7 +106,10 @@ _SEVERAL: Final = re.compile(
     r"(?P<value>(?!\[)[^\s()\[\]{}=.,;:\"'<>$]+(?: [^\s()\[\]{}=.,;:\"'<>$]+)+)[ \t]*\r?(?:\n|$)"
 )
 # What puts a value under a name before it: `setx API_TOKEN x`, `ENV DB_PASSWORD x`, `(setq password "x")`.
-_SETTING: Final = words_of("setx setenv SetEnv ENV ARG export set SET setq defvar define let put store")
+_SETTING: Final = words_of(
+    """setx setenv SetEnv ENV ARG export set SET setq defvar define let put store proxy_set_header add_header
+    fastcgi_param uwsgi_param scgi_param fastcgi_pass_header"""
+)
 # What makes a quoted text behind a name its value: `use the passphrase "…"`.
 _USING: Final = words_of("use with using enter type try by and")
 _HEADER: Final = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+")
@@ -121,10 +124,28 @@ def edits_behind_names(text: str) -> list[Edit]:
         if found.start() < done or (named := _named(text, found, done, tokens_read)) is None:
             continue
         for edit in _READERS[found.lastgroup or ""](text, named):
-            if text[edit.start : edit.end] != MASK:
-                edits.append(edit)
-                done = edit.end
+            for one in (edit, *_changed(text, edit.end, named)):
+                if text[one.start : one.end] != MASK:
+                    edits.append(one)
+                    done = one.end
     return edits
+
+
+# What a value was changed into: `password = "…" -> "…"`.
+_CHANGED: Final = re.compile(
+    r"""\\{0,2}["'`]?,?[ \t]*(?:[-=~]>|\u2192|\u21d2)[ \t]*(?:\\{0,2}(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\\\r\n]){1,500})"""
+    r"""|(?P<bare>[^\s"'`,;()\[\]{}]{3,500}))"""
+)
+
+
+def _changed(text: str, end: int, named: Named) -> list[Edit]:
+    """Return the value that comes in place of the one that ends here."""
+    new = _CHANGED.match(text, end)
+    if new is None:
+        return []
+    value = new["quoted"] or new["bare"]
+    is_one = named.looks(value) and not is_description(value) and not secrecy(value)
+    return [Edit(*new.span("quoted" if new["quoted"] else "bare"))] if is_one else []
 
 
 def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -> Named | None:
@@ -135,6 +156,8 @@ def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -
     head = closed.rstrip(_CLOSING + "(")
     place = len(head.rstrip(_NAME_LETTERS)) if head.isascii() else _foreign_place(head)
     name = head[place:]
+    if head[place - 1 : place] in _APOSTROPHES and head[:place].endswith(_BEFORE_ACCESS):
+        name = f"code d {name}"
     looks = looks_of(name) if name else None
     if (
         looks is None
@@ -148,6 +171,11 @@ def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -
     begin = start + place + len(name) - len(name.lstrip())
     begins = (start + place == 0 or text[start + place - 1] == "\n") and " " not in name.strip(" -")
     return Named(name.strip(), looks, found, begin, tokens_read, begins, closed.rstrip(" \t") != head)
+
+
+#: Before "accès", which is no name of a secret alone.
+_APOSTROPHES: Final = ("'", "\u2019")
+_BEFORE_ACCESS: Final = ("code d'", "code d\u2019", "cl\xe9 d'", "cle d'")
 
 
 def _foreign_place(head: str) -> int:
@@ -275,7 +303,7 @@ def _behind_blank(text: str, named: Named) -> list[Edit]:
             else _is_quoted_one(named.name, value["quoted"])
             or (
                 PASSWORDS.search(named.name)
-                and not _USING.isdisjoint(before[-3:])
+                and (not _USING.isdisjoint(before[-3:]) or _is_item(text, named, value.end()))
                 and not is_description(value["quoted"])
             )
         )
@@ -301,12 +329,24 @@ def _is_set(before: list[str]) -> bool:
     return bool(words) and words[-1].lstrip("(") in _SETTING
 
 
+def _is_item(text: str, named: Named, end: int) -> bool:
+    """Tell whether a name and a quoted text are an item of a list: `(user 'bob', password 'x')`, `secret "x";`."""
+    before = (
+        text[max(0, named.start - 40) : named.start].rstrip(" \t\n").removesuffix("SET").removesuffix("ADD")
+    )
+    return before.rstrip()[-1:] in _ITEM_BEGINS and _ITEM_ENDS.match(text, end) is not None
+
+
+_ITEM_BEGINS: Final = ("(", ",", "{", ";")
+_ITEM_ENDS: Final = re.compile(r"\s*[,;)}]")
+
+
 def _is_quoted_one(name: str, quoted: str) -> bool:
     """Tell whether what stands in quotes behind a name is its value: `PASSWORD 'x'`, `password 'hunter2'`."""
     is_identifier = _IDENTIFIER.fullmatch(name) is not None and not is_description(quoted)
     return (
         is_identifier
-        or name.endswith(("PASSWORD", ", password", "(password"))
+        or name.endswith(("PASSWORD", "SECRET", ", password", "(password"))
         or (PASSWORDS.search(name) is not None and not quoted.isalpha() and " " not in quoted)
     )
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+from masterflow.domain.payload.secrets.said import is_description, is_said_abroad
+
 #: What stands in place of a secret.
 MASK: Final = "[masked]"
 
@@ -41,7 +43,7 @@ _ALWAYS = re.compile(
       | pass_word | pword | pw
       | kennwort | contrasenas? | senhas? | wachtwoord | _mdp | mot_de_passe | haslo | has_\u0142_o
       | losenord(?:et)? | passord(?:et)? | adgangskoden? | kodeord(?:et)? | salasana | heslo | jelszo
-      | parola | parool | sifre
+      | parola(?:si|nız|niz)? | parool | sifre(?:si|niz|m|yi|nin)?
       | lozinka | geslo | mat_khau | kata_sandi
       | \u043f\u0430\u0440\u043e\u043b\u044c | \u5bc6[\u7801\u78bc] | \u53e3\u4ee4
       | \u30cf\u30b9\u30ef\u30fc\u30c8
@@ -108,6 +110,20 @@ _CODE = re.compile(
       |(?:mfa|2_fa|tfa|sms|login|verification|security|recovery|backup|auth|authorization|access|unlock|one_time
         |totp|otp|device)_?codes?
       |cvvs?|cvcs?|cvv_?2|card_code)$"""
+)
+# What people of other languages call such codes and keys, of which a mere word may be one.
+_SECRET_WORDS = re.compile(
+    r"""(?x)(?:^|_)(?:(?:zugangs|zugriffs|sicherheits|bestatigungs|freischalt|aktivierungs|verifizierungs|anmelde|einmal
+        |geheim|entsperr|wiederherstellungs)_?(?:codes?|wort|schlussel|zahl|nummer|kennung) | geheimnis
+      | (?:toegangs|beveiligings|verificatie|herstel)_?codes? | (?:kode|kod)_(?:dostepu|bezpieczenstwa)
+      | code_(?:secret|confidentiel|d_acces|de_(?:securite|verification|confirmation|validation)) | code_pin
+      | cle_(?:secrete|privee|api|d_acces|d_api)
+      | codigo_(?:secreto|de_(?:acceso|acesso|seguridad|seguranca|verificacion|verificacao|confirmacion|confirmacao))
+      | codice_(?:segreto|di_(?:accesso|sicurezza|verifica|conferma))
+      | clave_(?:de_(?:acceso|api|cifrado)|secreta|privada) | chave_(?:secreta|privada|de_(?:acesso|api))
+      | \u043a\u043e\u0434_(?:\u0434\u043e\u0441\u0442\u0443\u043f\u0430|\u043f\u043e\u0434\u0442\u0432\w+|\u0431\u0435\u0437\u043e\u043f\w+)
+      | \u0441\u0435\u043a\u0440\u0435\u0442\u043d\w+_(?:\u043a\u043b\u044e\u0447|\u043a\u043e\u0434) | \u043f\u0438\u043d(?:_?\u043a\u043e\u0434)?
+      )$"""
 )
 _LIKELY_KEYS = re.compile(
     r"""(?x)(?:^|_)(?:app|application|client|server|service|bot|admin|consumer|licen[cs]e|deploy|deployment
@@ -183,6 +199,8 @@ def _holds_one(words: str) -> bool:
 def spaced_secrecy(words: str) -> Looks | None:
     """Return the same of several words of a sentence, of which fewer tell."""
     name = normal_name(words[-_TELLING_CHARS:])
+    if _SECRET_WORDS.search(name):
+        return is_secret_word
     if _ALWAYS.search(name):
         return is_anything
     return is_typed_code if _CODE.search(name) else None
@@ -208,6 +226,19 @@ def is_typed_code(text: str) -> bool:
     return len(text) >= 3 and _TYPED.fullmatch(text) is not None
 
 
+def is_secret_word(text: str) -> bool:
+    """Tell whether a text is a single word that says nothing about a code or key."""
+    return (
+        len(text) >= _LEAST_WORD_CHARS
+        and not re.search(r"\s", text)
+        and not is_description(text)
+        and not is_said_abroad(text)
+    )
+
+
+_LEAST_WORD_CHARS: Final = 3
+
+
 def is_likely(text: str) -> bool:
     """Tell whether a text is no word, nor a number, digest or version."""
     return _LIKELY.fullmatch(text[:200]) is not None and not _DULL.fullmatch(text)
@@ -229,6 +260,7 @@ def is_random(text: str) -> bool:
 
 # The first kind that fits counts.
 _KINDS: Final[tuple[tuple[Callable[[str], object], Looks], ...]] = (
+    (_SECRET_WORDS.search, is_secret_word),
     (_is_always, is_anything),
     (_TOKENS.search, is_no_number),
     (_PASS.search, is_no_number),

@@ -136,6 +136,32 @@ SHAPES: Final[tuple[Shape, ...]] = (
         re.compile(r"(?P<kept>Private-Lines: ?\d{1,4}\s+)(?:[A-Za-z0-9+/=]{1,100}(?:\s|\\n|\\r|$)+)+"),
         _KEPT,
     ),
+    # What a run of CI is told to mask, or to hand on under a secret's name.
+    Shape("add-mask", re.compile(r"(?P<kept>::add-mask::)(?:(?!\\n)[^\r\n\"'\[])+"), _KEPT),
+    Shape(
+        "##vso[task.set",
+        re.compile(
+            r"(?P<kept>##vso\[task\.set(?:secret|variable [^\]\n]{0,200}(?i:issecret=true)[^\]\n]{0,200})\])"
+            r"(?:(?!\\n)[^\r\n\"'])+"
+        ),
+        _KEPT,
+    ),
+    Shape(
+        "name=",
+        re.compile(
+            r"(?P<kept>(?:::set-output |::save-state |::set-env |##vso\[task\.setvariable )(?:variable|name)="
+            r"(?P<name>[\w.-]{1,64})[^\]\n:]{0,200}(?:::|\]))(?P<value>(?:(?!\\n)[^\r\n\"'])+)"
+        ),
+        _mask_named,
+    ),
+    # PRAGMA key = 'secret', ATTACH … KEY 'secret'
+    Shape(
+        "=",
+        re.compile(r"(?P<kept>[pP](?i:ragma)\s+(?:hex|re)?[kK](?i:ey)\s*=\s*[\"']?(?:x')?)[^\s\"';]+"),
+        _KEPT,
+    ),
+    Shape("'", re.compile(r"(?P<kept>[aA][sS]\s+\w{1,60}\s+[kK](?i:ey)\s+)'(?:[^']|'')*+'"), _KEPT),
+    Shape("/pass:", re.compile(r"(?P<kept>/pass:)(?![/*\s])[^\s\"']+"), _KEPT),
     # CREATE USER bob IDENTIFIED BY 'secret'
     Shape(
         "IDENTIFIED",
@@ -182,6 +208,14 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "SecureString",
         re.compile(r"(?P<kept>SecureString\s+(?:-String\s+)?[\"'])[^\"'\n]+"),
+        _KEPT,
+    ),
+    Shape(
+        "SecureString",
+        re.compile(
+            r"(?P<kept>SecureString\s+(?:-(?:String|AsPlainText|Force)\s+){0,3}+)(?![$\[(-])[^\s\"'()]{3,}"
+            r"(?=\s+-(?:AsPlainText|Force)|\s*\)|\s*$)"
+        ),
         _KEPT,
     ),
     # 493021 is your one-time code

@@ -35,6 +35,8 @@ _STEM_ENDS: Final = {
         _any_case("ontras"),
         _any_case("ommunit"),
         _any_case("ode") + r"""s?(?=[\\"'\] \t]*(?:[:=]|[iI][sS][ \t]))""",
+        "ode(?<=[gt]scode)",
+        r"""[e\xe8]ss?o?(?=[ \t\xa0]*(?:[:=\uff1a]|est? |\xe8 ))""",
         "(?<=[nN][eE][mM][oO][nN][iI].)",
         "htwo",
     ),
@@ -49,6 +51,7 @@ _STEM_ENDS: Final = {
     ),
     "h": (
         "eslo",
+        "eim(?<=[gG]eheim)(?:nis|zahl|wort|schl)",
         "(?<=[aA][uU][tT].)(?![oO][rR](?![iI])|[eE][nN])",
         "[aA](?<=[sS][eE][nN]..)",
     ),
@@ -70,6 +73,7 @@ _FOREIGN: Final = (
     "[\u043f\u041f]\u0430\u0440\u043e\u043b\u044c|\u5bc6[\u7801\u78bc]|\u53e3\u4ee4"
     "|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638|\u05e1\u05d9\u05e1\u05de\u05d4"
     "|\u0643\u0644\u0645\u0629 \u0627\u0644|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
+    "|\u0434\u043e\u0441\u0442\u0443\u043f\u0430|\u043a\u043b\u044e\u0447|\u043f\u0438\u043d-?\u043a\u043e\u0434"
     "|\xf6senord|(?<=has)\u0142o|\u015fifre|kh\u1ea9u"
 )
 
@@ -119,6 +123,8 @@ _SHAPE_ENDS: Final = {
         r"AA[\w-]{32}",
         r"(?:\d{4,5}|\*):[^\s:/]+:[^\s:/]+:",
         "(?<=/[uU][sS][eE][rR].)",
+        r"(?<=add-mask::)|(?<=\]:)\d",
+        "set (?<=config:set )",
     ),
     "_": ("[0-9A-Za-z]{20}", "user (?<=add_user )"),
     "=": (
@@ -140,7 +146,7 @@ _SHAPE_ENDS: Final = {
         "(?:KIA|SIA|BIA|CCA|Iza|TATT3|GE-SECRET)",
     ),
     ".": (r"(?:(?<=ya29\.)|(?<=SG\.)|(?<=hv[sbr]\.))",),
-    "~": ("(?<=8Q~)",),
+    "~": ("(?<=8Q~)", r"\S{0,60} [+&%-]"),
     "$": (
         r"(?:2[abxy]?|[1567yPHS]|apr1|argon2\w{0,2}|scrypt|pbkdf2|gy)\$",
         "(?<=scrypt.)|(?<=sha256.)|(?<=sha512.)|(?<=sha1.)",
@@ -148,10 +154,12 @@ _SHAPE_ENDS: Final = {
     "{": ("(?:S?SHA|S?MD5|CRYPT|PBKDF2|ARGON2)",),
     "%": ("(?:25){0,3}(?:3[aA]%(?:25){0,3}2[fF]|[67][0-9a-fA-F]%)",),
     "\\": (r"u[0-9a-fA-F]{4}\\+u",),
-    "k": (r"s\.slack", r"s/\d", r"init\b", r"ty(?=[\"'\\])"),
+    "v": ("ersion (?:2c|3) ",),
+    "5": ("(?<=md5)[0-9a-f]{32}",),
+    "k": (r"s\.slack", r"s/\d", r"init\b", r"ty(?=[\"'\\])", "ed(?<=--masked)"),
     "j": ("(?<=eyj)", "(?<=eyJ)", "dbc:"),
     "J": ("(?<=eyJ)", "Ti(?<=UdJTi)"),
-    "b": ("3BlbnNzaC1", r"asic\s", r"y\s(?<=dentified by\s)"),
+    "b": ("3BlbnNzaC1", r"asic[\s.]", r"y\s(?<=dentified by\s)"),
     "B": (
         r"(?:asic|ASIC)\s",
         r"A(?<=MII[A-Za-z0-9+/]{3}IBA)",
@@ -167,7 +175,8 @@ _SHAPE_ENDS: Final = {
     "M": ("L(?<=SAML)",),
     "C": ("RAM-",),
     "c": (
-        r"rypt\(",
+        r"rypt(?:\(|[_-]s| [A-Z])",
+        "om2sec",
         "ryptsetup",
         "ureString",
         "ode(?:(?<=ime.code)|(?<=ion.code)|(?<=gin.code)|(?<=ess.code)|(?<=ity.code))",

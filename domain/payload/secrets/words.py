@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from masterflow.domain.payload.secrets.names import MASK, is_anything, is_likely, secrecy
+from masterflow.domain.payload.secrets.languages.stores import hidden_in_store
+from masterflow.domain.payload.secrets.names import MASK, is_anything, is_likely, secrecy, words_of
+from masterflow.domain.payload.secrets.said import is_description
 
 _MOST_NAME_CHARS: Final = 80
 _MOST_COMMAND_CHARS: Final = 300
@@ -61,7 +63,7 @@ _SHORT_OPTIONS: Final = {
     "lftp": "-u,",
     "rabbitmqadmin": "-p+",
     "oc": "login -p+",
-    "az": "login -p",
+    "az": "-p",
     "psftp": "-pw",
     "beeline": "-p",
     "twine": "-p+",
@@ -85,10 +87,29 @@ _SHORT_OPTIONS: Final = {
     "crackmapexec": "-p",
     "netexec": "-p",
     "openconnect": "-p",
-    "wpa_cli": "psk",
-    "nmcli": "password",
+    "grafana-cli": "--password",
 }
+# Without one of these, `az … -p` takes a path or a plan.
+_BESIDE_PASSWORDS: Final = words_of("login -u --username --admin-user")
 _REQUIRED: Final = frozenset({"login", "secret"})
+# Commands in whose words a name stands before its value, and what must stand in them.
+_PAIRING: Final = {
+    "nmcli": re.compile(".*"),
+    "wpa_cli": re.compile(".*"),
+    "uci": re.compile("set"),
+    "redis-cli": re.compile("(?i:set|config)"),
+    **dict.fromkeys(
+        ("git", "npm", "yarn", "pnpm", "composer", "poetry", "conda", "pip"), re.compile("config")
+    ),
+    "gsettings": re.compile("set"),
+    "defaults": re.compile("write"),
+    "aws": re.compile("configure"),
+    "chamber": re.compile("write"),
+    "consul": re.compile("put"),
+    "etcdctl": re.compile("put|set"),
+    "snap": re.compile("set"),
+    "setx": re.compile(".*"),
+}
 _AFTER_USER: Final = re.compile(r"[:%,]")
 
 # Where a command has a password without an option before it: words that must stand in it, and how many come
@@ -105,6 +126,13 @@ _PLACES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
     "steamcmd": ((r"\+login", 2),),
     "bw": (("login", 2), ("unlock", 1)),
     "rclone": (("obscure", 1),),
+    "credstash": (("put", 2),),
+    "chamber": (("write", 3),),
+    "ansible-vault": (("encrypt_string", 1),),
+    **dict.fromkeys(
+        ("composer", "poetry"),
+        ((r"http-basic\..+", 2), (r"(?:pypi-token|bearer|git(?:hub|lab)-(?:oauth|token))\..+", 1)),
+    ),
 }
 # Commands that take `name=value` of secrets, and what must stand in them.
 _ASSIGNING: Final = {
@@ -112,8 +140,11 @@ _ASSIGNING: Final = {
     "kubectl": re.compile("secret|secrets"),
     "oc": re.compile("secret|secrets"),
     "docker": re.compile("secret"),
-    "heroku": re.compile("config:set"),
+    "travis": re.compile("encrypt"),
+    "op": re.compile("create|edit"),
 }
+#: The commands that are known, by their names.
+COMMANDS: Final = frozenset({*_SHORT_OPTIONS, *_PAIRING, *_PLACES, *_ASSIGNING})
 _ASSIGNED: Final = re.compile(r"(--from-literal=)?[A-Za-z_][\w.-]{0,60}=(?=.)(?![@])")
 
 
@@ -143,7 +174,9 @@ def option_names_secret(word: str) -> bool:
 
 def hidden_words(texts: dict[int, str]) -> dict[int, str]:
     """Return the items of a list of words to mask: behind an option, or behind a secret's name."""
-    hidden = dict(_in_places(texts))
+    hidden = dict(hidden_in_store(texts))
+    hidden.update(_in_places(texts))
+    hidden.update(_in_pairs(texts))
     options = _options_of(texts)
     for place, item in texts.items():
         if place in hidden:
@@ -164,6 +197,7 @@ def _in_places(texts: dict[int, str]) -> Iterator[tuple[int, str]]:
         marked = [place for place, text in texts.items() if re.fullmatch(marks, text)]
         if marked:
             place = marked[0] + distance if distance else max(texts)
+            place += texts.get(place) == "--"
             if place > marked[0] and not texts.get(place, "-").startswith(("-", "/")):
                 yield place, MASK
     assigning = _ASSIGNING.get(command)
@@ -173,12 +207,32 @@ def _in_places(texts: dict[int, str]) -> Iterator[tuple[int, str]]:
                 yield place, text[: assigned.end()] + MASK
 
 
+def _in_pairs(texts: dict[int, str]) -> Iterator[tuple[int, str]]:
+    """Yield what stands behind the name of a secret among a command's pairs of names and values."""
+    first = texts.get(0)
+    pairing = _PAIRING.get(_base(first)) if first and len(first) <= _MOST_COMMAND_CHARS else None
+    if pairing is None or not any(pairing.fullmatch(text) for text in texts.values()):
+        return
+    for place, name in texts.items():
+        value = texts.get(place + 1)
+        if (
+            value
+            and place
+            and len(name) <= _MOST_NAME_CHARS
+            and secrecy(re.split("[/:]", name)[-1]) is is_anything
+        ):
+            if value[0] not in "-$<" and not is_description(value) and not secrecy(value):
+                yield place + 1, MASK
+
+
 def _options_of(texts: dict[int, str]) -> tuple[str, ...]:
     """Return the options of the command that these words are, behind which a password stands."""
     first = [text for place, text in islice(texts.items(), 4) if place < 4]
     while first and first[0] in {"sudo", "env", "exec", "time", "nohup"}:
         first.pop(0)
     options = short_options(first[0]) if first else ()
+    if first and _base(first[0]) == "az" and _BESIDE_PASSWORDS.isdisjoint(texts.values()):
+        return ()
     # An option of letters only is a word that must stand in the command.
     required = {option for option in options if option.isalpha()} & _REQUIRED
     return options if required <= set(texts.values()) else ()

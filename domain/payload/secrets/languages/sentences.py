@@ -6,7 +6,14 @@ from typing import Final
 
 from masterflow.domain.payload.secrets.languages.named import PASSWORDS, Named, words_before
 from masterflow.domain.payload.secrets.literals import Edit
-from masterflow.domain.payload.secrets.names import MASK, is_anything, is_likely, secrecy, words_of
+from masterflow.domain.payload.secrets.names import (
+    MASK,
+    is_anything,
+    is_likely,
+    is_secret_word,
+    secrecy,
+    words_of,
+)
 from masterflow.domain.payload.secrets.said import is_description, is_said_abroad, is_said_of
 
 #: What leads from a name to its value in a sentence. Of other languages' words some are also English ones.
@@ -95,6 +102,8 @@ def _is_told(text: str, named: Named, told: str, word: str) -> bool:
 
 
 def _is_no_word(word: str, named: Named) -> bool:
+    if named.looks is is_secret_word:
+        return _HAS_DIGIT.search(word) is not None and is_secret_word(word)
     return (named.looks is not is_anything and named.looks(word)) or (
         not is_algorithm(word)
         and (
@@ -107,7 +116,7 @@ def _is_no_word(word: str, named: Named) -> bool:
 def _is_last_word(text: str, start: int, word: str) -> bool:
     """Tell whether a word ends its sentence and says nothing about a password, so that it may be one."""
     return (
-        word.isalpha()
+        (word.isalpha() or word.isdigit())
         and len(word) >= _LEAST_CHARS
         and not is_said_of(word)
         and _SENTENCE_END.match(text, start + len(word)) is not None

@@ -1,0 +1,74 @@
+"""Secrets behind a name about which something is said first: `password for bob: …`, `contraseña nueva: …`."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from masterflow.domain.payload.secrets.literals import Edit
+from masterflow.domain.payload.secrets.named_values import is_same_name, looks_of
+from masterflow.domain.payload.secrets.names import (
+    MASK,
+    is_about,
+    is_anything,
+    is_likely,
+    is_secret_word,
+    secrecy,
+)
+from masterflow.domain.payload.secrets.said import is_description, is_said_abroad
+from masterflow.domain.payload.secrets.suspicion import STEM
+
+# For whom or what it is: a preposition of English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish,
+# Danish, Polish, Czech or Russian, and up to five words.
+_PREPOSITION: Final = (
+    r"(?i:for|of|to|on|at|from|f\xfcr|fuer|der|des|vom|von|zum|zur|am|pour|de|del|du|della|dello|di|do|da|para|per|por"
+    r"|van|voor|f\xf6r|till|til|av|af|dla|pro|k|\u043e\u0442|\u0434\u043b\u044f|\u043a|\u043d\u0430|\u0434\u043e|\u0432\u0456\u0434|\u0432)"
+)
+# What it is: new, old, of today.
+_ADJECTIVE: Final = (
+    r"(?i:nuev[ao]|nov[ao]|nouveau|nouvelle|actuel(?:le)?|actual|atual|antigu[ao]|antig[ao]|anterior|tempor[a\xe1]\w{1,6}"
+    r"|provisoire|maestra|mestra|ma\xeetre|principal|inicial|nuov[ao]|attuale|vecchi[ao]|neu|alt|actueel|now[ey]|nowe"
+    r"|\u0441\u0435\u0439\u0447\u0430\u0441|\u0442\u0435\u043f\u0435\u0440\u044c)"
+)
+_QUALIFIED: Final = re.compile(
+    rf"(?:{STEM})\w{{0,20}}+[\"'`]?[ ](?:{_PREPOSITION}[ ](?:[\w@.'\u2019\"/-]{{1,40}}[ ]){{0,4}}?[\w@.'\u2019\"/%-]{{1,64}}|{_ADJECTIVE})"
+    r"""[ \xa0]?[:=\uff1a][ \t]*+(?P<quote>["'`\xab\u201c\u201e])?(?P<value>(?(quote)[^"'`\xbb\u201c\u201d\r\n]{1,300}|[^\s"'`,;<>(\[{]{3,300}))"""
+)
+_NAME_BEFORE: Final = re.compile(r"[\w.-]{0,60}(?:[ ][\w.-]{1,40}){0,2}$|")
+_STEM_END: Final = re.compile(r"[\w-]+(?:[ ]de[ ]pass\w*)?")
+_ENDS: Final = re.compile(r"[.!]?[ \t]*(?:\r?\n|$|[,;)\"']|\\n|[.!] )")
+
+
+def edits_in_qualified(text: str) -> list[Edit]:
+    """Return what is to be masked behind such names."""
+    return sorted({edit for edit in _edits(text) if text[edit.start : edit.end] != MASK})
+
+
+def _edits(text: str) -> Iterator[Edit]:
+    for found in _QUALIFIED.finditer(text):
+        before = text[max(0, found.start() - 60) : found.start()]
+        start = len(before.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"))
+        stem = _STEM_END.match(text, found.start())
+        name = before[start:] + (stem[0] if stem else "")
+        looks = looks_of(name) or looks_of(before[-24:].split("\n")[-1] + (stem[0] if stem else ""))
+        value = found["value"] if found["quote"] else found["value"].rstrip(".!?)")
+        is_last = found["quote"] or _ENDS.match(text, found.start("value") + len(value))
+        if looks is None or not value or not (is_last or is_likely(value)) or _is_said(name, value):
+            continue
+        is_one = looks(value) if looks is is_anything and _PASSWORD.search(name) else is_likely(value)
+        if is_one or (looks is is_secret_word and looks(value)):
+            yield Edit(found.start("value"), found.start("value") + len(value))
+
+
+# Names behind which a mere word may be the value: of passwords, and none of what is in a sentence too (`secret`).
+_PASSWORD: Final = re.compile(r"(?i)(?:(?!secret|token|cookie|credential|bearer|auth)\w)+$")
+
+
+def _is_said(name: str, value: str) -> bool:
+    return (
+        is_description(value)
+        or is_said_abroad(value)
+        or is_about(value)
+        or secrecy(value) is not None
+        or is_same_name(name, value)
+        or value[0] in "[{<$%"
+    )
