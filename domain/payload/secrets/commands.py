@@ -10,9 +10,9 @@ from masterflow.domain.payload.secrets.places import hidden_in_list
 from masterflow.domain.payload.secrets.said import is_said_of
 from masterflow.domain.payload.secrets.words import COMMANDS
 
-_ENGLISH: Final = frozenset({"net", "http", "https"})
+_PLAIN: Final = COMMANDS - {"net", "http", "https"}
 _COMMAND: Final = re.compile(
-    rf"(?<![\w.-])(?:net(?= user)|https?(?= )|{'|'.join(sorted(map(re.escape, COMMANDS - _ENGLISH), reverse=True))})"
+    rf"(?<![\w.-])(?:net(?= user)|https?(?= )|{'|'.join(sorted(map(re.escape, _PLAIN), reverse=True))})"
     r"(?:\.exe)?(?=[\s\"',])"
 )
 # One of these stands in each of them: to look for them costs a tenth.

@@ -34,8 +34,8 @@ _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 # or nothing but a blank or an opening bracket.
 _NAMED: Final = re.compile(
     rf"""(?x)(?:{STEM}|[sSnN][iI][dD](?=[\s"'\]]{{0,4}}[=:]))[\w.-]{{0,40}}+(?:
-      (?:[\\"'\] \t`*]{{0,8}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?|:(?=[ \t]))|<-)(?:\*\*|`)?[ \t]*+
-        (?:\s*string\(\d{{1,6}}\)\s)?)
+      (?:[\\"'\] \t`*]{{0,40}}+|\)(?==\())(?P<equals>(?:[=:\uff1a](?:={{0,2}}+>?|:(?=[ \t]))|<-)
+        (?:\*\*|`)?[ \t]*+(?:\s*string\(\d{{1,6}}\)\s)?)
     | ["'`]?[ \t]++(?P<told>{TOLD}
         (?:[ \t]+(?:now|set[ ]to|changed[ ]to|reset[ ]to|still|currently|just))?[ \t]*:?[ \t]+)
     | (?P<listed>["'](?:[ \t]*,[ \t]*(?=["'])|;s:\d{{1,6}}:(?=")))
@@ -53,7 +53,7 @@ def _value(bare: str) -> re.Pattern[str]:
         (?!(?:none|null|nil|true|false|undefined)(?:[\s,;&)}}\]"'\\]|$)
             | (?:\$\{{?[A-Z_]+\}}?|x{{3,}}
               |\[[A-Z]{{3,12}}\]|<[\w\ -]{{1,40}}>|\.{{3}}|…)(?:[\s,;&)}}\]"'\\]|$)
-            | \{{\{{ | [a-z_][\w.]{{0,60}}\((?:["')]) | os\.environ
+            | \{{\{{ | (?:convertto|get|read|new|import)-[a-z]{{4,30}}(?:\s|$) | [a-z_][\w.]{{0,60}}\((?:["')]) | os\.environ
             | (?:%s|\?|\$\d+|%\(\w+\)s|:[a-z_]{{2,40}}|\$\{{\w+\}}|\*+)(?:[\s,;&)}}\]"'\\]|$)
             | [{{\[(](?:["'\s{{\[(]|$))
         (?P<value>(?(quote)(?:(?!(?P=quote))(?:\\.|[^\\\r\n]))+|{bare}))"""
@@ -133,7 +133,8 @@ def edits_behind_names(text: str) -> list[Edit]:
 
 # What a value was changed into: `password = "…" -> "…"`.
 _CHANGED: Final = re.compile(
-    r"""\\{0,2}["'`]?,?[ \t]*(?:[-=~]>|\u2192|\u21d2)[ \t]*(?:\\{0,2}(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\\\r\n]){1,500})"""
+    r"""\\{0,2}["'`]?,?[ \t]*(?:[-=~]>|\u2192|\u21d2)[ \t]*"""
+    r"""(?:\\{0,2}(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\\\r\n]){1,500})"""
     r"""|(?P<bare>[^\s"'`,;()\[\]{}]{3,500}))"""
 )
 
@@ -330,7 +331,7 @@ def _is_set(before: list[str]) -> bool:
 
 
 def _is_item(text: str, named: Named, end: int) -> bool:
-    """Tell whether a name and a quoted text are an item of a list: `(user 'bob', password 'x')`, `secret "x";`."""
+    """Tell whether a name and a quoted text are an item of a list: `(user 'bob', password 'x')`."""
     before = (
         text[max(0, named.start - 40) : named.start].rstrip(" \t\n").removesuffix("SET").removesuffix("ADD")
     )

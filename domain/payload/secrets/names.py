@@ -43,7 +43,7 @@ _ALWAYS = re.compile(
       | pass_word | pword | pw
       | kennwort | contrasenas? | senhas? | wachtwoord | _mdp | mot_de_passe | haslo | has_\u0142_o
       | losenord(?:et)? | passord(?:et)? | adgangskoden? | kodeord(?:et)? | salasana | heslo | jelszo
-      | parola(?:si|nız|niz)? | parool | sifre(?:si|niz|m|yi|nin)?
+      | parola(?:si|niz)? | parool | sifre(?:si|niz|m|yi|nin)?
       | lozinka | geslo | mat_khau | kata_sandi
       | \u043f\u0430\u0440\u043e\u043b\u044c | \u5bc6[\u7801\u78bc] | \u53e3\u4ee4
       | \u30cf\u30b9\u30ef\u30fc\u30c8
@@ -118,11 +118,14 @@ _SECRET_WORDS = re.compile(
       | (?:toegangs|beveiligings|verificatie|herstel)_?codes? | (?:kode|kod)_(?:dostepu|bezpieczenstwa)
       | code_(?:secret|confidentiel|d_acces|de_(?:securite|verification|confirmation|validation)) | code_pin
       | cle_(?:secrete|privee|api|d_acces|d_api)
-      | codigo_(?:secreto|de_(?:acceso|acesso|seguridad|seguranca|verificacion|verificacao|confirmacion|confirmacao))
+      | codigo_(?:secreto|de_(?:acceso|acesso|seguridad|seguranca|verificacion|verificacao
+        |confirmacion|confirmacao))
       | codice_(?:segreto|di_(?:accesso|sicurezza|verifica|conferma))
       | clave_(?:de_(?:acceso|api|cifrado)|secreta|privada) | chave_(?:secreta|privada|de_(?:acesso|api))
-      | \u043a\u043e\u0434_(?:\u0434\u043e\u0441\u0442\u0443\u043f\u0430|\u043f\u043e\u0434\u0442\u0432\w+|\u0431\u0435\u0437\u043e\u043f\w+)
-      | \u0441\u0435\u043a\u0440\u0435\u0442\u043d\w+_(?:\u043a\u043b\u044e\u0447|\u043a\u043e\u0434) | \u043f\u0438\u043d(?:_?\u043a\u043e\u0434)?
+      | \u043a\u043e\u0434_(?:\u0434\u043e\u0441\u0442\u0443\u043f\u0430
+        |\u043f\u043e\u0434\u0442\u0432\w+|\u0431\u0435\u0437\u043e\u043f\w+)
+      | \u0441\u0435\u043a\u0440\u0435\u0442\u043d\w+_(?:\u043a\u043b\u044e\u0447|\u043a\u043e\u0434)
+      | \u043f\u0438\u043d(?:_?\u043a\u043e\u0434)?
       )$"""
 )
 _LIKELY_KEYS = re.compile(

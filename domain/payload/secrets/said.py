@@ -20,7 +20,7 @@ _WORD: Final = re.compile(
       | well | up | down | over | done | late | due | case | either | both | sent | kept | read | lost
       | found | shown
       | hidden | given | taken | broken | stolen | chosen | written | hashed | part | and | or | but | if
-      | as | so | than)"""
+      | as | so | than | see)"""
 )
 
 # The same in other languages, behind a name of theirs.
@@ -34,7 +34,21 @@ _FOREIGN_WORD: Final = re.compile(
       | errat[ao] | sbagliat[ao] | corrett[ao] | vuot[ao] | troppo | debole | molto | n\xe3o | sim |
       muito | fraca | onjuist | verplicht | fout | leeg | niet | te | een | het | de | den | det | et
       | en | som | fel | felaktigt | obligatoriskt | saknas | feil | forkert | podstawa | wymagan\w+ |
-      nieprawid\w+ | b\w+dne | nie)"""
+      nieprawid\w+ | b\w+dne | nie
+      | \u043d\u0435
+      | \u043d\u0435\u0432\u0435\u0440\w+
+      | \u043d\u0435\u043f\u0440\u0430\w+
+      | \u0432\u0435\u0440\u0435\u043d
+      | \u043e\u0431\u044f\u0437\w+
+      | \u0442\u0440\u0435\u0431\w+
+      | \u043d\u0443\u0436\w+
+      | \u043f\u0443\u0441\u0442\w*
+      | \u0438\u0441\u0442[\u0435\u0451]\u043a\w*
+      | \u0438\u0437\u043c\u0435\u043d\w+
+      | \u0441\u0431\u0440\u043e\w+
+      | \u0437\u0430\u0431\u044b\w+
+      | \u0441\u043b\u0430\u0431\w+
+      | \u0443\u0441\u0442\w+)"""
 )
 
 # What is said of a password behind a colon: `password: field required`, `password: str`.

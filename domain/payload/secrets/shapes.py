@@ -213,8 +213,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "SecureString",
         re.compile(
-            r"(?P<kept>SecureString\s+(?:-(?:String|AsPlainText|Force)\s+){0,3}+)(?![$\[(-])[^\s\"'()]{3,}"
-            r"(?=\s+-(?:AsPlainText|Force)|\s*\)|\s*$)"
+            r"(?P<kept>To-SecureString\s+(?:-(?:String|AsPlainText|Force)\s+){0,3}+)(?![$\[(-])[^\s\"'()]{3,}"
         ),
         _KEPT,
     ),

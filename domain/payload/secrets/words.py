@@ -89,6 +89,7 @@ _SHORT_OPTIONS: Final = {
     "openconnect": "-p",
     "grafana-cli": "--password",
 }
+_VARIABLE: Final = re.compile(r"\$\{?\w{1,80}\}?|\$\(.*|%\w{1,80}%", re.DOTALL)
 # Without one of these, `az … -p` takes a path or a plan.
 _BESIDE_PASSWORDS: Final = words_of("login -u --username --admin-user")
 _REQUIRED: Final = frozenset({"login", "secret"})
@@ -186,7 +187,7 @@ def hidden_words(texts: dict[int, str]) -> dict[int, str]:
             hidden.update(_behind_short(place, item, following, options))
         if following and place + 1 not in hidden and _leads_to(item, following):
             hidden[place + 1] = MASK
-    return hidden
+    return {place: word for place, word in hidden.items() if not _VARIABLE.fullmatch(texts[place])}
 
 
 def _in_places(texts: dict[int, str]) -> Iterator[tuple[int, str]]:
@@ -218,11 +219,13 @@ def _in_pairs(texts: dict[int, str]) -> Iterator[tuple[int, str]]:
         if (
             value
             and place
+            and value[0] not in "-$<"
+            and not is_description(value)
+            and not secrecy(value)
             and len(name) <= _MOST_NAME_CHARS
             and secrecy(re.split("[/:]", name)[-1]) is is_anything
         ):
-            if value[0] not in "-$<" and not is_description(value) and not secrecy(value):
-                yield place + 1, MASK
+            yield place + 1, MASK
 
 
 def _options_of(texts: dict[int, str]) -> tuple[str, ...]:
@@ -246,7 +249,7 @@ def _leads_to(item: str, following: str) -> bool:
         return not following.startswith("--")
     if item.lower().startswith("/user:"):
         return following[:1] not in "/*"
-    return hidden_after_name(item, following) and is_likely(following)
+    return hidden_after_name(item, following) and is_likely(following) and not following.startswith("--")
 
 
 def _behind_short(

@@ -22,22 +22,27 @@ from masterflow.domain.payload.secrets.said import is_description
 
 # What a line may begin with: what is told about it in a log or a difference.
 _BEGIN: Final = r"(?m:^)(?:[\w.]{1,60}(?:Error|Exception): )?[ \t]*(?:[-+~>#] )?"
-_VALUE: Final = r"""(?:\\?"(?P<double>[^"\\\n]{1,300})\\?"|'(?P<single>[^'\n]{1,300})'|(?P<bare>(?:(?!\\n)[^\s;"'\[]){3,300}))"""
+_VALUE: Final = (
+    r"""(?:\\?"(?P<double>[^"\\\n]{1,300})\\?"|'(?P<single>[^'\n]{1,300})'"""
+    r"""|(?P<bare>(?:(?!\\n)[^\s;"'\[]){3,300}))"""
+)
 _END: Final = r"""[ \t]*;?[ \t]*\r?(?=\\n|(?m:$))"""
 # How a value is written, before it: `password 7 …`, `pre-shared-key ascii-text "…"`, `set passwd ENC …`.
 _TYPE: Final = (
-    r"(?:(?:[0-9]|level \d{1,2}|ENC|0x|encrypted|ascii-text|ascii|hexadecimal|hex|clear(?:text)?|cleartext-password"
-    r"|plain-?text|unencrypted|hashed|sha-?\d{1,3}|md5|scrypt|text)[ \t]+){0,3}"
+    r"(?:(?:[0-9]|level \d{1,2}|ENC|0x|encrypted|ascii-text|ascii|hexadecimal|hex|clear(?:text)?"
+    r"|cleartext-password|plain-?text|unencrypted|hashed|sha-?\d{1,3}|md5|scrypt|text)[ \t]+){0,3}"
 )
 
 _DIRECTIVE: Final = re.compile(
-    rf"{_BEGIN}(?:set |config |global )?(?P<name>[A-Za-z][\w.:-]{{2,60}})[ \t]+(?P<type>{_TYPE}){_VALUE}{_END}"
+    rf"{_BEGIN}(?:set |config |global )?(?P<name>[A-Za-z][\w.:-]{{2,60}})[ \t]+"
+    rf"(?P<type>{_TYPE}){_VALUE}{_END}"
 )
 # Names that are also words: `password required` is no line of a configuration.
 _WORDS: Final = words_of(
-    """password passwords passwd passphrase passcode pwd pw secret secrets token tokens credential credentials cred
-    creds cookie cookies authorization bearer jwt jwts mnemonic auth psk senha senhas clave contrasena parola heslo
-    haslo geslo sifre salasana kennwort passwort wachtwoord passord losenord kodeord lozinka jelszo"""
+    """password passwords passwd passphrase passcode pwd pw secret secrets token tokens credential
+    credentials cred creds cookie cookies authorization bearer jwt jwts mnemonic auth psk senha senhas clave
+    contrasena parola heslo haslo geslo sifre salasana kennwort passwort wachtwoord passord losenord kodeord lozinka
+    jelszo"""
 )
 # Behind these a mere word may be the value.
 _OF_PASSWORDS: Final = re.compile(
@@ -54,14 +59,17 @@ _DEVICE: Final = tuple(
         (("enable ",), rf"{_BEGIN}enable (?:algorithm-type \w+ )?(?:secret|password) "),
         (
             ("username ", "user "),
-            rf"{_BEGIN}(?:set )?user(?:name)? (?!and\b|or\b|name\b)\S{{1,60}}(?: (?!password|secret)[\w-]{{1,30}}){{0,6}}"
+            rf"{_BEGIN}(?:set )?user(?:name)? (?!and\b|or\b|name\b)\S{{1,60}}"
+            r"(?: (?:privilege|role|group|class|level|uid|view|admin|service-type|nopassword)"
+            r"(?: (?!password|secret)[\w-]{1,30})?){0,3}"
             r" (?:insecure-)?(?:secret|password) ",
         ),
         (("neighbor ", "peer "), r"\b(?:neighbor|peer) [\w.:]{1,60} password "),
         ((" chap ", " pap "), r"\b(?:ppp|interface) (?:chap|pap) (?:sent-username \S{1,60} )?password "),
         (
             ("radius", "tacacs", "aaa "),
-            r"\b(?:radius|tacacs\+?|aaa)(?:-server|[ ]server)?(?:[ ](?!key|secret)[\w.:-]{1,60}){0,7}[ ](?:key|secret|shared-secret) ",
+            r"\b(?:radius|tacacs\+?|aaa)(?:-server|[ ]server)?"
+            r"(?:[ ](?!key|secret)[\w.:-]{1,60}){0,7}[ ](?:key|secret|shared-secret) ",
         ),
         (
             ("community",),
@@ -70,7 +78,8 @@ _DEVICE: Final = tuple(
         (("community",), rf"{_BEGIN}(?:r[ow]|trap)community6? (?!public\b)"),
         (
             ("snmp", "2sink"),
-            r"\b(?:snmp-server host \S{1,60}(?: traps| informs| vrf \S{1,60}){0,3} version (?:1|2c|3 \w{1,10}) |trap2?sink \S{1,60} )",
+            r"\b(?:snmp-server host \S{1,60}(?: traps| informs| vrf \S{1,60}){0,3} "
+            r"version (?:1|2c|3 \w{1,10}) |trap2?sink \S{1,60} )",
         ),
         (("com2sec",), r"\bcom2sec6? (?:-Cn \S{1,60} )?\S{1,60} \S{1,60} "),
         (("auth ",), r"\bauth (?:md5|sha(?:-?\d+)?|MD5|SHA(?:-?\d+)?) "),
@@ -78,7 +87,9 @@ _DEVICE: Final = tuple(
         (("createUser ",), r"\bcreateUser \S{1,60} (?:MD5|SHA(?:-?\d+)?) "),
         (
             ("isakmp", "ikev", "pre-shared-key"),
-            r"\b(?:(?:isakmp|ikev[12]) key|pre-shared-key(?: (?:local|remote))?(?: address \S{1,60}(?: \d\S{1,60})?)?(?: key)?) (?!address|local|remote|key\b)",
+            r"\b(?:(?:isakmp|ikev[12]) key"
+            r"|pre-shared-key(?: (?:local|remote))?(?: address \S{1,60}(?: \d\S{1,60})?)?(?: key)?)"
+            r" (?!address|local|remote|key\b)",
         ),
         (("-key ",), r"\b(?:message-digest|authentication)-key (?:\d{1,5} (?:md5|sha\d*|hmac-\S{1,20}) )?"),
         (("key-string ",), r"\bkey-string "),
@@ -89,14 +100,14 @@ _DEVICE: Final = tuple(
         (("auth-pass ",), r"\bauth-pass \S{1,60} "),
         (("stats auth ",), r"\bstats auth [^\s:]{1,60}:"),
         (("]",), rf"{_BEGIN}\[[\w.-]{{1,100}}\](?::\d{{2,5}})?[ \t]+[^\s:]{{1,100}}:"),
-        (("md5",), rf"""["' ](?=md5[0-9a-f]{{32}}\b)"""),
+        (("md5",), r"""["' ](?=md5[0-9a-f]{32}\b)"""),
         (("user ",), rf"{_BEGIN}user \S{{1,60}} (?:[a-z]{{1,12}} ){{0,3}}(?:~\S{{1,100}} )?[><]"),
     )
 )
 # The same behind a typed number, with digits in it: `password 7 0822455D0A16`.
 _TYPED: Final = re.compile(
-    r"\b(?:password|secret|passwd|passphrase|key|psk|community|passphrase)[ ](?:[05-9]|ENC|ascii-text)[ ](?P<quote>[\"']?)"
-    r"(?P<value>(?=[^\s\"']{0,200}\d)(?=[^\s\"']{0,200}[A-Za-z$])[^\s\"';,]{8,200})"
+    r"\b(?:password|secret|passwd|passphrase|key|psk|community)[ ](?:[05-9]|ENC|ascii-text)[ ]"
+    r"(?P<quote>[\"']?)(?P<value>(?=[^\s\"']{0,200}\d)(?=[^\s\"']{0,200}[A-Za-z$])[^\s\"';,]{8,200})"
 )
 _GROUPS: Final = ("double", "single", "bare")
 

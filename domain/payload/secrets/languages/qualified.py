@@ -17,8 +17,8 @@ from masterflow.domain.payload.secrets.names import (
 from masterflow.domain.payload.secrets.said import is_description, is_said_abroad
 from masterflow.domain.payload.secrets.suspicion import STEM
 
-# For whom or what it is: a preposition of English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish,
-# Danish, Polish, Czech or Russian, and up to five words.
+# For whom or what it is: a preposition of English, German, French, Spanish, Italian, Portuguese, Dutch,
+# Swedish, Danish, Polish, Czech or Russian, and up to five words.
 _PREPOSITION: Final = (
     r"(?i:for|of|to|on|at|from|f\xfcr|fuer|der|des|vom|von|zum|zur|am|pour|de|del|du|della|dello|di|do|da|para|per|por"
     r"|van|voor|f\xf6r|till|til|av|af|dla|pro|k|\u043e\u0442|\u0434\u043b\u044f|\u043a|\u043d\u0430|\u0434\u043e|\u0432\u0456\u0434|\u0432)"
@@ -30,8 +30,10 @@ _ADJECTIVE: Final = (
     r"|\u0441\u0435\u0439\u0447\u0430\u0441|\u0442\u0435\u043f\u0435\u0440\u044c)"
 )
 _QUALIFIED: Final = re.compile(
-    rf"(?:{STEM})\w{{0,20}}+[\"'`]?[ ](?:{_PREPOSITION}[ ](?:[\w@.'\u2019\"/-]{{1,40}}[ ]){{0,4}}?[\w@.'\u2019\"/%-]{{1,64}}|{_ADJECTIVE})"
-    r"""[ \xa0]?[:=\uff1a][ \t]*+(?P<quote>["'`\xab\u201c\u201e])?(?P<value>(?(quote)[^"'`\xbb\u201c\u201d\r\n]{1,300}|[^\s"'`,;<>(\[{]{3,300}))"""
+    rf"(?:{STEM})\w{{0,20}}+[\"'`]?[ ](?:{_PREPOSITION}[ ]"
+    rf"(?:[\w@.'\u2019\"/-]{{1,40}}[ ]){{0,4}}?[\w@.'\u2019\"/%-]{{1,64}}|{_ADJECTIVE})"
+    r"""[ \xa0]?[:=\uff1a][ \t]*+(?P<quote>["'`\xab\u201c\u201e])?"""
+    r"""(?P<value>(?(quote)[^"'`\xbb\u201c\u201d\r\n]{1,300}|[^\s"'`,;<>(\[{]{3,300}))"""
 )
 _NAME_BEFORE: Final = re.compile(r"[\w.-]{0,60}(?:[ ][\w.-]{1,40}){0,2}$|")
 _STEM_END: Final = re.compile(r"[\w-]+(?:[ ]de[ ]pass\w*)?")
@@ -54,13 +56,13 @@ def _edits(text: str) -> Iterator[Edit]:
         is_last = found["quote"] or _ENDS.match(text, found.start("value") + len(value))
         if looks is None or not value or not (is_last or is_likely(value)) or _is_said(name, value):
             continue
-        is_one = looks(value) if looks is is_anything and _PASSWORD.search(name) else is_likely(value)
+        is_one = looks(value) if looks is is_anything and not _IN_SENTENCES.search(name) else is_likely(value)
         if is_one or (looks is is_secret_word and looks(value)):
             yield Edit(found.start("value"), found.start("value") + len(value))
 
 
-# Names behind which a mere word may be the value: of passwords, and none of what is in a sentence too (`secret`).
-_PASSWORD: Final = re.compile(r"(?i)(?:(?!secret|token|cookie|credential|bearer|auth)\w)+$")
+# Of these much is said in sentences too: `the secret of success: …`.
+_IN_SENTENCES: Final = re.compile(r"(?i)secret|token|cookie|credential|bearer|auth")
 
 
 def _is_said(name: str, value: str) -> bool:

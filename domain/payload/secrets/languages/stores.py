@@ -10,13 +10,15 @@ from typing import Final, NamedTuple
 from masterflow.domain.payload.secrets.names import MASK, secrecy, words_of
 from masterflow.domain.payload.secrets.said import is_description
 
-_VERB: Final = "(?:set|put|create|add|update|edit|write|store|new|import|insert|upsert|encrypt|rotate|modify|deploy|push|save)"
-_SECRET: Final = "(?:secrets?|credentials?)"
+_VERB: Final = "(?:set|put|create|add|update|edit|write|store|new|import|insert|upsert"
+    "|encrypt|rotate|modify|deploy|push|save)"
+_STORED: Final = "(?:secrets?|credentials?)"
 #: Stands where something is put into a store: `secret set`, `put-secret-value`, `config:set`.
 STORING: Final = re.compile(
     rf"""(?x)(?<![\w.])(?:
-      (?P<secret>[\w-]{{0,20}}(?:{_SECRET}|-parameter|passwords?)(?:\ kv|\ versions|\ value)?[: -]{_VERB}
-        | {_VERB}[: ]{_SECRET} | {_VERB}-(?:[a-z]{{1,12}}-){{0,2}}(?:{_SECRET}|password)(?:-[a-z]{{1,12}}){{0,2}}
+      (?P<secret>[\w-]{{0,20}}(?:{_STORED}|-parameter|passwords?)(?:\ kv|\ versions|\ value)?[: -]{_VERB}
+        | {_VERB}[: ]{_STORED}
+        | {_VERB}-(?:[a-z]{{1,12}}-){{0,2}}(?:{_STORED}|password)(?:-[a-z]{{1,12}}){{0,2}}
         | encrypt[_-]string | item\ (?:create|edit) | secret-tool\ store | kv\ (?:put|patch))
     | {_VERB}-parameters?
     | (?:[a-z]{{1,20}}:)?(?:config|env|vars?|variables?|settings?|parameters?)[: ](?:--)?{_VERB}
@@ -25,8 +27,8 @@ STORING: Final = re.compile(
 # Options behind which the value stands, those behind which a name and a value do, and those that say that it
 # is a secret.
 _CARRYING: Final = words_of(
-    """--value --secret-string --secret-value --secret-binary --secret-data --plaintext --plain-text --data --body
-    --string --content --contents --payload --text --secret-text --new-value --val -b --data-value --stringdata"""
+    """--value --secret-string --secret-value --secret-binary --secret-data --plaintext --plain-text --data
+    --body -b --string --content --contents --payload --text --secret-text --new-value --val --data-value"""
 )
 _ASSIGNING: Final = words_of(
     "--from-literal --set --literal --env --env-var -e --settings --variables --vars --set-env"
@@ -103,24 +105,28 @@ def _values_of(put: _Put) -> set[int]:
     if not put.of_secrets:
         return set()
     values, bare = set[int](), list[tuple[int, str]]()
-    says = any(text in _SAYING for _, text in put.words)
-    taken_by = ""
+    option = ""
     for place, text in put.words:
         if _OPTION.fullmatch(text):
-            taken_by = "" if "=" in text or text in _SAYING else text
+            option = "" if "=" in text or text in _SAYING else text
             continue
-        if taken_by in _CARRYING:
-            if not _ELSEWHERE.fullmatch(text):
-                values.add(place)
-        elif not taken_by and not _ASSIGNED.fullmatch(text):
-            bare.append((place, text))
-        taken_by = ""
-    if len(bare) == _NAME_AND_VALUE:
-        (_, name), (place, value) = bare
-        is_named = says or (_NAME.fullmatch(name) is not None and len(name) > 1)
-        if is_named and not _ELSEWHERE.fullmatch(value) and not is_description(value):
+        if option in _CARRYING and not _ELSEWHERE.fullmatch(text):
             values.add(place)
-    return values
+        elif not option and not _ASSIGNED.fullmatch(text):
+            bare.append((place, text))
+        option = ""
+    return values | _behind_name(put, bare)
+
+
+def _behind_name(put: _Put, bare: list[tuple[int, str]]) -> set[int]:
+    """Return the place of the second of two words, if the first is a name."""
+    if len(bare) != _NAME_AND_VALUE:
+        return set()
+    (_, name), (place, value) = bare
+    is_named = _NAME.fullmatch(name) is not None and len(name) > 1
+    if not is_named and _SAYING.isdisjoint(text for _, text in put.words):
+        return set()
+    return set() if _ELSEWHERE.fullmatch(value) or is_description(value) else {place}
 
 
 _NAME_AND_VALUE: Final = 2
