@@ -6,9 +6,8 @@ from typing import Final
 from masterflow.domain.payload.secrets.languages.stores import STORING, hidden_in_store
 from masterflow.domain.payload.secrets.literals import Edit
 from masterflow.domain.payload.secrets.names import MASK
-from masterflow.domain.payload.secrets.places import hidden_in_list
 from masterflow.domain.payload.secrets.said import is_said_of
-from masterflow.domain.payload.secrets.words import COMMANDS
+from masterflow.domain.payload.secrets.words import COMMANDS, hidden_words
 
 _PLAIN: Final = COMMANDS - {"net", "http", "https"}
 _COMMAND: Final = re.compile(
@@ -38,7 +37,7 @@ _NET_USE: Final = re.compile(
 )
 
 
-def _words_of(text: str, start: int, end: int) -> tuple[list[str], list[tuple[int, int]]]:
+def _words_of(text: str, start: int, end: int) -> tuple[dict[int, str], list[tuple[int, int]]]:
     """Return the words of the line that begins here, and where they stand."""
     line = text[start : min(end, start + _COMMAND_CHARS)].split("\n", 1)[0]
     words, spans = [], []
@@ -46,23 +45,22 @@ def _words_of(text: str, start: int, end: int) -> tuple[list[str], list[tuple[in
         inset = 1 if argument["double"] or argument["single"] else 0
         words.append(argument[0][inset : len(argument[0]) - inset])
         spans.append((start + argument.start() + inset, start + argument.end() - inset))
-    return words, spans
+    return {place: word for place, word in enumerate(words) if word}, spans
+
+
+def _hidden_in_store(words: dict[int, str]) -> dict[int, str]:
+    return dict(hidden_in_store(words))
 
 
 def edits_in_commands(text: str) -> list[Edit]:
     """Return what is to be masked in command lines."""
     edits: list[Edit] = []
-    commands = list(_COMMAND.finditer(text)) if any(word in text for word in _COMMAND_WORDS) else []
-    ends = [command.start() for command in commands[1:]] + [len(text)]
-    for command, end in zip(commands, ends, strict=False):
-        words, spans = _words_of(text, command.start(), end)
-        hidden = hidden_in_list(words) or words
-        edits += [
-            Edit(*span, new) for span, word, new in zip(spans, words, hidden, strict=True) if new != word
-        ]
-    for stored in STORING.finditer(text):
-        words, spans = _words_of(text, stored.start(), len(text))
-        edits += [Edit(*spans[place], new) for place, new in hidden_in_store(dict(enumerate(words)))]
+    commands = _COMMAND if any(word in text for word in _COMMAND_WORDS) else None
+    for pattern, hide in ((commands, hidden_words), (STORING, _hidden_in_store)):
+        starts = [found.start() for found in pattern.finditer(text)] if pattern else []
+        for start, end in zip(starts, [*starts[1:], len(text)], strict=False):
+            words, spans = _words_of(text, start, end)
+            edits += [Edit(*spans[place], new) for place, new in hide(words).items() if new != words[place]]
     for pattern in (_NET_USE, _ACL_PASSWORD, _REDIS_AUTH):
         edits += [
             Edit(*used.span("value")) for used in pattern.finditer(text) if not is_said_of(used["value"])

@@ -40,9 +40,9 @@ _DIRECTIVE: Final = re.compile(
 # Names that are also words: `password required` is no line of a configuration.
 _WORDS: Final = words_of(
     """password passwords passwd passphrase passcode pwd pw secret secrets token tokens credential
-    credentials cred creds cookie cookies authorization bearer jwt jwts mnemonic auth psk senha senhas clave
-    contrasena parola heslo haslo geslo sifre salasana kennwort passwort wachtwoord passord losenord kodeord lozinka
-    jelszo"""
+    credentials cred creds cookie cookies authorization bearer jwt jwts mnemonic auth psk senha senhas
+    clave contrasena parola heslo haslo geslo sifre salasana kennwort passwort wachtwoord passord losenord
+    kodeord lozinka jelszo"""
 )
 # Behind these a mere word may be the value.
 _OF_PASSWORDS: Final = re.compile(

@@ -10,8 +10,10 @@ from typing import Final, NamedTuple
 from masterflow.domain.payload.secrets.names import MASK, secrecy, words_of
 from masterflow.domain.payload.secrets.said import is_description
 
-_VERB: Final = "(?:set|put|create|add|update|edit|write|store|new|import|insert|upsert"
+_VERB: Final = (
+    "(?:set|put|create|add|update|edit|write|store|new|import|insert|upsert"
     "|encrypt|rotate|modify|deploy|push|save)"
+)
 _STORED: Final = "(?:secrets?|credentials?)"
 #: Stands where something is put into a store: `secret set`, `put-secret-value`, `config:set`.
 STORING: Final = re.compile(
