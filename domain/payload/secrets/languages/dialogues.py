@@ -16,7 +16,7 @@ _IS_DIALOGUE: Final = re.compile(
 _SAID_BEFORE: Final = 200
 # a1 LOGIN bob …
 _LOGIN: Final = re.compile(
-    r"(?<![\w-])[A-Za-z]{0,8}\d{1,8} (?:LOGIN|login) (?:\\?\"[^\"\n]{1,200}\"|[^\s\"]{1,200}) "
+    r"(?<![\w-])[A-Za-z]{0,8}\d{1,8} LOGIN (?:\\?\"[^\"\n]{1,200}\"|[^\s\"]{1,200}) "
     r"(?:\\?\"(?P<quoted>[^\"\n]{1,200}?)\\?\"|(?P<bare>[^\s\"'\\]{1,200}))(?=[\"'\\]|\s*$|\s*\n)",
     re.MULTILINE,
 )
@@ -79,7 +79,7 @@ _PATTERNS: Final = (
     (("334 ",), _ANSWER),
     (("|",), _PIPED),
     (("<<<",), _HERE),
-    (("LOGIN", " login "), _LOGIN),
+    (("LOGIN",), _LOGIN),
     (("AUTH", "auth "), _AUTH),
     (("send",), _SENT),
 )

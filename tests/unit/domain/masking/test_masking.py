@@ -370,6 +370,18 @@ HOSTILE = (
         "storePassword 'x' ",
         '{"kty":"a","k":"b"} ',
         "\u5bc6\u7801\u662fabcd",
+        "secret set ",
+        "config:set A=1 ",
+        "az keyvault secret set --value x ",
+        "put-parameter --name a/password ",
+        "password for a b c d e ",
+        "a_pass b\n",
+        "username a role b role c password ",
+        "radius-server a b c d e f g ",
+        "password = 'x' -> ",
+        "pre-shared-key address a 1a key ",
+        "code d'acc\u00e8s : ",
+        "(user 'a', password 'b') ",
     ),
 )
 

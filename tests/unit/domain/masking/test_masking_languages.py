@@ -125,7 +125,8 @@ SHAPES = [
     ("密码是marmalade", ["marmalade"]),
     ("şifre marmalade olarak ayarlandi", ["marmalade"]),
     ("adgangskoden er marmalade", ["marmalade"]),
-    ("salasana on marmalade", ["marmalade"]),
+    ("käyttäjän salasana on marmalade", ["marmalade"]),
+    ("salasana: marmalade", ["marmalade"]),
     ("a jelszó: marmalade", ["marmalade"]),
 ]
 
