@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from masterflow.domain.payload.secrets.literals import Edit
-from masterflow.domain.payload.secrets.named_values import looks_of
 from masterflow.domain.payload.secrets.names import (
     MASK,
     Looks,
@@ -13,6 +12,7 @@ from masterflow.domain.payload.secrets.names import (
     is_anything,
     is_likely,
     is_token_kind,
+    looks_of,
     names_tokens,
     secrecy,
 )

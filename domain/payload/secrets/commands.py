@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
-from masterflow.domain.payload.secrets.languages.stores import STORING, hidden_in_store
 from masterflow.domain.payload.secrets.literals import Edit
 from masterflow.domain.payload.secrets.names import MASK
 from masterflow.domain.payload.secrets.said import is_said_of
+from masterflow.domain.payload.secrets.stores import STORING, hidden_in_store
 from masterflow.domain.payload.secrets.words import COMMANDS, hidden_words
 
 _PLAIN: Final = COMMANDS - {"net", "http", "https"}

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from masterflow.domain.payload.secrets.literals import Edit
-from masterflow.domain.payload.secrets.named_values import looks_of
-from masterflow.domain.payload.secrets.names import MASK, Looks, is_likely, secrecy
+from masterflow.domain.payload.secrets.names import MASK, Looks, is_likely, looks_of, secrecy
 from masterflow.domain.payload.secrets.said import is_description
 
 # <entry key="password">…</entry>, <password type="x">…</password>, <td>…</td>

@@ -12,15 +12,14 @@ from masterflow.domain.payload.secrets.languages.sentences import TOLD, edits_to
 from masterflow.domain.payload.secrets.literals import Edit, edits_of_all, read_literal
 from masterflow.domain.payload.secrets.names import (
     MASK,
-    Looks,
     is_anything,
     is_likely,
     is_no_number,
+    is_same_name,
     is_typed_code,
+    looks_of,
     names_tokens,
-    normal_name,
     secrecy,
-    spaced_secrecy,
     words_of,
 )
 from masterflow.domain.payload.secrets.places import is_long_token
@@ -187,30 +186,6 @@ def _foreign_place(head: str) -> int:
 
 def _is_name_letter(char: str) -> bool:
     return char.isalnum() or char in "_.- " or unicodedata.combining(char) > 0
-
-
-def is_same_name(name: str, value: str) -> bool:
-    """Tell whether a value is but its own name, as in code: `password=self.password`, `token = token`."""
-    if not _ATTRIBUTE.fullmatch(value):
-        return False
-    own, words = normal_name(name), normal_name(value)
-    last = normal_name(name.rsplit(".", 1)[-1])
-    if "." in value and own.rsplit("_", 1)[-1] == words.rsplit("_", 1)[-1]:
-        return True
-    return f"_{own}".endswith(f"_{words}") or ("." in value and f"_{words}".endswith(f"_{last}"))
-
-
-_ATTRIBUTE: Final = re.compile(r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*")
-
-
-def looks_of(name: str) -> Looks | None:
-    """Return what tells whether a text under these words is a secret: the last alone may be a whole name."""
-    words = name.strip(" -.")
-    if " " not in words:
-        return secrecy(words)
-    last = words.rsplit(" ", 1)[1]
-    whole = spaced_secrecy(words) or (secrecy(last) if last.lower() == "clave" else None)
-    return whole or (secrecy(last) if re.search(r"[a-z][A-Z]|\w[_.-]\w|[A-Z]{4}", last) else None)
 
 
 def _behind_equals(text: str, named: Named) -> list[Edit]:

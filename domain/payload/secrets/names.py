@@ -209,6 +209,30 @@ def spaced_secrecy(words: str) -> Looks | None:
     return is_typed_code if _CODE.search(name) else None
 
 
+def is_same_name(name: str, value: str) -> bool:
+    """Tell whether a value is but its own name, as in code: `password=self.password`, `token = token`."""
+    if not _ATTRIBUTE.fullmatch(value):
+        return False
+    own, words = normal_name(name), normal_name(value)
+    last = normal_name(name.rsplit(".", 1)[-1])
+    if "." in value and own.rsplit("_", 1)[-1] == words.rsplit("_", 1)[-1]:
+        return True
+    return f"_{own}".endswith(f"_{words}") or ("." in value and f"_{words}".endswith(f"_{last}"))
+
+
+_ATTRIBUTE: Final = re.compile(r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*")
+
+
+def looks_of(name: str) -> Looks | None:
+    """Return what tells whether a text under these words is a secret: the last alone may be a whole name."""
+    words = name.strip(" -.")
+    if " " not in words:
+        return secrecy(words)
+    last = words.rsplit(" ", 1)[1]
+    whole = spaced_secrecy(words) or (secrecy(last) if last.lower() == "clave" else None)
+    return whole or (secrecy(last) if re.search(r"[a-z][A-Z]|\w[_.-]\w|[A-Z]{4}", last) else None)
+
+
 def is_anything(_: str) -> bool:
     """Return yes: whatever stands under a password's name is one."""
     return True

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from masterflow.domain.payload.secrets.languages.stores import hidden_in_store
 from masterflow.domain.payload.secrets.names import MASK, is_anything, is_likely, secrecy, words_of
 from masterflow.domain.payload.secrets.said import is_description
+from masterflow.domain.payload.secrets.stores import hidden_in_store
 
 _MOST_NAME_CHARS: Final = 80
 _MOST_COMMAND_CHARS: Final = 300

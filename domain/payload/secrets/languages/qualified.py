@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from masterflow.domain.payload.secrets.literals import Edit
-from masterflow.domain.payload.secrets.named_values import is_same_name, looks_of
 from masterflow.domain.payload.secrets.names import (
     MASK,
     is_about,
     is_anything,
     is_likely,
+    is_same_name,
     is_secret_word,
+    looks_of,
     secrecy,
 )
 from masterflow.domain.payload.secrets.said import is_description, is_said_abroad
