@@ -133,7 +133,7 @@ def edits_behind_names(text: str) -> list[Edit]:
 
 # What a value was changed into: `password = "…" -> "…"`.
 _CHANGED: Final = re.compile(
-    r"""\\{0,2}["'`]?,?[ \t]*(?:[-=~]>|\u2192|\u21d2)[ \t]*"""
+    r"""\\{0,2}["'`]?\]?,?[ \t]*(?:[-=~]>|\u2192|\u21d2)[ \t]*\[?"""
     r"""(?:\\{0,2}(?P<quote>["'`])(?P<quoted>(?:(?!(?P=quote))[^\\\r\n]){1,500})"""
     r"""|(?P<bare>[^\s"'`,;()\[\]{}]{3,500}))"""
 )
@@ -158,7 +158,7 @@ def _named(text: str, found: re.Match[str], done: int, tokens_read: list[int]) -
     place = len(head.rstrip(_NAME_LETTERS)) if head.isascii() else _foreign_place(head)
     name = head[place:]
     if head[place - 1 : place] in _APOSTROPHES and head[:place].endswith(_BEFORE_ACCESS):
-        name = f"code d {name}"
+        name = f"{'code' if 'code' in head[:place][-8:] else 'cle'} d {name}"
     looks = looks_of(name) if name else None
     if (
         looks is None

@@ -37,18 +37,27 @@ _CARRIERS = re.compile(
 _KOREAN = "|".join(
     unicodedata.normalize("NFKD", word) for word in ("\ube44\ubc00\ubc88\ud638", "\uc554\ud638")
 )
+# As `normal_name` leaves them: Greek, Persian, Hindi, Russian "secret" and "token".
+_MORE_PASSWORDS: Final = (
+    "\u03ba\u03c9\u03b4\u03b9\u03ba\u03bf\u03c2"
+    "(?:_\u03c0\u03c1\u03bf\u03c3\u03b2\u03b1\u03c3\u03b7\u03c2)?"
+    "|(?:\u06a9\u0644\u0645\u0647|\u0631\u0645\u0632)_\u0639\u0628\u0648\u0631"
+    "|\u092a_\u0938\u0935\u0930\u0921"
+    "|(?:^|_)\u0441\u0435\u043a\u0440\u0435\u0442|(?:^|_)\u0442\u043e\u043a\u0435\u043d"
+)
 _ALWAYS = re.compile(
     rf"""(?x)
     (?: pass_?(?:word|wd|wrd|w|phrase|code|wort)s? | (?:^|_)pass_?keys? | pwd | pswd | psswd
       | pass_word | pword | pw
-      | kennwort | contrasenas? | senhas? | wachtwoord | _mdp | mot_de_passe | haslo | has_\u0142_o
+      | kennwort | contrasenas? | senhas? | wachtwoord | (?:^|_)mdp
+      | palavras?_passe | mot_de_passe | haslo | has_\u0142_o
       | losenord(?:et)? | passord(?:et)? | adgangskoden? | kodeord(?:et)? | salasana | heslo | jelszo
       | parola(?:si|niz)? | parool | sifre(?:si|niz|m|yi|nin)?
       | lozinka | geslo | mat_khau | kata_sandi
       | \u043f\u0430\u0440\u043e\u043b\u044c | \u5bc6[\u7801\u78bc] | \u53e3\u4ee4
       | \u30cf\u30b9\u30ef\u30fc\u30c8
       | {_KOREAN} | \u05e1\u05d9\u05e1\u05de\u05d4 | \u0643\u0644\u0645\u0629_\u0627\u0644\w+
-      | \u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19
+      | \u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19 | {_MORE_PASSWORDS}
       | secrets? | credentials? | creds? | authorizations? | cookies? | jwts? | bearer | mnemonic
       | (?:seed|recovery|secret|backup|key)_?phrase | (?:secret|security)_?answer
       | (?:api|access|account|auth|encryption|decryption|master|private|secret|session|shared|signing|ssh
@@ -106,7 +115,7 @@ _TOKEN_KINDS: Final = words_of(
 )
 # A short number or code that a person types.
 _CODE = re.compile(
-    r"""(?x)(?:^|_)(?:pins?(?:_code|_number)?|[th]?otps?(?:_code)?
+    r"""(?x)(?:^|_)(?:pins?(?:_?codes?|_number)?|[th]?otps?(?:_code)?
       |(?:mfa|2_fa|tfa|sms|login|verification|security|recovery|backup|auth|authorization|access|unlock|one_time
         |totp|otp|device)_?codes?
       |cvvs?|cvcs?|cvv_?2|card_code)$"""
@@ -114,7 +123,8 @@ _CODE = re.compile(
 # What people of other languages call such codes and keys, of which a mere word may be one.
 _SECRET_WORDS = re.compile(
     r"""(?x)(?:^|_)(?:(?:zugangs|zugriffs|sicherheits|bestatigungs|freischalt|aktivierungs|verifizierungs|anmelde|einmal
-        |geheim|entsperr|wiederherstellungs)_?(?:codes?|wort|schlussel|zahl|nummer|kennung) | geheimnis
+        |geheim|entsperr|wiederherstellungs|losungs
+        |kode|code)_?(?:codes?|wort|schlussel|zahl|nummer|kennung) | geheimnis
       | (?:toegangs|beveiligings|verificatie|herstel)_?codes? | (?:kode|kod)_(?:dostepu|bezpieczenstwa)
       | code_(?:secret|confidentiel|d_acces|de_(?:securite|verification|confirmation|validation)) | code_pin
       | cle_(?:secrete|privee|api|d_acces|d_api)
@@ -126,6 +136,7 @@ _SECRET_WORDS = re.compile(
         |\u043f\u043e\u0434\u0442\u0432\w+|\u0431\u0435\u0437\u043e\u043f\w+)
       | \u0441\u0435\u043a\u0440\u0435\u0442\u043d\w+_(?:\u043a\u043b\u044e\u0447|\u043a\u043e\u0434)
       | \u043f\u0438\u043d(?:_?\u043a\u043e\u0434)?
+      | \u9a8c\u8bc1\u7801 | \u9a57\u8b49\u78bc | \u8ba4\u8bc1\u7801 | \u6697\u8a3c\u756a\u53f7
       )$"""
 )
 _LIKELY_KEYS = re.compile(

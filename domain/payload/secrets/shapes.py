@@ -161,6 +161,17 @@ SHAPES: Final[tuple[Shape, ...]] = (
         _KEPT,
     ),
     Shape("'", re.compile(r"(?P<kept>[aA][sS]\s+\w{1,60}\s+[kK](?i:ey)\s+)'(?:[^']|'')*+'"), _KEPT),
+    Shape(
+        "sp_",
+        re.compile(r"(?P<kept>sp_(?:addlogin|password)\s+N?'[^'\n]{0,200}',\s*N?)'[^'\n]{1,200}'"),
+        _KEPT,
+    ),
+    # ipsec.secrets
+    Shape(
+        ":",
+        re.compile(r"(?P<kept>: (?:PSK|EAP|XAUTH|NTLM|PIN) {1,8}\\{0,2}\")[^\"\\\n]{1,300}"),
+        _KEPT,
+    ),
     Shape("/pass:", re.compile(r"(?P<kept>/pass:)(?![/*\s])[^\s\"']+"), _KEPT),
     # CREATE USER bob IDENTIFIED BY 'secret'
     Shape(
@@ -200,7 +211,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "(",
         re.compile(
-            r"(?P<kept>(?:redentials?|Auth|[aA]uthenticate|[sS]ign_?[iI]n|[lL]og_?[iI]n)\(\s*(?P<quote>[\"'])"
+            r"(?P<kept>(?:redentials?|[aA]uth|[aA]uthenticate|[sS]ign_?[iI]n|[lL]og_?[iI]n|User|Password"
+            r"|[cC]reate_user|[aA]dd_user|set_password)\(\s*(?P<quote>[\"'])"
             r"[^\"'\n]{1,200}(?P=quote)\s*,\s*(?P=quote))[^\"'\n]+"
         ),
         _KEPT,

@@ -29,8 +29,8 @@ STORING: Final = re.compile(
 # Options behind which the value stands, those behind which a name and a value do, and those that say that it
 # is a secret.
 _CARRYING: Final = words_of(
-    """--value --secret-string --secret-value --secret-binary --secret-data --plaintext --plain-text --data
-    --body -b --string --content --contents --payload --text --secret-text --new-value --val --data-value"""
+    """--value --val --secret-binary --secret-data --plaintext --plain-text --data --body -b --string
+    --content --contents --payload --text --secret-text"""
 )
 _ASSIGNING: Final = words_of(
     "--from-literal --set --literal --env --env-var -e --settings --variables --vars --set-env"
@@ -73,10 +73,15 @@ def hidden_in_store(texts: dict[int, str]) -> Iterator[tuple[int, str]]:
                 yield place, text[: assigned.start("value")] + MASK
                 continue
         option = _OPTION.fullmatch(text)
-        if option and option["value"] and option["name"] in _CARRYING and put.of_secrets:
+        if option and option["value"] and _carries(option["name"]) and put.of_secrets:
             yield place, text[: option.start("value")] + MASK
         elif place in values:
             yield place, MASK
+
+
+def _carries(option: str) -> bool:
+    """Tell whether behind an option stands what is put, as behind `--value` and `--secret-string`."""
+    return option in _CARRYING or option.endswith(("-payload", "-plaintext", "-string", "-content", "-value"))
 
 
 def _put(texts: dict[int, str]) -> _Put | None:
@@ -112,7 +117,7 @@ def _values_of(put: _Put) -> set[int]:
         if _OPTION.fullmatch(text):
             option = "" if "=" in text or text in _SAYING else text
             continue
-        if option in _CARRYING and not _ELSEWHERE.fullmatch(text):
+        if _carries(option) and not _ELSEWHERE.fullmatch(text):
             values.add(place)
         elif not option and not _ASSIGNED.fullmatch(text):
             bare.append((place, text))
@@ -122,10 +127,15 @@ def _values_of(put: _Put) -> set[int]:
 
 def _behind_name(put: _Put, bare: list[tuple[int, str]]) -> set[int]:
     """Return the place of the second of two words, if the first is a name."""
-    if len(bare) != _NAME_AND_VALUE:
+    if len(bare) < _NAME_AND_VALUE:
         return set()
-    (_, name), (place, value) = bare
-    is_named = _NAME.fullmatch(name) is not None and len(name) > 1
+    (_, name), (place, value) = bare[:_NAME_AND_VALUE]
+    # In a sentence more words follow.
+    is_named = (
+        _NAME.fullmatch(name) is not None
+        and len(name) > 1
+        and (len(bare) == _NAME_AND_VALUE or (len(bare) == _NAME_AND_VALUE + 1 and secrecy(name) is not None))
+    )
     if not is_named and _SAYING.isdisjoint(text for _, text in put.words):
         return set()
     return set() if _ELSEWHERE.fullmatch(value) or is_description(value) else {place}

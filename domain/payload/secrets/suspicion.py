@@ -20,6 +20,7 @@ def _any_case(word: str) -> str:
 # By a rare letter, what stands around it in the names of secrets: (to)k-en, (s)e-c-ret, (o)t-p, (aut)h.
 _STEM_ENDS: Final = {
     "p": (
+        "(?<=[mM][dD].)(?![A-Za-z])",
         _any_case("ass"),
         "[wW]",
         "[sS][kKwW]",
@@ -30,12 +31,14 @@ _STEM_ENDS: Final = {
     ),
     "c": (
         _any_case("red"),
-        _any_case("ret"),
+        "[rR](?:[eE]|\xe8)[tT]",
         "[vV][vVcC]",
         _any_case("ontras"),
         _any_case("ommunit"),
         _any_case("ode") + r"""s?(?=[\\"'\] \t]*(?:[:=]|[iI][sS][ \t]))""",
         "ode(?<=[gt]scode)",
+        "onfidenti?el(?=[ \t\xa0]*[:=])",
+        "odewort",
         r"""[e\xe8]ss?o?(?=[ \t\xa0]*(?:[:=\uff1a]|est? |\xe8 ))""",
         "(?<=[nN][eE][mM][oO][nN][iI].)",
         "htwo",
@@ -47,7 +50,8 @@ _STEM_ENDS: Final = {
         "(?<=[oO].)[iI][eE]",
         "ode(?<=ngskode)",
         "odeord",
-        "ata sandi",
+        "ata[ ]sandi",
+        "odewort",
     ),
     "h": (
         "eslo",
@@ -70,9 +74,13 @@ _STEM_ENDS_BY_CASE: Final = {
 _FOREIGN: Final = (
     "[\u043f\u041f]\u0430\u0440\u043e\u043b\u044c|\u5bc6[\u7801\u78bc]|\u53e3\u4ee4"
     "|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638|\u05e1\u05d9\u05e1\u05de\u05d4"
-    "|\u0643\u0644\u0645\u0629 \u0627\u0644|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
+    "|\u0643\u0644\u0645\u0629[ ]\u0627\u0644|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
     "|\u0434\u043e\u0441\u0442\u0443\u043f\u0430|\u043a\u043b\u044e\u0447|\u043f\u0438\u043d-?\u043a\u043e\u0434"
     "|salasana|geslo|\xf6senord|(?<=has)\u0142o|\u015fifre|kh\u1ea9u"
+    # Russian "secret" and "token", Greek, Persian, Hindi; codes in Chinese and Japanese.
+    "|\u0441\u0435\u043a\u0440\u0435\u0442|\u0442\u043e\u043a\u0435\u043d|\u03ba\u03c9\u03b4\u03b9\u03ba"
+    "|\u0639\u0628\u0648\u0631|\u092a\u093e\u0938\u0935\u0930\u094d\u0921"
+    "|\u9a8c\u8bc1\u7801|\u9a57\u8b49\u78bc|\u8ba4\u8bc1\u7801|\u6697\u8a3c\u756a\u53f7|\u8a8d\u8a3c\u30b3\u30fc\u30c9"
 )
 
 # Names of secrets as they stand in base64.
@@ -123,10 +131,11 @@ _SHAPE_ENDS: Final = {
         "(?<=/[uU][sS][eE][rR].)",
         r"(?<=add-mask::)|(?<=\]:)\d",
         "set (?<=config:set )",
+        ' (?:PSK|EAP|XAUTH|NTLM|PIN) ["\\\\]',
         # Finnish and Slovene, and what `expect` waits for: their own letters are no rare ones.
         "(?<=salasana:)|(?<=geslo:)|(?<=assword:)|(?<=[dpy] word:)|(?<=[dpy] words:)",
     ),
-    "_": ("[0-9A-Za-z]{20}", "user (?<=add_user )"),
+    "_": ("[0-9A-Za-z]{20}", "user (?<=add_user )", "addlogin"),
     "=": (
         "(?<=salasana=)|(?<=geslo=)|(?<=salasana =)|(?<=geslo =)",
         "(?<=[sSnN][iI][dD]=)",
@@ -180,7 +189,7 @@ _SHAPE_ENDS: Final = {
         "ureString",
         "ode(?:(?<=ime.code)|(?<=ion.code)|(?<=gin.code)|(?<=ess.code)|(?<=ity.code))",
     ),
-    "U": ("SER(?<=SETUSER)",),
+    "U": ("SER(?<=SETUSER)", r"ser\("),
     "/": (r"add\b(?<=\s/add)",),
 }
 

@@ -87,7 +87,9 @@ _SHORT_OPTIONS: Final = {
     "crackmapexec": "-p",
     "netexec": "-p",
     "openconnect": "-p",
-    "grafana-cli": "--password",
+    "jarsigner": "-storepass -keypass",
+    "apksigner": "--ks-pass --key-pass",
+    "conjur": "-v",
 }
 _VARIABLE: Final = re.compile(r"\$\{?\w{1,80}\}?|\$\(.*|%\w{1,80}%", re.DOTALL)
 # Without one of these, `az … -p` takes a path or a plan.
@@ -109,6 +111,7 @@ _PAIRING: Final = {
     "consul": re.compile("put"),
     "etcdctl": re.compile("put|set"),
     "snap": re.compile("set"),
+    "rclone": re.compile("create|update"),
     "setx": re.compile(".*"),
 }
 _AFTER_USER: Final = re.compile(r"[:%,]")
@@ -127,6 +130,7 @@ _PLACES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
     "steamcmd": ((r"\+login", 2),),
     "bw": (("login", 2), ("unlock", 1)),
     "rclone": (("obscure", 1),),
+    "mysqladmin": (("password", 1),),
     "credstash": (("put", 2),),
     "chamber": (("write", 3),),
     "ansible-vault": (("encrypt_string", 1),),

@@ -45,7 +45,8 @@ _PIPED: Final = re.compile(
     r"|\bsecrets?\b|auth\s+login|age\b|openssl\b|unlock\b|fscrypt|veracrypt|su\s|login\s+-)"
 )
 _HERE: Final = re.compile(
-    r"(?:-stdin|with-token|passwd|cryptsetup|sudo -S|kinit|secret)[^|\n<]{0,60}<<<[ ]?"
+    r"(?:-stdin|with-token|passwd|password|cryptsetup|sudo -S|kinit|secret"
+    r"|key(?:ring|store)|\bl?pass (?:insert|add|edit))[^|\n<]{0,60}<<<[ ]?"
     r"(?P<value>\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|[^\s|;&\"']{1,200})"
 )
 _VARIABLE: Final = re.compile(r"[\"']?(?:\$\{?[A-Za-z_(]|%\w+%|\[masked)")

@@ -64,6 +64,14 @@ _DEVICE: Final = tuple(
             r"(?: (?!password|secret)[\w-]{1,30})?){0,3}"
             r" (?:insecure-)?(?:secret|password) ",
         ),
+        (
+            ("password ", "secret ", "key "),
+            rf"{_BEGIN}(?:ip (?:ftp|http|ssh|scp)|aaa-server|line vty|tunnel-group|vpn|isis|area"
+            r"|set (?:system|security|snmp|protocols|interfaces|access|vpn|service|groups))[ ]"
+            r"(?:(?!password |secret )[^\s\"']{1,60} ){0,8}[\w-]{0,30}"
+            r"(?:password(?:-value)?|secret|key|psk) ",
+        ),
+        ((" psk ",), r"\bpsk set-key "),
         (("neighbor ", "peer "), r"\b(?:neighbor|peer) [\w.:]{1,60} password "),
         ((" chap ", " pap "), r"\b(?:ppp|interface) (?:chap|pap) (?:sent-username \S{1,60} )?password "),
         (

@@ -30,14 +30,25 @@ _ADJECTIVE: Final = (
     r"|provisoire|maestra|mestra|ma\xeetre|principal|inicial|nuov[ao]|attuale|vecchi[ao]|neu|alt|actueel|now[ey]|nowe"
     r"|\u0441\u0435\u0439\u0447\u0430\u0441|\u0442\u0435\u043f\u0435\u0440\u044c)"
 )
+# Of whom it is, in languages that need no preposition for that.
+_OF_THEM: Final = (
+    r"(?:[\u0400-\u04ff]{3,24}(?:[ ][\w@.-]{1,40})?|dost\u0119pu|u\u017cytkownika|administratora|bazy|konta)"
+)
+_LEADS: Final = (
+    r"(?:[ \xa0]?[:=\uff1a][ \t]*+|[ ](?P<told>is|was|ist|lautet|es|est"
+    r"|\xe9|\xe8|\xe4r|er|jest|[-\u2013\u2014])[ ])"
+)
 _QUALIFIED: Final = re.compile(
     rf"(?:{STEM})\w{{0,20}}+[\"'`]?[ ](?:{_PREPOSITION}[ ]"
-    rf"(?:[\w@.'\u2019\"/-]{{1,40}}[ ]){{0,4}}?[\w@.'\u2019\"/%-]{{1,64}}|{_ADJECTIVE})"
-    r"""[ \xa0]?[:=\uff1a][ \t]*+(?P<quote>["'`\xab\u201c\u201e])?"""
+    rf"(?:[\w@.'\u2019\"/-]{{1,40}}[ ]){{0,4}}?[\w@.'\u2019\"/%-]{{1,64}}|{_ADJECTIVE}"
+    rf"|\([^()\n]{{1,40}}\)|{_OF_THEM})"
+    rf"{_LEADS}"
+    r"""(?P<quote>["'`\xab\u201c\u201e])?"""
     r"""(?P<value>(?(quote)[^"'`\xbb\u201c\u201d\r\n]{1,300}|[^\s"'`,;<>(\[{]{3,300}))"""
 )
 _NAME_BEFORE: Final = re.compile(r"[\w.-]{0,60}(?:[ ][\w.-]{1,40}){0,2}$|")
 _STEM_END: Final = re.compile(r"[\w-]+(?:[ ]de[ ]pass\w*)?")
+_DIGIT: Final = re.compile(r"\d")
 _ENDS: Final = re.compile(r"[.!]?[ \t]*(?:\r?\n|$|[,;)\"']|\\n|[.!] )")
 
 
@@ -54,16 +65,20 @@ def _edits(text: str) -> Iterator[Edit]:
         name = before[start:] + (stem[0] if stem else "")
         looks = looks_of(name) or looks_of(before[-24:].split("\n")[-1] + (stem[0] if stem else ""))
         value = found["value"] if found["quote"] else found["value"].rstrip(".!?)")
+        if found["told"] and not (found["quote"] or _DIGIT.search(value) or value.isalpha()):
+            continue
         is_last = found["quote"] or _ENDS.match(text, found.start("value") + len(value))
         if looks is None or not value or not (is_last or is_likely(value)) or _is_said(name, value):
             continue
-        is_one = looks(value) if looks is is_anything and not _IN_SENTENCES.search(name) else is_likely(value)
-        if is_one or (looks is is_secret_word and looks(value)):
+        is_word = looks in (is_anything, is_secret_word) and not _IN_SENTENCES.search(name)
+        if looks(value) and (is_word or is_likely(value)):
             yield Edit(found.start("value"), found.start("value") + len(value))
 
 
 # Of these much is said in sentences too: `the secret of success: …`.
-_IN_SENTENCES: Final = re.compile(r"(?i)secret|token|cookie|credential|bearer|auth")
+_IN_SENTENCES: Final = re.compile(
+    r"(?i)secret|token|cookie|credential|bearer|auth|geheimnis|\u0441\u0435\u043a\u0440"
+)
 
 
 def _is_said(name: str, value: str) -> bool:

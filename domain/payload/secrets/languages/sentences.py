@@ -148,8 +148,10 @@ def _edits_from_to(text: str, named: Named, old: re.Match[str]) -> list[Edit]:
 
 # Scripts without blanks between words.
 _UNSPACED: Final = re.compile(
-    r"(?:\u5bc6[\u7801\u78bc]|\u53e3\u4ee4|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638)"
-    r"(?:\u662f|\u4e3a|\u70ba|\u306f|\u304c|\ub294|\uc740|\uac00)[ \u3000]?[:\uff1a]?[ \u3000]?"
+    r"(?:\u5bc6[\u7801\u78bc]|\u53e3\u4ee4|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638"
+    r"|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19|\u9a8c\u8bc1\u7801|\u6697\u8a3c\u756a\u53f7)"
+    r"(?:\u0e04\u0e37\u0e2d|\u662f|\u4e3a|\u70ba|\u306f|\u304c|\ub294|\uc740|\uac00)"
+    r"[ \u3000]?[:\uff1a]?[ \u3000]?"
     r"[\"'\u300c\u300e\u201c\u201d\u2018]?(?P<value>[!-~]{4,200})"
 )
 # The verb comes last: `şifre … olarak …`.
