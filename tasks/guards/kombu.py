@@ -3,32 +3,24 @@
 REMOVE each one when tests/integration/worker/test_worker_kombu_guards.py passes without it.
 """
 
-import base64
-import json
 import logging
 from functools import cache
 from queue import Empty
 from typing import Any, Final
-from uuid import uuid4
 
 from kombu.transport import pyamqp, virtual
-from kombu.transport import redis as transport
 from kombu.transport.redis import Channel, PrefixedRedisPubSub, QoS
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError
 
 from masterflow.tasks.guards import replace
-from masterflow.tasks.inbox.envelope import SIZE_HEADER
+from masterflow.tasks.guards.values import shortening
 
 _logger = logging.getLogger(__name__)
 
 # What reading a value that is no message raises, from its JSON to its missing headers, and to a delivery tag
 # that redis-py does not send.
 _NO_MESSAGE = (ValueError, TypeError, AttributeError, KeyError, RecursionError, DataError)
-
-# A body of 4,000,000 bytes, which is the most that is read, as base64, and its headers.
-_MOST_BYTES: Final = 6_000_000
-_EXCERPT_BYTES: Final = 4_000
 
 # What makes a name a pattern to Redis.
 _OF_PATTERNS: Final = frozenset("*?[\\")
@@ -94,18 +86,20 @@ def guard_lost_acknowledgements() -> None:
 
 
 def guard_large_values() -> None:
-    """Keep only the beginning of a value that is larger than any message, before it is read as one.
+    """Read only the beginning of a value that is larger than any message, and pass over the rest.
 
     kombu and Celery make half a dozen copies of a message (714 MB of 100) before anyone can look at its
     size. What is left is a message without a task whose header says how large it was.
     """
-    module: Any = transport
-    original = module.bytes_to_str
 
-    def bounded(value: Any) -> Any:
-        return original(value if len(value) <= _MOST_BYTES else _shortened(value))
+    def guarded(original: Any) -> Any:
+        def connection_parameters(channel: Any, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002
+            found = original(channel, asynchronous)
+            return {**found, "connection_class": shortening(found["connection_class"])}
 
-    module.bytes_to_str = bounded
+        return connection_parameters
+
+    replace(Channel, "_connparams", guarded)
 
 
 def guard_held_messages() -> None:
@@ -142,21 +136,6 @@ def guard_named_codecs() -> None:
         return make
 
     replace(pyamqp.Channel, "__init__", guarded)
-
-
-def _shortened(value: bytes) -> bytes:
-    message = {
-        "body": base64.b64encode(value[:_EXCERPT_BYTES]).decode(),
-        "content-type": "application/json",
-        "content-encoding": "utf-8",
-        "headers": {SIZE_HEADER: len(value)},
-        "properties": {
-            "body_encoding": "base64",
-            "delivery_tag": str(uuid4()),
-            "delivery_info": {"exchange": "", "routing_key": ""},
-        },
-    }
-    return json.dumps(message).encode()
 
 
 def guard_subscriptions() -> None:
