@@ -16,6 +16,26 @@ def pause_s(failures: int, *, first_s: float, longest_s: float) -> float:
     return min(longest_s, first_s * 2.0 ** min(failures - 1, 60))
 
 
+class Haste:
+    """What may be done at once now and then: after each time half as often, until it has helped."""
+
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        self._first_s, self._longest_s = first_s, longest_s
+        self.renew()
+
+    def renew(self) -> None:
+        """Note that it has helped."""
+        self._again_at, self._wait_s = float("-inf"), self._first_s
+
+    def take(self, now: float) -> bool:
+        """Return whether it may be done now, and take it for done if so."""
+        if now < self._again_at:
+            return False
+        self._again_at = now + self._wait_s
+        self._wait_s = pause_s(2, first_s=self._wait_s, longest_s=self._longest_s)
+        return True
+
+
 class Backoff:
     """Pauses that double from 0.1 to 5 seconds, with jitter, so that not all senders come back at once."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from masterflow.domain.backoff import pause_s
+from masterflow.domain.backoff import Haste, pause_s
 from masterflow.domain.records.superseded import without_superseded
 from masterflow.tasks.enqueue import Awaited, Batch, digest_of
 from masterflow.tracker.outbox.folder import CutSpan, Journal, Sent, accounts_of, batch_id_of
@@ -82,6 +82,7 @@ class Window:
         #: How long the newest batch that was confirmed took.
         self.latency_s = 0.0
         self._is_probe_wanted = False
+        self._haste = Haste(confirm_timeout_s, _LONGEST_CONFIRM_TIMEOUT_S)
 
     def __len__(self) -> int:
         return len(self._parcels)
@@ -165,14 +166,15 @@ class Window:
     def probe(self, now: float) -> None:
         """Let the oldest be repeated at once, because the broker may have lost it.
 
-        It may have lost every repetition until now as well, so none of them makes a batch wait longer.
+        It may have lost every repetition until now as well, so none of them makes a batch wait longer. One
+        that comes and goes is probed at once ever more rarely, or the queue would fill up with copies.
         """
-        resend_at = 0.0
+        if not self._haste.take(now):
+            return
         self._is_probe_wanted = True
-        for parcel in self._parcels.values():
+        for place, parcel in enumerate(self._parcels.values()):
             parcel.wait_s = self._confirm_timeout_s
-            parcel.resend_at = min(parcel.resend_at, resend_at)
-            resend_at = now + self._confirm_timeout_s
+            parcel.resend_at = min(parcel.resend_at, now + self._confirm_timeout_s if place else 0.0)
 
     def batch(self, parcel: Parcel, sender_id: str) -> Batch | None:
         """Return a parcel's message; None if it cannot be read now, or was dropped and is forgotten."""
@@ -210,8 +212,7 @@ class Window:
     def confirm(self, batch_ids: Iterable[str], now: float, *, is_repetition: bool = False) -> int:
         """Remove the batches that a worker committed; return how many of them were under way.
 
-        Which sending of a batch was committed tells what a worker passed over: the first one, or a
-        repetition.
+        Which sending was committed, the first one or a repetition, tells what a worker passed over.
         """
         confirmed = [self._parcels[batch_id] for batch_id in set(batch_ids) & self._parcels.keys()]
         if not confirmed:
@@ -220,13 +221,12 @@ class Window:
             self._remove(parcel, is_confirmed=True, is_repetition=is_repetition)
         sent_at = [parcel.sent_at for parcel in confirmed if parcel.first_sending == parcel.last_sending]
         self.latency_s = now - max(sent_at, default=now - self.latency_s)
-        newest = max(
-            parcel.first_repetition if is_repetition else parcel.first_sending for parcel in confirmed
-        )
+        newest = max(one.first_repetition if is_repetition else one.first_sending for one in confirmed)
         for parcel in self._parcels.values():
             if 0 < parcel.last_sending < newest and parcel.passed_at is None:
                 parcel.passed_at = now
         self._confirmed_at = now
+        self._haste.renew()
         self._note({"done": [parcel.batch_id for parcel in confirmed]})
         return len(confirmed)
 

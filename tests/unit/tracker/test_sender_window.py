@@ -152,6 +152,20 @@ def test_a_broker_that_comes_back_is_probed_with_the_oldest_at_once(window, segm
     assert due(window, 1) == [oldest]
 
 
+def test_a_broker_that_comes_and_goes_is_not_filled_with_copies(window, segment):
+    [batch] = send(window, segment, now=0)
+    copies = 0
+    for now in range(1, 3_600, 3):
+        window.probe(now)
+        copies += len(due(window, now))
+    # An hour of one second down in three; each probe is followed by repetitions at doubled distances.
+    assert copies < 50
+    window.confirm([batch.batch_id], 3_600)
+    [after] = send(window, segment, now=3_601)
+    window.probe(3_602)
+    assert due(window, 3_602) == [after]
+
+
 def test_what_was_sent_into_a_failing_broker_does_not_lengthen_the_waits(window, segment):
     oldest, other = send(window, segment, now=0, batches=2)
     assert [now for now in range(300) if due(window, now)] == [30, 90, 210]
