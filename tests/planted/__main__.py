@@ -1,6 +1,6 @@
 """Plant each bug in a copy of the tree and let its tests run: `./scripts/test --planted [words]`.
 
-It prints the table that docs/planted-bugs.md holds.
+It prints the tables that docs/planted-bugs.md holds; the second is of bugs that are looked for in worlds.
 """
 
 import os
@@ -11,10 +11,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.planted.bugs import BUGS, Bug
+from tests.simulation.plants import PLANTS
+from tests.simulation.worlds import first_failure
 
 _ROOT = Path(__file__).parents[2]
 _MOST_S = 60
+_MOST_WORLDS = 300
+_HEAD = "| bug | found by | seconds |\n|---|---|---|"
 
 
 def _copy(place: Path) -> None:
@@ -52,10 +58,34 @@ def _found_by(bug: Bug, place: Path) -> tuple[str, float]:
     return "", took_s
 
 
-def main(words: str) -> int:
-    """Print the table; return 1 if a bug was not found, or not soon."""
+def _missed_in_worlds(words: str) -> int:
+    """Print which world finds each bug, and return how many are found by none, or not soon."""
     missed = 0
-    print("| bug | found by | seconds |\n|---|---|---|", flush=True)
+    for name, plant in PLANTS.items():
+        if words not in name:
+            continue
+        started = time.monotonic()
+        with pytest.MonkeyPatch.context() as patch:
+            plant(patch)
+            failing = first_failure(range(_MOST_WORLDS))
+        took_s = time.monotonic() - started
+        missed += failing is None or took_s > _MOST_S
+        found = f"world {failing.plan.number}" if failing else "**nothing**"
+        print(f"| {name} | {found} | {took_s:.0f} |", flush=True)
+    return missed
+
+
+def main(words: str) -> int:
+    """Print the tables; return 1 if a bug was not found, or not soon."""
+    missed = _missed_in_copies(words)
+    print(f"\n{_HEAD}", flush=True)
+    missed += _missed_in_worlds(words)
+    return int(missed > 0)
+
+
+def _missed_in_copies(words: str) -> int:
+    missed = 0
+    print(_HEAD, flush=True)
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
         place = Path(folder)
         _copy(place)
@@ -72,7 +102,7 @@ def main(words: str) -> int:
             missed += not tests or took_s > _MOST_S
             found = f"`{tests.removeprefix('tests/')}`" if tests else "**nothing**"
             print(f"| {bug.name} | {found} | {took_s:.0f} |", flush=True)
-    return int(missed > 0)
+    return missed
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from masterflow.tasks.confirmations import ConfirmationInbox
 from masterflow.tasks.delivery.merging import Merged
 from masterflow.tasks.delivery.message import MessageMerge
 from masterflow.tasks.delivery.retry import Retries
-from masterflow.tracker.outbox import segments, spool
+from masterflow.tracker.life.witness import last_words
+from masterflow.tracker.outbox import adoption, segments, sender, spool
 from masterflow.tracker.outbox.eviction import Eviction
 from masterflow.tracker.outbox.outbox import Outbox
 from masterflow.tracker.outbox.segments import Segment
+from masterflow.tracker.outbox.sender import Sender
 from masterflow.tracker.outbox.window import Window
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -109,6 +111,46 @@ def _follow_every_jump_of_the_clock(plant: pytest.MonkeyPatch) -> None:
 
 def _lose_without_a_count(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(Outbox, "_lose", lambda *_: None)
+
+
+def _tell_nobody_that_flows_are_lost(plant: pytest.MonkeyPatch) -> None:
+    plant.setattr(adoption, "last_words", lambda _: [])
+
+
+def _call_every_held_flow_lost(plant: pytest.MonkeyPatch) -> None:
+    # A process that takes over what others left believes that it is dead itself.
+    def witnessed(outbox: Any, **options: Any) -> int:
+        for lane, event in last_words(outbox.folder):
+            outbox.append(lane, event)
+        return adopt(outbox, **options)
+
+    adopt = adoption.adopt_orphans
+    plant.setattr(sender, "adopt_orphans", witnessed)
+
+
+def _sync_nothing(plant: pytest.MonkeyPatch) -> None:
+    plant.setattr(Segment, "sync", lambda _: None)
+
+
+def _go_round_while_the_broker_fails(plant: pytest.MonkeyPatch) -> None:
+    rest_s = Sender._rest_s
+
+    def too_short(self: Any) -> float:
+        is_failing = self._broker.is_failing
+        return min(rest_s(self), self._broker.retry_at - self._sent_at - 1e9) if is_failing else rest_s(self)
+
+    plant.setattr(Sender, "_rest_s", too_short)
+
+
+def _repeat_at_a_steady_pace(plant: pytest.MonkeyPatch) -> None:
+    note_sent = Window.note_sent
+
+    def noted(self: Any, parcel: Any, *arguments: Any) -> None:
+        wait_s = parcel.wait_s
+        note_sent(self, parcel, *arguments)
+        parcel.wait_s = wait_s
+
+    plant.setattr(Window, "note_sent", noted)
 
 
 PLANTS: dict[str, Plant] = {

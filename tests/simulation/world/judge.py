@@ -1,11 +1,11 @@
 """Who says whether a world kept the promises: knows what was reported and what is in the rows."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
-from masterflow.domain.events import AnyEvent, FlowRetried
+from masterflow.domain.events import AnyEvent, FlowLost, FlowRetried
 from tests.simulation.world.database import Database
 from tests.simulation.world.processes import Orchestrator, Told
 from tests.simulation.world.scheduler import Activity
@@ -29,6 +29,10 @@ _EXCUSES = {
 
 #: More often a second nothing of ours has something to do, however busy it is.
 _BUSIEST = 2_000
+
+
+#: More copies of one batch do not wait at once: repetitions come at twice the distance each.
+_MOST_COPIES = 10
 
 
 class Broken(AssertionError):
@@ -64,9 +68,15 @@ class Judge:
             if any(segment.size for segment in lanes["detail"]):
                 raise Broken(f"{process.name} dropped what goes last, and kept details")
 
+    def look_at_queue(self, waiting: Iterable[Mapping[str, Any]]) -> None:
+        """Check that the queue does not fill with copies, whoever is away, beyond what a broker repeats."""
+        copies = Counter(message["batch_id"] for message in waiting)
+        if copies and max(copies.values()) > _MOST_COPIES * (2 if "broker" in self._faults else 1):
+            raise Broken(f"{max(copies.values())} copies of one batch wait in the queue")
+
     def conclude(
         self,
-        processes: Iterable[Orchestrator],
+        processes: Sequence[Orchestrator],
         database: Database,
         dead: Mapping[UUID, str],
         *,
@@ -80,7 +90,9 @@ class Judge:
         for process in processes:
             told |= process.told
             losses += process.delivery.losses.counts()
-        if invented := database.applied.keys() - told.keys():
+        lost = {event.event_id: event for event in database.applied.values() if isinstance(event, FlowLost)}
+        self._check_lost(processes, {(one.holder, one.flow_id) for one in lost.values()}, dead)
+        if invented := database.applied.keys() - told.keys() - lost.keys():
             raise Broken(f"nobody reported {sorted(map(str, invented))[:3]}")
         arrived = database.applied.keys() | dead.keys()
         self._check_losses([one for key, one in told.items() if one.is_done and key not in arrived], losses)
@@ -89,16 +101,23 @@ class Judge:
             self._check_row(database, flow_id, events)
 
     def objection_to_letter(
-        self, event_id: UUID, reason: str, processes: Iterable[Orchestrator], database: Database, now: float
+        self,
+        event: Mapping[str, Any],
+        reason: str,
+        processes: Sequence[Orchestrator],
+        database: Database,
+        now: float,
     ) -> Broken | None:
         """Return what is wrong with a dead letter.
 
         One may be about an event whose reporter began when its clock was wrong, or whose flow has no row
         and was waited for.
         """
+        event_id = UUID(str(event.get("event_id")))
         told = next((one.told[event_id] for one in processes if event_id in one.told), None)
-        if told is not None and reason == "clock_ahead":
-            if (told.by.clock_error_s or 0.0) < _AHEAD_S:
+        owner = told.by if told else _holder(str(event.get("holder")), processes)
+        if owner is not None and reason == "clock_ahead":
+            if (owner.clock_error_s or 0.0) < _AHEAD_S:
                 return Broken(
                     f"{event_id} is set aside for its time, though its reporter began at the right one"
                 )
@@ -108,6 +127,27 @@ class Judge:
                 return Broken(f"{event_id} is set aside, though its flow was there or not yet waited for")
             return None
         return Broken(f"{event_id} is set aside: {reason}")
+
+    @staticmethod
+    def objection_to_verdict(event: FlowLost, processes: Iterable[Orchestrator]) -> Broken | None:
+        """Return what is wrong as it is merged that a flow is lost: its process must be no more, or end."""
+        holder = _holder(event.holder, processes)
+        if holder is None or not (holder.is_dead or holder.is_leaving):
+            return Broken(f"{event.flow_id} is told to be lost, and {event.holder} lives")
+        return None
+
+    def _check_lost(
+        self,
+        processes: Iterable[Orchestrator],
+        told: Set[tuple[str, UUID]],
+        dead: Mapping[UUID, str],
+    ) -> None:
+        if self._faults & {"disk", "power"} or dead:
+            return
+        for process in (one for one in processes if one.is_dead):
+            for flow_id in process.holds:
+                if not any((name, flow_id) in told for name in process.names):
+                    raise Broken(f"nobody tells that {flow_id} is lost with {process.name}")
 
     def _check_losses(self, missing: Iterable[Told], losses: Counter[str]) -> None:
         unexplained = Counter(one.lane for one in missing if not self._is_lost_to_power(one))
@@ -143,6 +183,10 @@ class Judge:
             raise Broken(
                 f"{row['retry_count']} retries of {flow_id}, of {fewest} in its row and {most} reported"
             )
+
+
+def _holder(name: str, processes: Iterable[Orchestrator]) -> Orchestrator | None:
+    return next((one for one in processes if name in one.names), None)
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -63,6 +63,8 @@ def plan_of(number: int) -> Plan:
     orchestrators, workers = chance.randint(computers, 3), chance.randint(1, 3)
     flows = tuple(_row_at(chance, lasts_s) for _ in range(chance.randint(1, 3)))
     steps = list(_reports(chance, orchestrators, len(flows), lasts_s))
+    if flows[0] == 0.0 and chance.random() < 0.5:
+        steps.append(Step(chance.random() * lasts_s, "hold", chance.randrange(orchestrators), 0))
     moments = [step.at for step in steps]
     for _ in range(chance.choice((0, 1, 2, 3, 5, 8))):
         # Half of them just before a report.

@@ -30,11 +30,13 @@ from masterflow.tasks.inbox.admission import Door, admit_batch
 from masterflow.tasks.inbox.envelope import COMPANIONS
 from masterflow.tasks.queues import APPLY_EVENTS
 from masterflow.tasks.settings import WorkerSettings
+from masterflow.tracker.control.registry import ControlRegistry, control_registry
 from masterflow.tracker.life import holdings
 from masterflow.tracker.outbox.process import ProcessDelivery, process_delivery
 from masterflow.tracker.outbox.settings import OutboxSettings
 from masterflow.tracker.reentry import is_owned
 from masterflow.tracker.report import report
+from masterflow.tracker.tracker import create_progress_tracker
 from tests.simulation.world.computers import Computer
 from tests.simulation.world.database import Database
 from tests.simulation.world.names import places_of
@@ -48,7 +50,9 @@ _UPKEEP_S = 2.0
 _YIELD_CHANCE = 0.02
 
 #: Where the code reads what a real process has for itself.
-OF_A_PROCESS = [(thing, places_of(thing)) for thing in (clock, counting.counters, process_delivery)]
+OF_A_PROCESS = [
+    (thing, places_of(thing)) for thing in (clock, counting.counters, process_delivery, control_registry)
+]
 
 #: What the activities of a process are called between whose calls of the system others run.
 _INTERRUPTED = ("enrichment-outbox-sender", "enrichment-outbox-lookout", "worker")
@@ -150,7 +154,7 @@ class Orchestrator(Process):
         super().__init__(scheduler, name, pid, computer)
         self._holdings, self._dead = holdings.Holdings(), deque[str]()
         self.delivery = ProcessDelivery()
-        self._own = (HybridClock(), counting.Counters(), self.delivery)
+        self._own = (HybridClock(), counting.Counters(), self.delivery, ControlRegistry())
         self._begin = self.delivery.attend
         self.delivery._settings = OutboxSettings.model_validate({"spool_dir": computer.spool, **settings})
         self.fsync: str = settings["fsync"]
@@ -160,6 +164,11 @@ class Orchestrator(Process):
         #: How wrong the host's clock was when the process first asked it.
         self.clock_error_s: float | None = None
         self.told: dict[UUID, Told] = {}
+        #: The flows that it holds, and in which folders its reports lie, whose names are its own.
+        self.holds: set[UUID] = set()
+        self.names: set[str] = set()
+        self.is_leaving = False
+        self._trackers: list[Any] = []
 
     def enter(self) -> None:
         for (_, places), own in zip(OF_A_PROCESS, self._own, strict=True):
@@ -171,15 +180,31 @@ class Orchestrator(Process):
     def report(self, kind: type[Event], context: FlowContext, flow_id: Any, fields: dict[str, Any]) -> None:
         """Call the hook, soon."""
 
+        self._call(lambda: report(kind, context, flow_id, **fields))
+
+    def hold(self, context: FlowContext, flow_id: UUID) -> None:
+        """Enter a tracker's block, soon; it is never left."""
+
+        def enter() -> None:
+            tracker = create_progress_tracker(flow_id, context)
+            tracker.__enter__()
+            self._trackers.append(tracker)
+
+        self._call(enter, then=lambda: self.holds.add(flow_id))
+
+    def _call(self, work: Callable[[], object], then: Callable[[], object] = lambda: None) -> None:
         def hook() -> None:
             while self._is_locked():
                 self.scheduler.pause(_LOCK_POLL_S)
             self._reporting = []
             if self.clock_error_s is None:
                 self.clock_error_s = self.computer.wall_error_s
-            report(kind, context, flow_id, **fields)
+            work()
             for event_id in self._reporting:
                 self.told[event_id].is_done = True
+            if self.delivery._delivery is not None:
+                self.names.add(self.delivery._delivery.outbox.sender_id)
+            then()
 
         self.scheduler.spawn(self, "hook", hook)
 
@@ -191,6 +216,7 @@ class Orchestrator(Process):
         """End as a program does that is through."""
 
         def leave() -> None:
+            self.is_leaving = True
             self.delivery._close_at_exit()
             self.die()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
+from masterflow.domain.events import FlowLost
 from masterflow.domain.tenant import FlowContext
 from masterflow.tasks.enqueue import QueueSettings
 from masterflow.tracker.outbox import spool
@@ -71,6 +72,7 @@ class World:
         self._workshop = Computer("workshop", folder, chance_of(number, "workshop"))
         self._is_at_rest = False
         self._quiet_look_at = 0.0
+        self._longest_queue = 0
         self._queue = _QUEUES[plan.has_keys]
         self._processes: list[Process] = []
         self._orchestrators: dict[int, Orchestrator] = {}
@@ -171,6 +173,10 @@ class World:
         if slot in self._orchestrators and not self._orchestrators[slot].is_dead:
             self._orchestrators[slot].report(kind, _CONTEXT, self._flows[flow], fields)
 
+    def _hold(self, slot: int, step: Step) -> None:
+        if slot in self._orchestrators and not self._orchestrators[slot].is_dead:
+            self._orchestrators[slot].hold(_CONTEXT, self._flows[step.value])
+
     def _kill(self, slot: int, step: Step) -> None:
         # Until it is dead, it reports.
         if orchestrator := self._orchestrators.get(slot):
@@ -200,6 +206,7 @@ class World:
 
     _happenings: ClassVar[Mapping[str, Callable[["World", int, Step], None]]] = {
         "report": _report,
+        "hold": _hold,
         "kill": _kill,
         "exit": _exit,
         "start": _restart,
@@ -265,7 +272,7 @@ class World:
             )
             self._note(f"letter {event_id} {reason}")
             if broken := self._judge.objection_to_letter(
-                event_id, reason, self._reporters(), self._database, now
+                letter.event, reason, self._reporters(), self._database, now
             ):
                 self._scheduler.failures.append(broken)
             else:
@@ -308,6 +315,9 @@ class World:
         return self._is_at_rest
 
     def _look(self, activity: Activity) -> None:
+        if len(self._broker.waiting) > self._longest_queue:
+            self._longest_queue = len(self._broker.waiting)
+            self._judge.look_at_queue(self._broker.waiting)
         if isinstance(activity.host, Orchestrator):
             self._judge.look(activity.host, activity)
 
@@ -326,6 +336,11 @@ class World:
         return worker.loop
 
     async def _apply(self, session: Any, events: Any) -> Any:
+        for event in events:
+            if isinstance(event, FlowLost) and (
+                broken := self._judge.objection_to_verdict(event, self._reporters())
+            ):
+                self._scheduler.failures.append(broken)
         outcome = await self._database.apply(session, events)
         self._note(f"merge {len(events)}")
         return outcome
