@@ -76,8 +76,15 @@ TESTS: Mapping[str, Sequence[str]] = {
 # longer.
 BESIDE_FAULTS: Mapping[str, Sequence[str]] = {
     "The page in a browser": ["pytest", "-m", "browser and not alone"],
-    **CREWAI,
-    "As it is installed": ["pytest", "--numprocesses=2", "-m", "not alone", "tests/acceptance/deployment"],
+    "Flows of frameworks, and as it is installed": [
+        "pytest",
+        "--numprocesses=2",
+        "-m",
+        "not alone",
+        "tests/bridges",
+        f"--ignore={_OLDER}",
+        "tests/acceptance/deployment",
+    ],
 }
 FAULTS: Sequence[str] = ["pytest", "tests/faults"]
 # Mistakes in a copy of the tree, one at a time, and who finds them: docs/planted-bugs.md. It takes minutes.

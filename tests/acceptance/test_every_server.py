@@ -27,7 +27,7 @@ from tests.support.servers.databases import engine_for, fill_with_tables, tempor
 from tests.support.servers.debian import installed_program
 from tests.support.servers.pgbouncer import pgbouncer_before
 
-SETUPS = ("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer", "RabbitMQ")
+SETUPS = ("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer", "pgbouncer", "RabbitMQ")
 _EVERYWHERE = {"ENRICHMENT_BACKFILL_INTERVAL_S": "1", "ENRICHMENT_FLOW_GRACE_S": "1"}
 
 
@@ -131,7 +131,7 @@ def context() -> FlowContext:
     return new_context()
 
 
-@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15")
+@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer")
 def test_what_an_orchestrator_reports_stands_in_the_row_and_is_shown(
     site: Site, context: FlowContext
 ) -> None:
@@ -150,7 +150,7 @@ def test_what_an_orchestrator_reports_stands_in_the_row_and_is_shown(
     assert (status["error_count"], status["retry_count"]) == (1, 1)
 
 
-@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15")
+@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer")
 def test_what_nobody_reported_is_caught_up_from_the_child_row(site: Site, context: FlowContext) -> None:
     flow_id = site.add_flow_behind(context)
     with site.place.celery("beat"):
@@ -160,7 +160,7 @@ def test_what_nobody_reported_is_caught_up_from_the_child_row(site: Site, contex
     assert status["progress_percentage"] == 33.3
 
 
-@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15")
+@pytest.mark.long("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer")
 def test_what_can_never_be_applied_is_set_aside(site: Site, context: FlowContext) -> None:
     flow_id = uuid4()
     site.place.publish([new_event(FlowRetried, context, flow_id)], context)

@@ -201,7 +201,7 @@ def test_everything_may_be_run_with_what_takes_long(monkeypatch, tmp_path):
     monkeypatch.setattr(checks, "_finish", lambda _name, _process: True)
     assert checks.main(["--long"]) == 0
     tests = [command for command in started if "pytest" in command]
-    assert len(tests) == 7
+    assert len(tests) == 6
     assert all(command[-1] == "--long" for command in tests)
 
 

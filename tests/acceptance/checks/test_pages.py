@@ -268,6 +268,21 @@ def test_what_the_host_runs_is_reachable(host):
         eventually(partial(is_served, url), timeout_s=30)
 
 
+@pytest.mark.long(
+    but=[
+        "flowctl init-db",
+        "flowctl doctor",
+        "flowctl backfill",
+        "flowctl health worker",
+        "flowctl health api",
+        "flowctl dead replay",
+        "flowctl dead list",
+        "flowctl outbox status",
+        "flowctl flag off",
+        "flowctl security keygen --client ID",
+        "flowctl token --client ID --engagement ID --user ann",
+    ]
+)
 @pytest.mark.parametrize("command", TYPED)
 def test_a_command_does_what_the_page_says(host, tidy, command, request):
     wanted = r"\b(ID|NAME)\b"

@@ -113,6 +113,7 @@ NOWHERE = [
 ]
 
 
+@pytest.mark.long(but=[">&--flow list --json", ">/dev/full---help", "| true-doctor", "2>/dev/full-nonsense"])
 @pytest.mark.parametrize(("redirect", "command"), NOWHERE)
 def test_output_that_goes_nowhere_ends_no_command_in_a_traceback(flow, redirect, command):
     code, out, err = run([FLOWCTL, *command.split()], redirect=redirect)

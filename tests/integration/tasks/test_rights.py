@@ -61,6 +61,7 @@ CAUSES = {
 }
 
 
+@pytest.mark.long(but=["may only read", "reads only", "sees no row"])
 @pytest.mark.parametrize(("harm", "said", "remedy"), CAUSES.values(), ids=CAUSES)
 def test_what_an_operator_can_mend_is_waited_for_and_said(
     place: Workplace, role: LimitedRole, context: FlowContext, harm: str, said: str, remedy: str

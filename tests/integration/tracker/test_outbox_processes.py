@@ -50,14 +50,14 @@ def has_said(orchestrator: Orchestrator, count: int) -> bool:
 
 def test_a_kill_at_any_moment_loses_no_event_whose_hook_has_returned(start, tmp_path):
     accepted: list[str] = []
-    for _ in range(20):
+    for _ in range(8):
         orchestrator = start("say(1_000_000)", ENRICHMENT_SEGMENT_BYTES="20000")
         eventually(partial(has_said, orchestrator, 20))
         time.sleep(random.uniform(0, 0.03))
         orchestrator.process.kill()
         accepted += orchestrator.accepted
     assert set(accepted) <= set(spooled(tmp_path))
-    assert len(accepted) >= 20 * 20
+    assert len(accepted) >= 8 * 20
 
 
 def test_what_a_killed_process_left_is_delivered_by_the_next_one_within_ten_seconds(start, redis_url):
