@@ -9,12 +9,13 @@ from queue import Empty
 from typing import Any, Final
 
 from kombu.transport import pyamqp, virtual
+from kombu.transport import redis as transport
 from kombu.transport.redis import Channel, PrefixedRedisPubSub, QoS
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError
 
 from masterflow.tasks.guards import replace
-from masterflow.tasks.guards.values import shortening
+from masterflow.tasks.guards.values import MOST_BYTES, short_message, shortening
 
 _logger = logging.getLogger(__name__)
 
@@ -89,17 +90,25 @@ def guard_large_values() -> None:
     """Read only the beginning of a value that is larger than any message, and pass over the rest.
 
     kombu and Celery make half a dozen copies of a message (714 MB of 100) before anyone can look at its
-    size. What is left is a message without a task whose header says how large it was.
+    size. What is left is a message without a task whose header says how large it was. What is not waited
+    for, such as messages that dead workers held, is cut when it has been read.
     """
 
     def guarded(original: Any) -> Any:
         def connection_parameters(channel: Any, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002
             found = original(channel, asynchronous)
-            return {**found, "connection_class": shortening(found["connection_class"])}
+            # Whoever reads dead letters removes them by their whole value, over the other connections.
+            kind = found["connection_class"]
+            return {**found, "connection_class": shortening(kind)} if asynchronous else found
 
         return connection_parameters
 
     replace(Channel, "_connparams", guarded)
+    module: Any = transport
+    read = module.bytes_to_str
+    module.bytes_to_str = lambda value: read(
+        value if len(value) <= MOST_BYTES else short_message(value, len(value))
+    )
 
 
 def guard_held_messages() -> None:

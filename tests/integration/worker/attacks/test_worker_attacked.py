@@ -1,17 +1,22 @@
 """What somebody does to a worker with access to Redis and the broker, and without a key."""
 
 import json
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
 
+from masterflow import tracker
 from masterflow.domain.events import FlowRetried, new_event
-from masterflow.domain.redis_keys import FLAG_KEY, WATCH_KEY, attempt_key
+from masterflow.domain.redis_keys import FLAG_KEY, KEY_PREFIX, WATCH_KEY, answers_key, attempt_key
 from masterflow.scripts.supervise.processes import SupervisedProcess
 from masterflow.tasks.backfill.task import Chunk
 from masterflow.tasks.batch import Batch, sign
@@ -235,3 +240,61 @@ def test_what_was_signed_for_a_month_ago_is_refused_and_nothing_else_is(place: W
     assert "31 days ago" in letter.error
     place.publisher.publish(replace(batch, sent_at=None))
     eventually(lambda: is_applied(place, flow_id))
+
+
+@pytest.fixture
+def reporting(place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process as an orchestrator of the place, with its account's key."""
+    tracker.shutdown(0)
+    for name in ("REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SIGNING_KEYS"):
+        if name in place.environment:
+            monkeypatch.setenv(name, place.environment[name])
+    monkeypatch.setenv("ENRICHMENT_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("ENRICHMENT_CONFIRM_TIMEOUT_S", "1")
+    yield
+    tracker.shutdown(0)
+    place.redis.delete(FLAG_KEY)
+
+
+def attack(place: Workplace, is_over: threading.Event, tried: Counter[str]) -> None:
+    """Forge confirmations, notes of tries and the flag, and broadcast, while others work."""
+    told = {"applied": 1, "repeated": 0, "dead": 0, "key_id": "own", "proof": "0" * 64}
+    app = Celery("stranger", broker=place.settings.broker_url, set_as_current=False)
+    app.conf.broker_transport_options = transport_options(place.settings)
+    while not is_over.is_set():
+        place.redis.set(FLAG_KEY, "off")
+        send(place, "enrichment.increment_retry_count", eta=FAR_AHEAD)
+        send(place, "enrichment.increment_retry_count", expires=LONG_AGO)
+        known: list[str] = [key.rsplit(":", 1)[-1] for key in place.redis.scan_iter(attempt_key("*"))]
+        senders = [key.split(":", 2)[-1] for key in place.redis.scan_iter(f"{KEY_PREFIX}answers:*")]
+        for batch_id in known[:200]:
+            place.redis.set(attempt_key(batch_id), '{"first_seen": 0, "tries": 99, "lost": 99}')
+            tried["notes"] += 1
+            for sender_id in senders:
+                place.redis.hset(answers_key(sender_id), batch_id, json.dumps(told))
+                place.redis.rpush(f"{KEY_PREFIX}confirmed:{sender_id}", json.dumps({"batch_id": batch_id}))
+                tried["confirmations"] += 1
+        if known:
+            app.control.revoke(known, terminate=True)
+        app.control.broadcast("shutdown")
+        tried["rounds"] += 1
+
+
+@pytest.mark.long("rabbitmq")
+def test_while_all_of_that_goes_on_each_event_arrives_once(place: Workplace, reporting: None) -> None:
+    flow_id, is_over, tried = place.new_flow(CONTEXT), threading.Event(), Counter[str]()
+    attacker = threading.Thread(target=attack, args=(place, is_over, tried))
+    attacker.start()
+    try:
+        for _ in range(30):
+            tracker.report(FlowRetried, CONTEXT, flow_id)
+            time.sleep(0.01)
+        eventually(lambda: tried["notes"] and tried["confirmations"] and tried["rounds"] > 1, timeout_s=30)
+        for _ in range(30):
+            tracker.report(FlowRetried, CONTEXT, flow_id)
+    finally:
+        is_over.set()
+        attacker.join()
+    assert tracker.flush(30)
+    assert place.row(flow_id)["retry_count"] == 60
+    assert tracker.outbox_status()["lost"] == {}
