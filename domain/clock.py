@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -15,7 +16,8 @@ _TOO_MANY_DIGITS = 10**16
 #: What is further ahead of our clock than this is some clock's mistake, and would win every comparison.
 MAX_AHEAD = timedelta(minutes=5)
 
-_RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: Tells how long the machine has run, also asleep, where the system tells.
+_run_ns = partial(time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 # How long a jump of the clock must last: what is corrected sooner than that was a bad reading. A jump
 # within the workers' bounds does less harm.
@@ -77,11 +79,6 @@ def parse_time(text: object) -> datetime | None:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _run_ns() -> int:
-    """Return how long the machine has run, also asleep, where the system tells."""
-    return time.clock_gettime_ns(_RUNNING)
 
 
 class HybridClock:

@@ -78,14 +78,16 @@ def make_engine(
     pool_size: int = 5,
     max_overflow: int = 0,
     application_name: str = "flow-enrichment",
+    repeats_itself: bool = False,
 ) -> AsyncEngine:
     """Return an engine whose connections wait no longer than the settings say; nothing connects yet.
 
-    An engine belongs to one process and one event loop: make it after the fork.
+    An engine belongs to one process and one event loop: make it after the fork. One that `repeats_itself`
+    executes the same few statements again and again, so each is prepared at once.
     """
     engine = create_async_engine(
         settings.database_url,
-        connect_args=_connect_args(settings, application_name),
+        connect_args=_connect_args(settings, application_name, repeats_itself=repeats_itself),
         hide_parameters=True,
         max_overflow=max_overflow,
         pool_pre_ping=True,
@@ -156,7 +158,9 @@ def _is_transient(error: DBAPIError) -> bool:
     return cause.sqlstate.startswith(_TRANSIENT)
 
 
-def _connect_args(settings: DatabaseSettings, application_name: str) -> dict[str, Any]:
+def _connect_args(
+    settings: DatabaseSettings, application_name: str, *, repeats_itself: bool
+) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "application_name": application_name,
         "client_encoding": "utf8",  # else a database in SQL_ASCII gives bytes for text
@@ -171,6 +175,10 @@ def _connect_args(settings: DatabaseSettings, application_name: str) -> dict[str
     if settings.pgbouncer:
         # The next transaction may run on another server connection, which does not know the statement.
         arguments["prepare_threshold"] = None
+    elif repeats_itself:
+        # To plan a merge takes Postgres longer than to run it. It does so five times once the statement
+        # is prepared, and before that each time: by default five times more.
+        arguments["prepare_threshold"] = 0
     return arguments
 
 

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from masterflow.domain.payload.masking import may_hold_secret
 from masterflow.domain.payload.plain import plain
 from masterflow.domain.payload.secrets.names import MASK, Looks, is_anything, is_no_number, secrecy
-from masterflow.domain.payload.secrets.places import hidden_in_list, hidden_in_map
+from masterflow.domain.payload.secrets.places import hidden_in_list, hidden_in_map, is_quiet_key
 from masterflow.domain.payload.sizes import (
     COLON_BYTES,
     COMMA_BYTES,
@@ -118,10 +118,41 @@ def _copy_object(source: dict[Any, Any], room: int, path: Path) -> Fitted:
     if len(source) > room:
         raise _TooBig
     path = (*path, id(source))
+    source = source.copy()  # In one step: another thread may change the caller's meanwhile.
+    return _copy_quiet(source, room, path) or _copy_pairs(hidden_in_map(source) or source, room, path)
+
+
+def _copy_quiet(source: dict[Any, Any], room: int, path: Path) -> Fitted | None:
+    """Return what `_copy_pairs` would; None where one value may say that another one is a secret.
+
+    Raises:
+        _TooBig: it is more than `room`.
+    """
     copy: dict[str, JsonValue] = {}
     left = room - 2
-    source = source.copy()  # In one step: another thread may change the caller's meanwhile.
-    source = hidden_in_map(source) or source
+    is_too_big = False
+    for key, item in source.items():
+        if type(key) is not str or len(key) > _MAX_KEY_BYTES or type(item) is list or type(item) is tuple:
+            return None
+        name, name_bytes, is_quiet = _fit_quiet_key(key)
+        if not is_quiet:
+            return None
+        if is_too_big:
+            continue  # A key that is still to come may say that what takes so much is a secret.
+        left -= name_bytes
+        try:
+            copy[name], size = _copy(item, left, path)
+            left -= size
+        except _TooBig:
+            is_too_big = True
+    if is_too_big or left < 0:
+        raise _TooBig
+    return (copy, room - left) if len(copy) == len(source) else None
+
+
+def _copy_pairs(source: Mapping[Any, Any], room: int, path: Path) -> Fitted:
+    copy: dict[str, JsonValue] = {}
+    left = room - 2
     for key, item in source.items():
         is_short = type(key) is str and len(key) <= _MAX_KEY_BYTES
         name, name_bytes, looks = _fit_known_key(key) if is_short else _fit_key(key)
@@ -240,6 +271,13 @@ def _fit_key(key: object, max_bytes: int = _MAX_KEY_BYTES) -> tuple[str, int, Lo
 
 # The same few keys come again and again; to remember them spares most of the cost of an object.
 _fit_known_key = lru_cache(maxsize=2048)(_fit_key)
+
+
+@lru_cache(maxsize=2048)
+def _fit_quiet_key(key: str) -> tuple[str, int, bool]:
+    """Return it with the bytes that it takes in all, and whether it makes a secret of nothing."""
+    name, name_bytes, looks = _fit_key(key)
+    return name, name_bytes + COLON_BYTES + COMMA_BYTES, looks is None and is_quiet_key(key)
 
 
 def _hidden(item: object, looks: Looks) -> object:

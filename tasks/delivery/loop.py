@@ -45,7 +45,9 @@ class WorkerLoop:
             app.connection_for_write(), max_letters=self.settings.max_dead_letters
         )
         self._flag = FeatureFlag(RedisSettings())
-        self._engine = make_engine(_database_settings(), pool_size=1, application_name="enrichment-worker")
+        self._engine = make_engine(
+            _database_settings(), pool_size=1, application_name="enrichment-worker", repeats_itself=True
+        )
         self._sessions = session_factory(self._engine)
         self._runner = asyncio.Runner()
         #: What outside is to be told, once it is in the rows.

@@ -36,6 +36,9 @@ _BESIDE_PASS: Final = words_of("user username login host email User Username")
 # The members of a JSON Web Key that only its owner may know.
 _KEY_MEMBERS: Final = ("k", "d", "p", "q", "dp", "dq", "qi", "oth")
 
+# Of these, `_hidden_by_others` asks.
+_TELLING_KEYS: Final = ("pass", "kty", "kind")
+
 # What holds the values of a statement with places for them.
 _BOUND: Final = words_of(
     "params parameters args arguments bindings binds bind values vars variables parameter_values"
@@ -97,6 +100,11 @@ def _new_role(key: str) -> _Role:
 
 #: The same few keys come again and again.
 _role_of: Final = lru_cache(maxsize=2048)(_new_role)
+
+
+def is_quiet_key(key: str) -> bool:
+    """Tell whether `hidden_in_map` has nothing to do with a key, unless a list stands under it."""
+    return not any(_new_role(key)) and key not in _TELLING_KEYS
 
 
 def hidden_in_list(source: Sequence[Any]) -> list[Any] | None:

@@ -86,6 +86,21 @@ async def test_values_come_as_they_are_whatever_a_database_sets(database_url: st
     await engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("repeats_itself", "pgbouncer", "prepared"), [(True, False, 1), (False, False, 0), (True, True, 0)]
+)
+async def test_what_a_worker_executes_is_prepared_at_once(
+    database_url: str, repeats_itself: bool, pgbouncer: bool, prepared: int
+) -> None:
+    settings = DatabaseSettings(database_url=database_url, pgbouncer=pgbouncer)
+    engine = make_engine(settings, repeats_itself=repeats_itself)
+    looked_for = text("select count(*) from pg_prepared_statements where statement like '%47' || '11%'")
+    async with engine.connect() as connection:
+        await connection.execute(text("select 4711"))
+        assert await connection.scalar(looked_for) == prepared
+    await engine.dispose()
+
+
 async def test_behind_pgbouncer_nothing_outlives_its_transaction(database_url: str) -> None:
     engine = make_engine(DatabaseSettings(database_url=database_url, pgbouncer=True))
     async with engine.connect() as connection:
