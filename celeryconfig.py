@@ -74,7 +74,7 @@ worker_consumer = (
     "masterflow.tasks.celery.consumer:Consumer"  # keeps what Celery drops: unknown tasks, unreadable messages
 )
 worker_prefetch_multiplier = (
-    24  # what waits here is merged with one another; brokers still give each worker its share
+    40  # what waits here is merged with one another; brokers still give each worker its share
 )
 worker_eta_task_limit = 100  # no task of ours waits, and those of others must not fill the memory
 worker_cancel_long_running_tasks_on_connection_loss = False  # they are short, and a repetition is harmless

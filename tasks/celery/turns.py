@@ -15,7 +15,7 @@ from masterflow.tasks.inbox.envelope import COMPANIONS
 from masterflow.tasks.queues import APPLY_EVENTS
 
 #: What a child takes at once, at most.
-MAX_MESSAGES: Final = 16
+MAX_MESSAGES: Final = 32
 _MOST_BYTES: Final = 4_000_000
 
 # Of work, at the pace of the group that has ended last: a third of the time limit of a task, and less than

@@ -105,7 +105,9 @@ def test_beat_sends_no_retention_unless_somebody_switched_it_on(make_config: Mak
     entry = config.beat_schedule["retention"]
     # The scheduler signs what it sends for as long as it is valid.
     assert (entry["schedule"], entry["options"]["expires"]) == (600, 600)
-    assert entry["task"] in importlib.import_module("masterflow.tasks.app").app.tasks
+    app = importlib.import_module("masterflow.tasks.app").app
+    app.loader.import_default_modules()
+    assert entry["task"] in app.tasks
 
 
 @pytest.mark.parametrize(
