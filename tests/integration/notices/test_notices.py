@@ -82,7 +82,7 @@ def site(postgres_server: str, database_template: str, server_folder: Path) -> I
         # Who hangs stands first: told one after the other, the others would wait for 30 s.
         urls = {
             "hanging": f"http://127.0.0.1:{stack.enter_context(hanging_receiver())}/",
-            "dripping": f"http://127.0.0.1:{stack.enter_context(dripping_receiver())}/",
+            "dripping": f"http://127.0.0.1:{stack.enter_context(dripping_receiver()).port}/",
             "good": good.url,
             "failing": failing.url,
             "redirecting": redirecting.url,

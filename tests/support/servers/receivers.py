@@ -82,9 +82,20 @@ ENDLESS_HEADER = (b"HTTP/1.1 200 OK\r\nx: ", b"x")
 ENDLESS_HANDSHAKE = (b"\x16\x03\x03\x40\x00", b"\0")
 
 
+@dataclass
+class DrippingReceiver:
+    """Answers one byte after the other, 20 a second, for ever."""
+
+    port: int
+    #: How many, to all who came.
+    drops: int = 0
+
+
 @contextmanager
-def dripping_receiver(begin: bytes = ENDLESS_HEADER[0], drop: bytes = ENDLESS_HEADER[1]) -> Iterator[int]:
-    """Give the port of a server that answers one byte after the other, for ever."""
+def dripping_receiver(
+    begin: bytes = ENDLESS_HEADER[0], drop: bytes = ENDLESS_HEADER[1]
+) -> Iterator[DrippingReceiver]:
+    """Give a server whose answer never ends."""
 
     class Handler(socketserver.BaseRequestHandler):
         @override
@@ -94,11 +105,13 @@ def dripping_receiver(begin: bytes = ENDLESS_HEADER[0], drop: bytes = ENDLESS_HE
                 self.request.sendall(begin)
                 while not ended.wait(0.05):
                     self.request.sendall(drop)
+                    receiver.drops += 1
 
     ended = threading.Event()
     with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        receiver = DrippingReceiver(port)
         try:
-            yield port
+            yield receiver
         finally:
             ended.set()
 

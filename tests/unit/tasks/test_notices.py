@@ -129,8 +129,11 @@ def test_a_receiver_that_hangs_up_in_its_answer_has_not_taken_it() -> None:
     ("scheme", "drops"), [("http", ENDLESS_HEADER), ("https", ENDLESS_HANDSHAKE)], ids=["answer", "TLS"]
 )
 def test_a_receiver_that_goes_on_for_ever_is_cut_off(scheme: str, drops: tuple[bytes, bytes]) -> None:
-    with dripping_receiver(*drops) as port, pytest.raises(NoticeRefused, match="in time") as error:
-        send(notice(), hook(f"{scheme}://127.0.0.1:{port}/"), now_s=0, whole_s=0.3)
+    with dripping_receiver(*drops) as receiver:
+        with pytest.raises(NoticeRefused, match="in time") as error:
+            send(notice(), hook(f"{scheme}://127.0.0.1:{receiver.port}/"), now_s=0, whole_s=0.3)
+        # It would have gone on until it had read a whole line, or a whole record.
+        assert receiver.drops < 200
     assert error.value.is_away
 
 
