@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from masterflow.domain.errors import InputInvalid
+from masterflow.domain.events import FlowRetried, new_event
+from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.retention.ended import EndedFlows
 from masterflow.repository.tables import CrewAIFlowStateExtensions as Master
 from masterflow.tasks.retention import archive as archives
@@ -17,7 +19,7 @@ from masterflow.tasks.retention.archive import Archive
 from masterflow.tasks.retention.restoring import restore_archive
 from masterflow.tasks.retention.rounds import run_rounds
 from tests.integration.retention.conftest import BEFORE, OLD, add_old, archived_ids, old_flows, rows_of
-from tests.support.events.stores import TENANT, Sessions
+from tests.support.events.stores import TENANT, Sessions, read_row
 
 pytestmark = pytest.mark.anyio
 
@@ -230,6 +232,50 @@ async def test_a_flow_that_others_name_goes_after_them_and_comes_back_with_them(
     result = await restore_archive(session_factory, place)
     assert (result.restored, result.parents_missing) == (2, 0)
     assert await rows_of(session_factory) == before
+
+
+async def test_a_flow_that_somebody_names_after_it_was_read_stays(
+    session_factory: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = await add_old(session_factory)
+    flows = old_flows(session_factory)
+    delete = flows.delete
+
+    async def meanwhile(digests: Any) -> Any:
+        await add_old(session_factory, "processing", parent_flow_id=named)
+        return await delete(digests)
+
+    monkeypatch.setattr(flows, "delete", meanwhile)
+    outcome = await run_rounds(flows, Archive.at(f"{tmp_path}/"), thins=False)
+    assert (outcome.done, outcome.kept) == (0, 1)
+    assert len(await rows_of(session_factory)) == 2
+
+
+async def test_a_flow_that_names_itself_goes(session_factory: Sessions, tmp_path: Path) -> None:
+    flow_id = await add_old(session_factory)
+    async with session_factory.begin() as db:
+        await db.execute(text(f"update {Master.__table__} set parent_flow_id = flow_id"))
+    before, place = await rows_of(session_factory), Archive.at(f"{tmp_path}/")
+    assert (await run_rounds(old_flows(session_factory), place, thins=False)).done == 1
+    assert archived_ids(tmp_path) == [str(flow_id)]
+    await restore_archive(session_factory, place)
+    assert await rows_of(session_factory) == before
+
+
+async def test_a_late_report_finds_no_flow_until_it_is_restored(
+    session_factory: Sessions, tmp_path: Path
+) -> None:
+    flow_id, place = await add_old(session_factory, "failed"), Archive.at(f"{tmp_path}/")
+    await run_rounds(old_flows(session_factory), place, thins=False)
+    late = [new_event(FlowRetried, TENANT, flow_id)]
+    async with session_factory.begin() as db:
+        assert (await apply_events(db, late)).missing == {flow_id}
+    await restore_archive(session_factory, place)
+    async with session_factory.begin() as db:
+        assert (await apply_events(db, late)).missing == set()
+    # It was heard of, so it is old no more.
+    assert (await read_row(session_factory, flow_id)).retry_count == 1
+    assert (await run_rounds(old_flows(session_factory), place, thins=False)).done == 0
 
 
 async def test_no_row_of_another_table_goes_along(session_factory: Sessions, tmp_path: Path) -> None:
