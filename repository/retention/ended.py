@@ -55,13 +55,13 @@ class Reference:
     rows: int
 
     @property
-    def condition(self) -> str:
-        """Return that no row names "flow" by it."""
+    def named(self) -> str:
+        """Return that a row names "flow" by it."""
         pairs = zip(self.columns, self.keys, strict=True)
         met = [f"other.{column} = flow.{key}" for column, key in pairs]
         met += ["other.flow_id <> flow.flow_id"] if self.is_own else []
         # A colon in a name would be read as a parameter.
-        return f"not exists (select from {self.name} as other where {' and '.join(met)})".replace(":", r"\:")
+        return f"exists (select from {self.name} as other where {' and '.join(met)})".replace(":", r"\:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,6 @@ class EndedFlow:
     flow_id: UUID
     client_account_id: UUID
     engagement_id: UUID
-    created_at: str
     #: Of its last change in UTC, like 2026-08-30.
     day: str
     #: Its last change in microseconds since 1970.
@@ -101,11 +100,6 @@ class EndedFlow:
     #: The row as JSON.
     row: str
     digest: str
-
-    @property
-    def place(self) -> Place:
-        """Return where it is in the order."""
-        return Place(self.created_at, self.flow_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +135,39 @@ class EndedFlows:
                 self._references = [Reference(**row) for row in rows]
         return self._references
 
+    async def named(self) -> set[UUID]:
+        """Return those that some row names by a foreign key; to thin them costs that row nothing."""
+        found = set[UUID]()
+        for one in [] if self._meant.to_thin else await self.references():
+            async with translated_errors(), self._sessions() as db:
+                # Each key by itself, as only so the rows are joined and not looked up one by one.
+                text = statement("find_named", named=one.named)
+                found.update((await db.execute(text, self._meant.arguments)).scalars())
+        return found
+
     async def count(self) -> list[TenantCount]:
         """Return how many there are, by tenant."""
-        unnamed, condition = await self._unnamed(), await self._condition(with_named=True)
+        named = list(await self.named())
         async with translated_errors(), self._sessions() as db:
             await db.execute(statement("set_connection"), {**_COUNT_LIMITS, "is_local": True})
-            found = statement("count_ended", unnamed=unnamed, condition=condition)
-            rows = (await db.execute(found, self._meant.arguments)).mappings()
+            found = statement("count_ended", condition=self._condition)
+            rows = (await db.execute(found, {**self._meant.arguments, "named": named})).mappings()
             return [TenantCount(**row) for row in rows]
 
-    async def find(self, after: Place, *, most: int) -> list[EndedFlow]:
-        """Return at most so many beyond a place that may go, the oldest first."""
-        condition = await self._condition()
+    async def places(self, after: Place, *, most: int) -> list[Place]:
+        """Return the places of at most so many beyond a place, the oldest first."""
         arguments = {**self._meant.arguments, **after._asdict(), "most": most}
         async with translated_errors(), self._sessions() as db:
-            rows = (await db.execute(statement("find_ended", condition=condition), arguments)).mappings()
+            rows = (
+                await db.execute(statement("list_ended", condition=self._condition), arguments)
+            ).mappings()
+            return [Place(**row) for row in rows]
+
+    async def read(self, flow_ids: Sequence[UUID]) -> list[EndedFlow]:
+        """Return those of these flows that are old still, whole."""
+        arguments = {**self._meant.arguments, "flow_ids": list(flow_ids)}
+        async with translated_errors(), self._sessions() as db:
+            rows = (await db.execute(statement("read_ended"), arguments)).mappings()
             return [EndedFlow(**row) for row in rows]
 
     async def delete(self, digests: dict[UUID, str]) -> set[UUID]:
@@ -175,10 +187,9 @@ class EndedFlows:
             changed = await db.execute(statement(name, **parts), {"flow_ids": held, **arguments})
             return set(changed.scalars())
 
-    async def _condition(self, *, with_named: bool = False) -> str:
-        if self._meant.to_thin:
-            return source("not_thinned")
-        return "true" if with_named else await self._unnamed()
+    @property
+    def _condition(self) -> str:
+        return source("not_thinned") if self._meant.to_thin else "true"
 
     async def _unnamed(self) -> str:
-        return " and ".join(["true", *(one.condition for one in await self.references())])
+        return " and ".join(["true", *(f"not {one.named}" for one in await self.references())])

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from masterflow.domain.errors import DatabaseUnavailable
-from masterflow.repository.retention.ended import BEGINNING, EndedFlow, EndedFlows
+from masterflow.repository.retention.ended import BEGINNING, EndedFlows
 from masterflow.tasks.retention.archive import Archive, Written
 
 #: Flows of one round: so many are written before the first is deleted.
@@ -15,6 +15,7 @@ ROUND: Final = 20_000
 
 # Rows may be megabytes, and these are in memory together.
 _READ_AT_ONCE: Final = 50
+_LISTED_AT_ONCE: Final = 1_000
 
 # A transaction begins small and grows as long as it is quick: what a deletion costs is up to foreign keys.
 _FIRST: Final = 20
@@ -72,15 +73,18 @@ async def _run(
 async def _write(flows: EndedFlows, written: Written | None, *, most: int, until: float) -> dict[UUID, str]:
     """Return the digests of the rows that are in the archive now."""
     meant: dict[UUID, str] = {}
-    after = BEGINNING
+    named, after = await flows.named(), BEGINNING
     while len(meant) < most and (not meant or time.monotonic() < until):
-        page: list[EndedFlow] = await flows.find(after, most=min(_READ_AT_ONCE, most - len(meant)))
-        if not page:
+        places = await flows.places(after, most=min(_LISTED_AT_ONCE, most))
+        if not places:
             break
-        if written:
-            written.add(page)
-        meant |= {flow.flow_id: flow.digest for flow in page}
-        after = page[-1].place
+        after = places[-1]
+        wanted = iter([place.flow_id for place in places if place.flow_id not in named])
+        while flow_ids := list(islice(wanted, _READ_AT_ONCE)):
+            page = await flows.read(flow_ids)
+            if written:
+                written.add(page)
+            meant |= {flow.flow_id: flow.digest for flow in page}
     if written:
         written.settle()
     return meant
