@@ -36,7 +36,7 @@ Every = Annotated[bool, typer.Option("--all", help="Of every tenant.")]
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 
 # Of so many rows, a foreign key without an index makes each deletion slow.
-_MANY_ROWS: Final = 50_000
+_MANY_ROWS: Final = 20_000
 
 
 @group.command()

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from masterflow.domain.errors import InputInvalid
 from masterflow.domain.events import FlowRetried, new_event
 from masterflow.repository.merge.merges import apply_events
-from masterflow.repository.retention.ended import EndedFlows
+from masterflow.repository.retention.ended import Ended, EndedFlows
+from masterflow.repository.sql import source
 from masterflow.repository.tables import CrewAIFlowStateExtensions as Master
 from masterflow.tasks.retention import archive as archives
 from masterflow.tasks.retention.archive import Archive
@@ -249,6 +250,17 @@ async def test_a_flow_that_somebody_names_after_it_was_read_stays(
     outcome = await run_rounds(flows, Archive.at(f"{tmp_path}/"), thins=False)
     assert (outcome.done, outcome.kept) == (0, 1)
     assert len(await rows_of(session_factory)) == 2
+
+
+async def test_who_is_named_is_found_by_a_join_and_not_row_by_row(session_factory: Sessions) -> None:
+    [key] = await old_flows(session_factory).references()
+    assert (key.is_own, key.is_indexed) == (True, False)
+    explain = text(f"explain {source('find_named', named=key.named)}")
+    arguments = Ended(before=BEFORE).arguments
+    async with session_factory() as db:
+        plan = "\n".join((await db.execute(explain, arguments)).scalars())
+    assert "SubPlan" not in plan
+    assert "Join" in plan or "Nested Loop" in plan
 
 
 async def test_a_flow_that_names_itself_goes(session_factory: Sessions, tmp_path: Path) -> None:
