@@ -81,6 +81,31 @@ def test_no_codec_that_a_message_names_is_used(
     assert reason_of(place, message_id) == "unreadable"
 
 
+ODD: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "packed with something else": (
+        b"BZh91AY",
+        {"headers": {"compression": "application/x-bz2"}},
+        "unreadable",
+    ),
+    "packed with nothing known": (b"x", {"headers": {"compression": "no-such"}}, "unreadable"),
+    "no JSON": (b"nonsense \x1b[2J password=hunter2", {}, "unreadable"),
+    "no call": (b'{"a": 1}', {}, "invalid"),
+    "deeply nested": (b"[" * 100_000, {}, "unreadable"),
+    "bad UTF-8": (b"\xff\xfe{}", {"content_encoding": "binary"}, "unreadable"),
+    "another type": (b"\x80\x04.", {"content_type": "application/x-python-serialize"}, "unreadable"),
+}
+
+
+@pytest.mark.parametrize(("body", "options", "reason"), ODD.values(), ids=ODD)
+def test_what_is_odd_among_letters_is_a_letter_as_a_message(
+    place: Workplace, body: bytes, options: dict[str, Any], reason: str
+) -> None:
+    message_id = put(place, body, **options)
+    assert reason_of(place, message_id) == reason
+    [letter] = [one for one in place.letters() if one.batch_id == message_id]
+    assert "hunter2" not in letter.model_dump_json()
+
+
 def decimal(number: str) -> dict[str, str]:
     return {"__type__": "decimal", "__value__": number}
 

@@ -191,6 +191,16 @@ def test_a_batch_that_waits_for_its_row_is_not_given_up_early(place: Workplace) 
     assert (confirmation["applied"], confirmation["dead"]) == (1, 0)
 
 
+def test_another_tenants_flow_is_waited_for_as_if_there_were_none(place: Workplace) -> None:
+    flow_ids = [place.new_flow(new_context()), uuid4()]
+    senders, batches = [uuid4().hex, uuid4().hex], [str(uuid4()), str(uuid4())]
+    for flow_id, sender_id, batch_id in zip(flow_ids, senders, batches, strict=True):
+        retry(place, flow_id, batch_id=batch_id, sender_id=sender_id)
+    eventually(lambda: all(place.attempts(batch_id) >= 1 for batch_id in batches))
+    assert [place.confirmations(sender_id) for sender_id in senders] == [[], []]
+    assert [letter for letter in place.letters() if letter.batch_id in batches] == []
+
+
 def test_a_forged_flag_switches_nothing_off(place: Workplace) -> None:
     place.redis.set(FLAG_KEY, "off")
     try:
