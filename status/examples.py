@@ -96,6 +96,18 @@ STATUS: Final[dict[str, Any]] = {
         "cost_usd": 0.00117,
         "unpriced_calls": 1,
         "at_least": False,
+        "agents": [
+            {
+                "agent": "Schema Expert",
+                "models": ["small-model"],
+                "calls": 3,
+                "input_tokens": 4608,
+                "output_tokens": 800,
+                "cost_usd": 0.00117,
+                "unpriced_calls": 0,
+                "at_least": False,
+            }
+        ],
         "by_agent": [
             {
                 "agent": "Schema Expert",
@@ -133,6 +145,7 @@ STATUS: Final[dict[str, Any]] = {
 TIMELINE: Final[dict[str, Any]] = {
     "flow_id": _FLOW_ID,
     "transition_count": 100,
+    "matching": 100,
     "at_least": ["transition_count"],
     "bars": [
         {
@@ -163,6 +176,7 @@ ERRORS: Final[dict[str, Any]] = {
     "flow_id": _FLOW_ID,
     "retry_count": 1,
     "error_count": 1,
+    "matching": 1,
     "at_least": [],
     "errors": [
         {
@@ -188,6 +202,7 @@ ERRORS: Final[dict[str, Any]] = {
 ACTIVITY: Final[dict[str, Any]] = {
     "flow_id": _FLOW_ID,
     "collaboration_count": 1,
+    "matching": 1,
     "at_least": [],
     "collaborations": [
         {

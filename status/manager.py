@@ -29,18 +29,10 @@ from masterflow.status import floors
 from masterflow.status.control.views import Inbox, waiting_flow
 from masterflow.status.cursors import binding_of, cursor_of, list_cursor_of, list_place_of, place_of
 from masterflow.status.listing.counts import FlowCounts, counts_of
+from masterflow.status.reading.rows import bar_views, status_of, summary_of
 from masterflow.status.summary.causes import causes_of
 from masterflow.status.timeline import bars_of, is_over, newest_first
-from masterflow.status.views import (
-    Activity,
-    Errors,
-    FlowList,
-    FlowStatus,
-    Timeline,
-    bar_views,
-    status_of,
-    summary_of,
-)
+from masterflow.status.views import Activity, Errors, FlowList, FlowStatus, Timeline
 
 _ANY_FLOW: Final = FlowFilter()
 
@@ -174,13 +166,14 @@ class FlowStatusManager:
             over_at=known_time(row["updated_at"]),
             times=row["times"],
         )
-        count = len(as_list(row["transitions"]))
+        count, transitions = len(as_list(row["transitions"])), newest_first(row["transitions"])[::-1]
         return Timeline(
             flow_id=flow_uuid(flow_id),
             bars=bar_views(bars),
             transition_count=count,
             at_least=floors.full_lists([(floors.TRANSITIONS, count)]),
-            transitions=newest_first(row["transitions"])[::-1],
+            transitions=transitions,
+            matching=len(transitions),
         )
 
     async def get_errors(self, flow_id: UUID | str) -> Errors:
@@ -195,18 +188,20 @@ class FlowStatusManager:
             error_count=count,
             at_least=retries + floors.full_lists([(floors.ERRORS, count)]),
             errors=errors,
+            matching=len(errors),
             causes=causes_of(errors),
         )
 
     async def get_activity(self, flow_id: UUID | str) -> Activity:
         """Return what agents of a flow did, and what was measured."""
         row = await self._read("read_activity", flow_id)
-        count = len(as_list(row["collaborations"]))
+        count, entries = len(as_list(row["collaborations"])), newest_first(row["collaborations"])
         return Activity(
             flow_id=flow_uuid(flow_id),
             collaboration_count=count,
             at_least=floors.full_lists([(floors.COLLABORATIONS, count)]),
-            collaborations=newest_first(row["collaborations"]),
+            collaborations=entries,
+            matching=len(entries),
             agent_performance_metrics=as_map(row["agents"]),
             memory_usage_metrics=as_map(row["memory"]),
         )

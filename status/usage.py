@@ -1,6 +1,6 @@
 """What a flow used of models, as API, page and terminal show it: figures, who used them, and the budget."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -35,9 +35,18 @@ class ModelUsage(UsageFigures):
     model: str
 
 
+class AgentUsage(UsageFigures):
+    """What one agent used of all models."""
+
+    agent: str
+    models: list[str]
+
+
 class UsageView(UsageFigures):
     """What a whole flow used, and its agents of it; those that are not listed make up the rest."""
 
+    #: One for each agent, those with the most calls first; `by_agent` has one for each of its models.
+    agents: list[AgentUsage] = []
     by_agent: list[ModelUsage] = []
     budget_usd: float | None = None
     budget_tokens: int | None = None
@@ -56,14 +65,41 @@ def usage_of(row: Mapping[Any, Any]) -> UsageView | None:
         for model, figures in as_map(models).items()
         if "calls" in as_map(figures)
     ]
+    by_agent = sorted(by_agent, key=lambda one: (-one.calls, one.agent, one.model))[:_MOST_MODELS]
     usd = None if bounds.nano_usd is None else float(Decimal(bounds.nano_usd) / NANO_PER_USD)
     return UsageView(
         **_figures(found),
-        by_agent=sorted(by_agent, key=lambda one: (-one.calls, one.agent, one.model))[:_MOST_MODELS],
+        agents=_totals(by_agent),
+        by_agent=by_agent,
         budget_usd=usd,
         budget_tokens=bounds.tokens,
         is_over_budget=is_over_budget(row),
     )
+
+
+def _totals(by_agent: Iterable[ModelUsage]) -> list[AgentUsage]:
+    agents: dict[str, list[ModelUsage]] = {}
+    for one in by_agent:
+        agents.setdefault(one.agent, []).append(one)
+    found = [
+        AgentUsage(
+            agent=agent,
+            models=[one.model for one in several],
+            calls=sum(one.calls for one in several),
+            input_tokens=sum(one.input_tokens for one in several),
+            output_tokens=sum(one.output_tokens for one in several),
+            cost_usd=_sum([one.cost_usd for one in several if one.cost_usd is not None]),
+            unpriced_calls=sum(one.unpriced_calls for one in several),
+            at_least=any(one.at_least for one in several),
+        )
+        for agent, several in agents.items()
+    ]
+    return sorted(found, key=lambda one: (-one.calls, one.agent))
+
+
+def _sum(costs: Sequence[float]) -> float | None:
+    """Return what costs come to, to the billionth of a dollar; None if there are none."""
+    return number_of(float(Decimal(sum(map(_nano, costs))) / NANO_PER_USD)) if costs else None
 
 
 def is_over_budget(row: Mapping[Any, Any]) -> bool:

@@ -21,7 +21,19 @@ group = command_group("What flows do and did.")
 
 
 @group.command()
-def show(flow_id: FlowId, *, client: Client, engagement: Engagement, as_json: AsJson = False) -> None:
+def show(
+    flow_id: FlowId,
+    *,
+    client: Client,
+    engagement: Engagement,
+    phase: Annotated[str, typer.Option(help="Only this phase, and its errors.")] = "",
+    text: Annotated[str, typer.Option(help="Only errors and entries with this text.")] = "",
+    skip: Annotated[int, typer.Option(min=0, help="Leave out so many of the newest errors and entries.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many errors and entries.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show a flow: its phases with times and attempts, its errors and its agents."""
     from masterflow.repository.redis.client import redis_link
     from masterflow.repository.status.reads import FlowScope
@@ -29,8 +41,10 @@ def show(flow_id: FlowId, *, client: Client, engagement: Engagement, as_json: As
     from masterflow.scripts.terminal.flow_panel import FlowPanel
     from masterflow.scripts.terminal.flow_view import FlowView, read_flow
     from masterflow.scripts.terminal.whole import console, print_whole
+    from masterflow.status.flow.part import Part
 
     scope = FlowScope(client, frozenset({engagement}))
+    part = Part(text=text, phase=phase, skip=skip, limit=limit)
 
     async def read(session: "AsyncSession") -> FlowView:
         async with redis_link() as redis:
@@ -38,9 +52,9 @@ def show(flow_id: FlowId, *, client: Client, engagement: Engagement, as_json: As
 
     view = with_session(read)
     if as_json:
-        print_json(view.as_json())
+        print_json(part.of_details(view).as_json())
     else:
-        print_whole(console, FlowPanel(view))
+        print_whole(console, FlowPanel(view, part))
 
 
 @group.command()

@@ -20,9 +20,10 @@ from masterflow.status import floors, usage
 from masterflow.status.control.lines import lines_of
 from masterflow.status.durations import lasting
 from masterflow.status.entry_texts import entry_text
+from masterflow.status.flow.part import WHOLE, Part
 from masterflow.status.flow.usual import UsualTime, remaining_words, slower_words, usual_words
 from masterflow.status.summary.life import life_sentence
-from masterflow.status.views import FlowStatus, FlowSummary
+from masterflow.status.views import Errors, FlowStatus, FlowSummary
 
 _STYLES: Final = {
     "completed": "green",
@@ -43,19 +44,23 @@ _NAME_CHARS: Final = 60
 class FlowPanel:
     """A flow as tables in a frame; in a pipe, whose lines have no end, without one."""
 
-    def __init__(self, view: FlowView) -> None:
-        self._view = view
+    def __init__(self, view: FlowView, part: Part = WHOLE) -> None:
+        """Show a part of the long lists."""
+        self._view, self._part = view, part
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the name, the facts and a table of everything that there is."""
         status, activity = self._view.status, self._view.activity
-        parts: list[RenderableType] = [_facts(self._view), "", Whole(_phases(self._view))]
-        if self._view.errors.errors:
-            parts += ["", Whole(_errors(self._view))]
+        parts: list[RenderableType] = [_facts(self._view), "", Whole(_phases(self._view, self._part))]
+        errors = self._part.of_errors(self._view.errors)
+        if errors.errors:
+            parts += ["", Whole(_errors(errors))]
+        if len(errors.errors) < len(self._view.errors.errors):
+            parts += ["", f"{len(errors.errors)} of {errors.matching} errors that match are shown."]
         if asked := _asked(status):
             parts += ["", Whole(asked)]
-        if status.usage and status.usage.by_agent:
-            parts += ["", Whole(_usage(status.usage.by_agent))]
+        if status.usage and status.usage.agents:
+            parts += ["", Whole(_usage(status.usage.agents))]
         if agents := {name: v for name, v in activity.agent_performance_metrics.items() if name != "usage"}:
             parts += ["", Whole(_agents(agents))]
         title = Text.assemble(_name(status, "bold"), "  ", status_text(status.status))
@@ -159,7 +164,7 @@ def _retries(flow: FlowSummary) -> str:
     return _count(flow.retry_count, "retry", "retries", known_by=(floors.RETRIES, flow))
 
 
-def _phases(view: FlowView) -> Table:
+def _phases(view: FlowView, part: Part) -> Table:
     usual = {one.phase: one for one in view.usual.phases}
     has_past = any(one.p50_ms is not None for one in view.usual.phases)
     table = _table("phase", "status", "started", "time>", "", "attempts", *(("usual",) if has_past else ()))
@@ -169,6 +174,8 @@ def _phases(view: FlowView) -> Table:
     starts = {bar.phase: bar.started_at for bar in reversed(view.timeline.bars)}
     errors = Counter(entry_text(entry.get("phase")) for entry in view.errors.errors)
     for phase in view.status.phase_details:
+        if not part.has_phase(phase.phase):
+            continue
         table.add_row(
             _words(phase.phase),
             status_text(phase.status or ""),
@@ -195,15 +202,15 @@ def _attempts(attempts: str, errors: int, flow: FlowSummary) -> Text:
     return text.append(f" ({count})", "red") if errors else text
 
 
-def _errors(view: FlowView) -> Table:
+def _errors(view: Errors) -> Table:
     """Return the causes that several errors have, then each error."""
     table = _table("error in", "at", "what")
-    for cause in view.errors.causes:
+    for cause in view.causes:
         if cause.errors > 1:
             seen = _clock(cause.last_seen_at) or "time unknown"
             words = terminal_text(f"{cause.errors} × {cause.cause}", "bold red")
             table.add_row(_words(", ".join(cause.phases)), seen, words)
-    for entry in reversed(view.errors.errors):
+    for entry in reversed(view.errors):
         phase, error = entry_text(entry.get("phase")), entry_text(entry.get("error"))
         at = _clock(parse_time(entry.get("timestamp"))) or "time unknown"
         table.add_row(_words(phase), at, terminal_text(error, "red"))
@@ -248,11 +255,12 @@ def _used(view: FlowView) -> str:
     return f"{usage.used(found)}{of_budget}{', over budget' if found.is_over_budget else ''}"
 
 
-def _usage(by_agent: Iterable[usage.ModelUsage]) -> Table:
-    table = _table("agent", "model", "calls>", "tokens in>", "tokens out>", "cost>")
-    for one in by_agent:
+def _usage(agents: Iterable[usage.AgentUsage]) -> Table:
+    table = _table("agent", "models", "calls>", "tokens in>", "tokens out>", "cost>")
+    for one in agents:
         tokens = f"{one.input_tokens:,}", f"{one.output_tokens:,}"
-        table.add_row(*map(terminal_text, (one.agent, one.model, usage.calls(one), *tokens, usage.cost(one))))
+        words = one.agent, ", ".join(one.models), usage.calls(one), *tokens, usage.cost(one)
+        table.add_row(*map(terminal_text, words))
     return table
 
 

@@ -1,5 +1,6 @@
 """The HTTP API: flows, their details and their changes, as JSON, scoped by the token of whoever asks."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from masterflow.status.api import control, details, fleet
 from masterflow.status.api.access import SignedIn
 from masterflow.status.api.event_stream import EventStream, open_stream
-from masterflow.status.api.list_query import Cursor, ListCursor, declared, words_of
+from masterflow.status.api.list_query import AskedPart, Cursor, ListCursor, declared, words_of
 from masterflow.status.api.problems import described
 from masterflow.status.api.safe_route import SafeRoute
 from masterflow.status.control.views import Inbox
@@ -96,21 +97,28 @@ async def read_status(manager: Manager, flow_id: UUID, *, include_details: bool 
 
 
 @router.get("/flows/{flow_id}/timeline", response_model=Timeline, responses=_OF_ONE_FLOW)
-async def read_timeline(manager: Manager, flow_id: UUID) -> Response:
-    """Tell when which phase ran, waited and ended."""
-    return _json(await manager.get_timeline(flow_id))
+async def read_timeline(manager: Manager, flow_id: UUID, part: AskedPart) -> Response:
+    """Tell when which phase ran, waited and ended; transitions may be asked for in parts."""
+    return _json(part.of_timeline(await manager.get_timeline(flow_id)))
 
 
 @router.get("/flows/{flow_id}/errors", response_model=Errors, responses=_OF_ONE_FLOW)
-async def read_errors(request: Request, manager: Manager, flow_id: UUID) -> Response:
-    """Tell what failed, newest first."""
-    return _json(_traceable(await manager.get_errors(flow_id), request))
+async def read_errors(request: Request, manager: Manager, flow_id: UUID, part: AskedPart) -> Response:
+    """Tell what failed, newest first: all of it, or a part."""
+    return _json(_traceable(part.of_errors(await manager.get_errors(flow_id)), request))
 
 
 @router.get("/flows/{flow_id}/activity", response_model=Activity, responses=_OF_ONE_FLOW)
-async def read_activity(request: Request, manager: Manager, flow_id: UUID) -> Response:
-    """Tell what the agents did, newest first, and what was measured."""
-    return _json(_traceable(await manager.get_activity(flow_id), request))
+async def read_activity(
+    request: Request,
+    manager: Manager,
+    flow_id: UUID,
+    part: AskedPart,
+    agent: Annotated[str, Query(max_length=200, description="Only what this agent did.")] = "",
+) -> Response:
+    """Tell what the agents did, newest first, all of it or a part, and what was measured."""
+    asked = replace(part, agent=agent)
+    return _json(_traceable(asked.of_activity(await manager.get_activity(flow_id)), request))
 
 
 @router.get(

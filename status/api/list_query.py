@@ -1,10 +1,10 @@
-"""What the list can be asked for over HTTP, as the OpenAPI document has it."""
+"""What the lists can be asked for over HTTP, as the OpenAPI document has it."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator
 
 from masterflow.domain.clock import parse_time
@@ -12,6 +12,7 @@ from masterflow.domain.liveness import Liveness
 from masterflow.domain.statuses import FlowStatus as FlowStatusName
 from masterflow.repository.status.wanted import Sort
 from masterflow.status import cursors
+from masterflow.status.flow.part import Part
 
 
 def _time_of(value: object) -> datetime:
@@ -81,6 +82,23 @@ async def declared(  # noqa: PLR0913  each is a word of the query, which `words_
     sort: Annotated[Sort, Query(description="The newest, or the greatest, come first.")] = "created",
 ) -> None:
     """Describe and check the words; besides them, `meta.KEY=VALUE` asks for a key of `flow_metadata`."""
+
+
+def part_of(
+    text: Annotated[str, Query(max_length=200, description="In any text of an entry, in any case.")] = "",
+    phase: Annotated[
+        str, Query(max_length=200, description="Only of this phase: `data_import` or `Data import`.")
+    ] = "",
+    skip: Annotated[int, Query(ge=0, le=100_000, description="Leave out so many that match.")] = 0,
+    limit: Annotated[
+        int | None, Query(ge=1, le=10_000, description="At most so many; all where it is left out.")
+    ] = None,
+) -> Part:
+    """Return which part of a list of one flow is asked for."""
+    return Part(text=text.strip(), phase=phase.strip(), skip=skip, limit=limit)
+
+
+AskedPart = Annotated[Part, Depends(part_of)]
 
 
 def words_of(request: Request) -> Mapping[str, list[str]]:

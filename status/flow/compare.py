@@ -132,32 +132,4 @@ def _pair(phase: str, this: PhaseSide | None, other: PhaseSide | None) -> PhaseP
 
 
 def _agents(details: FlowDetails) -> Mapping[str, UsageFigures]:
-    return {one.agent: one for one in agent_totals(details)}
-
-
-class AgentTotal(UsageFigures):
-    """What an agent used of all models."""
-
-    agent: str
-
-
-def agent_totals(details: FlowDetails) -> list[AgentTotal]:
-    """Return what each agent used of all models, those with the most calls first."""
-    by_agent: dict[str, list[UsageFigures]] = {}
-    for one in details.status.usage.by_agent if details.status.usage else ():
-        by_agent.setdefault(one.agent, []).append(one)
-    found = [AgentTotal(agent=agent, **_total(figures)) for agent, figures in by_agent.items()]
-    return sorted(found, key=lambda one: (-one.calls, one.agent))
-
-
-def _total(figures: Iterable[UsageFigures]) -> dict[str, Any]:
-    several = list(figures)
-    costs = [one.cost_usd for one in several if one.cost_usd is not None]
-    return {
-        "calls": sum(one.calls for one in several),
-        "input_tokens": sum(one.input_tokens for one in several),
-        "output_tokens": sum(one.output_tokens for one in several),
-        "cost_usd": sum(costs) if costs else None,
-        "unpriced_calls": sum(one.unpriced_calls for one in several),
-        "at_least": any(one.at_least for one in several),
-    }
+    return {one.agent: one for one in details.status.usage.agents} if details.status.usage else {}

@@ -26,7 +26,13 @@ class FlowDetails:
         told = {key: value for part in parts for key, value in part.model_dump(mode="json").items()}
         # Each part says it of its own numbers.
         at_least = list(dict.fromkeys(name for part in parts for name in part.at_least))
-        return told | {"at_least": at_least, "usual": self.usual.model_dump(mode="json")}
+        matching = {
+            "errors": self.errors.matching,
+            "transitions": self.timeline.matching,
+            "collaborations": self.activity.matching,
+        }
+        usual = self.usual.model_dump(mode="json")
+        return told | {"at_least": at_least, "matching": matching, "usual": usual}
 
 
 async def read_details(manager: FlowStatusManager, flow_id: UUID, past: PastFlows) -> FlowDetails:

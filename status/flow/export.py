@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, get_args
 
-from masterflow.status.flow.compare import agent_totals
 from masterflow.status.flow.details import FlowDetails
 from masterflow.status.summary.causes import cause_of_entry
 
@@ -73,7 +72,8 @@ def _activity(details: FlowDetails) -> _Table:
 
 def _agents(details: FlowDetails) -> _Table:
     names = ["agent", "calls", "input_tokens", "output_tokens", "cost_usd", "unpriced_calls"]
-    return names, ([getattr(one, name) for name in names] for one in agent_totals(details))
+    agents = details.status.usage.agents if details.status.usage else []
+    return names, ([getattr(one, name) for name in names] for one in agents)
 
 
 _TABLES: Final[Mapping[TableName, Callable[[FlowDetails], _Table]]] = {

@@ -33,7 +33,7 @@ from masterflow.status.live.background import BackgroundTask
 from masterflow.status.live.listeners import MOST_PENDING, Change, Listener
 from masterflow.status.live.outages import Outages
 from masterflow.status.live.watch import LOOK_BACK, Watch
-from masterflow.status.views import summary_of
+from masterflow.status.reading.rows import summary_of
 
 _log = logging.getLogger(__name__)
 

@@ -49,13 +49,14 @@ class CauseEntries:
 
 
 def causes_with_entries(errors: Errors, trace_url: str | None = None) -> list[CauseEntries]:
-    """Return the causes of errors, each with its errors as lines."""
+    """Return the causes of these errors, each with those of its errors that are here as lines."""
     by_cause: dict[str, list[Entry]] = {}
     for entry, line in zip(errors.errors, error_entries(errors.errors, trace_url), strict=True):
         by_cause.setdefault(cause_of_entry(entry), []).append(line)
     return [
         CauseEntries(f"cause-{sha256(one.cause.encode()).hexdigest()[:12]}", one, by_cause[one.cause])
         for one in errors.causes
+        if one.cause in by_cause
     ]
 
 

@@ -1,7 +1,7 @@
 """The pages: sign in, the list of flows, one flow, and its report as a file."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import parse_qs, urlencode
 from uuid import UUID
 
@@ -17,11 +17,9 @@ from masterflow.status.api.flows import Manager
 from masterflow.status.api.problems import problem_of
 from masterflow.status.api.safe_route import Refusal, SafeRoute
 from masterflow.status.flow.details import read_details
-from masterflow.status.flow.past import PastFlows
-from masterflow.status.manager import FlowStatusManager
 from masterflow.status.page.compare import compare_page
 from masterflow.status.page.control import answering_at, control_panel, forms_of, panel_to_keep
-from masterflow.status.page.details import exports_of, shown
+from masterflow.status.page.details import Asked, exports_of, shown
 from masterflow.status.page.fleet import fleet_page
 from masterflow.status.page.flow_list import flows_page
 from masterflow.status.page.rendering import ASSETS, asset, problem_page, render, render_report
@@ -29,6 +27,7 @@ from masterflow.status.page.roots import FLOWS, events_address, page_root
 from masterflow.status.service import lifespan, service_of
 
 _PAGE_ROWS: Final = 25
+_PageNumber = Annotated[int, Query(ge=1, le=10_000)]
 
 
 class PageRoute(SafeRoute):
@@ -88,11 +87,30 @@ async def inbox(
     )
 
 
+def asked_of(
+    text: Annotated[str, Query(max_length=200)] = "",
+    phase: Annotated[str, Query(max_length=200)] = "",
+    errors: _PageNumber = 1,
+    activity: _PageNumber = 1,
+    phases: _PageNumber = 1,
+) -> Asked:
+    """Return what is asked for of the lists of a flow."""
+    pages = {"errors": errors, "activity": activity, "phases": phases}
+    return Asked(text.strip(), phase.strip(), pages)
+
+
 @router.get("/flows/{flow_id}")
-async def flow(request: Request, manager: Manager, viewer: SignedIn, flow_id: UUID) -> Response:
+async def flow(
+    request: Request,
+    manager: Manager,
+    viewer: SignedIn,
+    flow_id: UUID,
+    asked: Annotated[Asked, Depends(asked_of)],
+) -> Response:
     """Show one flow."""
     service = service_of(request)
-    details = await _details(manager, flow_id, past=service.past, trace_url=service.settings.trace_url)
+    found = await read_details(manager, flow_id, service.past)
+    details = shown(found, service.settings.trace_url, asked)
     panel = control_panel(request, viewer, details["flow"])
     details["exports"] = exports_of(request, flow_id)
     return render(request, "flow.html", events=events_address(request, flow_id), panel=panel, **details)
@@ -101,7 +119,7 @@ async def flow(request: Request, manager: Manager, viewer: SignedIn, flow_id: UU
 @router.get("/flows/{flow_id}/report")
 async def report(request: Request, manager: Manager, flow_id: UUID) -> Response:
     """Give all that the page of a flow shows as one file."""
-    details = await _details(manager, flow_id, past=service_of(request).past)
+    details = shown(await read_details(manager, flow_id, service_of(request).past))
     text = render_report(made_at=datetime.now(UTC), panel=panel_to_keep(details["flow"]), **details)
     return HTMLResponse(text, headers={"Content-Disposition": f'attachment; filename="flow-{flow_id}.html"'})
 
@@ -156,12 +174,6 @@ async def static(name: str) -> Response:
     return Response(
         asset(name), media_type=ASSETS[name], headers={"Cache-Control": "public, max-age=31536000, immutable"}
     )
-
-
-async def _details(
-    manager: FlowStatusManager, flow_id: UUID, *, past: PastFlows, trace_url: str | None = None
-) -> dict[str, Any]:
-    return shown(await read_details(manager, flow_id, past), trace_url)
 
 
 def _signed_in(request: Request, token: str) -> Response:

@@ -174,6 +174,7 @@ async def test_status_and_list_show_usage_and_an_exceeded_budget(session: AsyncS
     assert [(one.agent, one.model, one.calls, one.cost_usd) for one in status.usage.by_agent] == [
         ("Schema Expert", "m", 1, 0.000005001)
     ]
+    assert [one.agent for one in status.usage.agents] == ["Schema Expert"]
     [listed] = [flow for flow in (await manager.list_flows()).flows if flow.flow_id == flow_id]
     assert listed.is_over_budget
 

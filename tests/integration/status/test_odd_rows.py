@@ -22,7 +22,7 @@ from masterflow.scripts.terminal.flow_news import Known
 from masterflow.scripts.terminal.flow_panel import FlowPanel, flow_table
 from masterflow.scripts.terminal.flow_view import read_flow
 from masterflow.status.live.listeners import Change
-from masterflow.status.views import summary_of
+from masterflow.status.reading.rows import summary_of
 from masterflow.tasks.backfill.catch_up import BackfillOptions, catch_up
 from tests.support.event_streams import event_reader
 from tests.support.events.flows import new_context

@@ -15,7 +15,7 @@ from masterflow.repository.master_flow import CrewAIFlowStateExtensionsRepositor
 from masterflow.repository.merge.merges import apply_events
 from masterflow.repository.status.changes import read_summaries
 from masterflow.status.manager import FlowStatusManager
-from masterflow.status.views import summary_of
+from masterflow.status.reading.rows import summary_of
 from masterflow.tasks.backfill.catch_up import BackfillOptions, catch_up
 from tests.support.events.child_rows import SHAPES, new_child
 from tests.support.events.flows import new_flow, row_of

@@ -30,7 +30,8 @@ from masterflow.status.manager import FlowStatusManager
 from masterflow.status.page.control import panel_to_keep
 from masterflow.status.page.details import shown as page_of
 from masterflow.status.page.rendering import render_report
-from masterflow.status.views import FlowStatus, summary_of
+from masterflow.status.reading.rows import summary_of
+from masterflow.status.views import FlowStatus
 from tests.support.events.child_rows import MAIN_COLUMNS, new_child
 from tests.support.events.flows import new_flow
 

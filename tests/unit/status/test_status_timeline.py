@@ -10,8 +10,8 @@ from masterflow.status.control.lines import lines_of
 from masterflow.status.control.views import waiting_flow
 from masterflow.status.page.control import forms_of
 from masterflow.status.page.gantt import gantt_of
+from masterflow.status.reading.rows import bar_views, phase_views, status_of
 from masterflow.status.timeline import bars_of, dated_entries, phase_states
-from masterflow.status.views import bar_views, phase_views, status_of
 
 _BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 

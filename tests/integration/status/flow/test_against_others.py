@@ -215,3 +215,101 @@ async def test_others_of_a_small_account_are_not_looked_for_among_the_flows_of_a
         plan = "\n".join(rows)
     part = plan.partition("CTE all_of_account")[2].partition("Append")[0]
     assert "Sort" in part
+
+
+async def _long(database_url: str, context: FlowContext) -> UUID:
+    """A flow whose lists are long, as another program may have written them."""
+    errors = [
+        {
+            "id": f"error-{n}",
+            "phase": f"phase_{n % 60}",
+            "error": f"no answer in {n} s" if n % 2 else "row has no owner",
+            "timestamp": f"2026-11-02T09:{n // 60:02d}:{n % 60:02d}+00:00",
+        }
+        for n in range(250)
+    ]
+    transitions = [
+        {"phase": f"phase_{n}", "status": "completed", "timestamp": f"2026-11-02T09:{n:02d}:00+00:00"}
+        for n in range(60)
+    ]
+    entries = [
+        {"agent": f"agent {n % 3}", "activity": f"did {n}", "timestamp": "2026-11-02T09:00:00+00:00"}
+        for n in range(120)
+    ]
+    engine = engine_for(database_url)
+    try:
+        return await flow_of(
+            session_factory(engine),
+            context,
+            error_history=errors,
+            phase_transitions=transitions,
+            agent_collaboration_log=entries,
+        )
+    finally:
+        await engine.dispose()
+
+
+_OF_PHASE_7 = len([n for n in range(250) if n % 60 == 7])
+
+
+@pytest.fixture
+def long_flow(site_and_database: tuple[StatusSite, str], context: FlowContext) -> UUID:
+    return asyncio.run(_long(site_and_database[1], context))
+
+
+def test_long_lists_are_filtered_and_paged_over_http(
+    site: StatusSite, context: FlowContext, long_flow: UUID
+) -> None:
+    def read(name: str, **params: Any) -> Any:
+        answer = site.get(f"/api/v1/flows/{long_flow}/{name}", headers=site.bearer(context), params=params)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    whole = read("errors")
+    ids = [entry["id"] for entry in whole["errors"]]
+    assert (len(ids), whole["matching"], whole["error_count"]) == (250, 250, 250)
+    pages = [read("errors", limit=60, skip=skip) for skip in range(0, 300, 60)]
+    assert [entry["id"] for page in pages for entry in page["errors"]] == ids
+    assert {page["matching"] for page in pages} == {250}
+    assert all(page["causes"] == whole["causes"] for page in pages)
+    odd = read("errors", text="NO ANSWER", limit=10)
+    assert (len(odd["errors"]), odd["matching"], odd["error_count"]) == (10, 125, 250)
+    assert [one["errors"] for one in odd["causes"]] == [125]
+    of_phase = read("errors", phase="Phase 7")
+    assert {entry["phase"] for entry in of_phase["errors"]} == {"phase_7"}
+    assert of_phase["matching"] == _OF_PHASE_7
+    found = read("timeline", phase="phase_7")
+    assert (found["matching"], found["transition_count"], len(found["bars"])) == (1, 60, 1)
+    found = read("activity", agent="agent 1", text="did 1", limit=2)
+    assert found["matching"] == len([n for n in range(120) if n % 3 == 1 and f"did {n}".startswith("did 1")])
+    assert len(found["collaborations"]) == 2
+
+
+def test_long_lists_are_filtered_and_paged_on_the_page_and_whole_in_the_report(
+    site: StatusSite, context: FlowContext, long_flow: UUID
+) -> None:
+    page = _page(site, context, f"/flows/{long_flow}")
+    # The newest.
+    assert [n for n in range(250) if f'id="error-error-{n}"' in page] == list(range(200, 250))
+    assert "1 to 50 of 250" in page
+    assert "1 to 50 of 60" in page
+    assert page.count("<tr data-phase=") == 50
+    last = _page(site, context, f"/flows/{long_flow}?errors=5&phases=2&activity=3")
+    assert ("201 to 250 of 250" in last, "101 to 120 of 120" in last) == (True, True)
+    assert last.count("<tr data-phase=") == 10
+    assert 'href="?errors=4&amp;activity=3&amp;phases=2#errors"' in last
+    one = _page(site, context, f"/flows/{long_flow}?phase=phase_7&text=no+answer")
+    assert one.count('class="entry bad"') == _OF_PHASE_7
+    assert one.count("<tr data-phase=") == 1
+    report = _page(site, context, f"/flows/{long_flow}/report")
+    assert (report.count('class="entry bad"'), report.count("<tr data-phase=")) == (250, 60)
+
+
+def test_long_lists_are_filtered_and_paged_in_the_terminal(terminal: Any, long_flow: UUID) -> None:
+    said = json.loads(terminal("show", long_flow, "--phase", "Phase 7", "--limit", 2, "--skip", 1, "--json"))
+    assert [entry["id"] for entry in said["errors"]] == ["error-187", "error-127"]
+    assert said["matching"] == {"errors": _OF_PHASE_7, "transitions": 1, "collaborations": 0}
+    assert [one["phase"] for one in said["phase_details"]] == ["phase_7"]
+    assert "2 of 125 errors that match are shown." in terminal(
+        "show", long_flow, "--text", "no answer", "--limit", 2
+    )
