@@ -136,12 +136,13 @@ def open_page(browser: Browser, site: StatusSite, context: FlowContext) -> Itera
         signed_in: bool = True,
         may_control: bool = False,
         user_id: str = "",
+        whose: FlowContext = context,
         **options: Any,
     ) -> Page:
         browsing = browser.new_context(base_url=site.url, **options)
         opened.append(browsing)
         if signed_in:
-            token = site.token(context, may_control=may_control, user_id=user_id)
+            token = site.token(whose, may_control=may_control, user_id=user_id)
             cookie = {"name": "enrichment_token", "value": token, "url": site.url}
             browsing.add_cookies([cookie])  # type: ignore[list-item]  # a TypedDict of the same keys
         page = browsing.new_page()
