@@ -45,22 +45,34 @@ def bomb() -> bytes:
     return b"".join([packer.compress(block) for _ in range(100)]) + packer.flush()
 
 
-# A body, and how it is published: what an attacker or a mistake may leave among the letters.
-ODD: dict[str, Callable[[], tuple[bytes, dict[str, Any]]]] = {
-    "a bomb": lambda: (bomb(), {"headers": {"compression": "application/x-gzip"}}),
-    "packed with something else": lambda: (b"BZh91AY", {"headers": {"compression": "application/x-bz2"}}),
-    "packed with nothing known": lambda: (b"x", {"headers": {"compression": "no-such"}}),
-    "no json": lambda: (b"nonsense \x1b[2J password=hunter2", {}),
-    "no letter": lambda: (b'{"a": 1}', {}),
-    "deeply nested": lambda: (DEEP.encode(), {}),
+MALFORMED = "The event is malformed"
+
+# A body, how it is published, and what is said of it: what somebody may leave among the letters.
+# What can be made a text is no letter by its own model; what cannot, or is too large, the store tells as one.
+ODD: dict[str, Callable[[], tuple[bytes, dict[str, Any], str]]] = {
+    "a bomb": lambda: (bomb(), {"headers": {"compression": "application/x-gzip"}}, "unpacks to more than"),
+    "packed with something else": lambda: (
+        b"BZh91AY",
+        {"headers": {"compression": "application/x-bz2"}},
+        "something else than zlib",
+    ),
+    "packed with nothing known": lambda: (b"x", {"headers": {"compression": "no-such"}}, "no-such"),
+    "no json": lambda: (b"nonsense \x1b[2J password=hunter2", {}, MALFORMED),
+    "no letter": lambda: (b'{"a": 1}', {}, MALFORMED),
+    "deeply nested": lambda: (DEEP.encode(), {}, MALFORMED),
     "a deep event": lambda: (
         json.dumps(GOOD.model_dump(mode="json")).replace('"flow_retried"', DEEP).encode(),
         {},
+        MALFORMED,
     ),
-    "bad utf-8": lambda: (b"\xff\xfe{}", {}),
-    "oddly encoded": lambda: (b"{}", {"content_encoding": "no-such-codec"}),
-    "another type": lambda: (b"\x80\x04.", {"content_type": "application/x-python-serialize"}),
-    "large": lambda: (b'"' + b"x" * 5_000_000 + b'"', {}),
+    "bad utf-8": lambda: (b"\xff\xfe{}", {}, "can't decode"),
+    "oddly encoded": lambda: (b"{}", {"content_encoding": "no-such-codec"}, MALFORMED),
+    "another type": lambda: (
+        b"\x80\x04.",
+        {"content_type": "application/x-python-serialize"},
+        "can't decode",
+    ),
+    "large": lambda: (b'"' + b"x" * 5_000_000 + b'"', {}, "bytes"),
 }
 
 
@@ -130,7 +142,7 @@ def largest_bytes() -> int:
 def test_one_odd_element_costs_itself_only_and_can_be_listed_shown_and_dropped(
     broker: Broker, name: str
 ) -> None:
-    body, options = ODD[name]()
+    body, options, told = ODD[name]()
     with broker.letters() as letters:
         letters.put([GOOD])
     broker.plant(body, **options)
@@ -141,6 +153,7 @@ def test_one_odd_element_costs_itself_only_and_can_be_listed_shown_and_dropped(
         assert found["flow_not_found"] == GOOD
         odd = found["unreadable"]
         assert len(odd.model_dump_json()) < 20_000
+        assert told in odd.error
         assert "excerpt" in odd.event
         assert "hunter2" not in odd.model_dump_json()
         eventually(lambda: letters.count() == 2)
