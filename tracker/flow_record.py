@@ -281,7 +281,8 @@ class FlowRecord(WaitingFlow):
         phase's, `workflow_status` the flow's. A progress that nobody knows is left out.
         """
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        percent = self.progress.percent([attempt.phase for attempt in self._open.copy()])
+        progress = self.progress
+        percent = progress.percent([one.phase for one in self._open.copy()] if progress.goes_by_ends else ())
         return {
             "phase": phase or self.phase_here,
             "current_phase": self.phase,

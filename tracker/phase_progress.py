@@ -54,16 +54,26 @@ class PhaseProgress:
         self._percent, self._is_set = min(100, max(0, percent)), True
 
     def percent(self, open_phases: Collection[str]) -> float | None:
-        """Return the progress; of a phase that is open (again), nothing counts as done."""
-        if not self._is_set and not self._goes_by_starts:
+        """Return the progress; of a phase that is open (again), nothing counts as done.
+
+        Where it does not go by ends, nobody need say what is open.
+        """
+        if self.goes_by_ends:
             known = self._percent_done(open_phases)
             self._percent = self._percent if known is None else known
         return self._percent
 
     @property
+    def goes_by_ends(self) -> bool:
+        """Return whether it follows from which phases have ended, and not from the starts or the caller."""
+        return not self._is_set and not self._goes_by_starts
+
+    @property
     def _goes_by_starts(self) -> bool:
+        if self._phases:
+            return False
         spec = specification(self._flow_type)
-        return bool(spec and spec.starts_at) and not self._phases
+        return bool(spec and spec.starts_at)
 
     def _percent_done(self, open_phases: Collection[str]) -> float | None:
         if self._phases:

@@ -75,7 +75,7 @@ class Outbox:
         With OutboxClosed it belongs into the next outbox.
         """
         record = encode_record(event)
-        if self._is_reentered and self._lanes.open:
+        if is_owned(self.lock) and self._lanes.open:
             self._late.append((lane, record))
             return
         with self.lock:
