@@ -60,6 +60,13 @@ class Lanes:
         self._gone["reported"] += 1
         self._gone["lost"] += 1
 
+    def unread(self) -> list[tuple[Segment, int]]:
+        """Return the segments with records never sent, and the size of each, until it is rewritten."""
+        unread = [segment for segment in self.all() if segment.read_to < segment.size]
+        for segment in unread:
+            segment.seen_rewrites = segment.rewrites
+        return [(segment, segment.size) for segment in unread]
+
     def numbers(self, *, late: int = 0) -> dict[str, int]:
         """Return what became of all that was reported or adopted: the other four add up to `reported`.
 

@@ -90,9 +90,7 @@ class Outbox:
     def unread(self) -> list[tuple[Segment, int]]:
         """Return the segments with records never sent, each with its present size in bytes."""
         with self.lock:
-            return [
-                (segment, segment.size) for segment in self._lanes.all() if segment.read_to < segment.size
-            ]
+            return self._lanes.unread()
 
     def pending(self) -> dict[str, int]:
         """Return how many records and bytes wait for a confirmation; bytes go segment by segment."""

@@ -94,14 +94,14 @@ class Segment:
         # Each record is confirmed, lost or under way; the others wait.
         self.records = 0
         self.confirmed_records = self.lost_records = 0
-        self.under_way_records = 0
-        self.batches_under_way = 0
+        self.under_way_records = self.batches_under_way = 0
         self.read_to = 0
         #: False once no more records will follow, though the file may still have to be synced.
         self.is_open = descriptor != _CLOSED
         self.is_dropped = False
         #: How often what was not read yet has been rewritten, and how much was left out of it.
         self.rewrites = 0
+        self.seen_rewrites = 0  # When the sender's thread last looked how far it may read.
         self.thinned = self.thinned_size = 0
         self._descriptor = descriptor
         self._file = _file_of(descriptor) if self.is_open else None

@@ -248,7 +248,7 @@ class Window:
 
     def _read_on(self, segment: Segment, up_to: int, cut: Cut, max_records: int, max_bytes: int) -> bool:
         """Read a segment on; return whether there may be more in it. Its numbers change last."""
-        start, rewrites = segment.read_to, segment.rewrites
+        start, rewrites = segment.read_to, segment.seen_rewrites
         if start >= (up_to := min(up_to, segment.size)) or segment.is_dropped:
             return False
         try:

@@ -245,3 +245,21 @@ def test_a_detail_for_which_there_is_no_room_costs_nothing_that_goes_last(tmp_pa
         process.outbox.append("vital", line)
     process.say("x" * 900)
     assert process.losses.counts() == {"overflow_detail": 1}
+
+
+def test_what_is_left_out_between_a_look_and_the_reading_does_not_cut_a_record_in_two(tmp_path: Path) -> None:
+    process = Process(tmp_path / "spool", max_bytes=6_000, segment_bytes=64_000)
+    for number in range(5):
+        report(process, StatusChanged, 1, status="processing", metadata={"n": "x" * number})
+    [(segment, size)] = unread = process.outbox.unread()
+    for number in range(30):
+        report(process, ErrorOccurred, 2, phase="import", error="y" * number)
+    assert segment.rewrites
+    assert segment.size > size
+
+    process.window.take(unread)
+    sent = process.send()
+
+    waits = [json.loads(line[9:])["event_id"] for line in segment.path.read_bytes().splitlines()]
+    assert [event["event_id"] for batch in sent for event in json.loads(batch.events)] == waits
+    assert process.losses.counts()["corrupt"] == 0
