@@ -24,6 +24,7 @@ class Database:
         self._chance = chance
         self.rows: dict[UUID, Row] = {}
         self.first_rows: dict[UUID, Row] = {}
+        self.came_at: dict[UUID, float] = {}
         #: What is in the rows, by its id.
         self.applied: dict[UUID, AnyEvent] = {}
         self.locked: set[UUID] = set()
@@ -34,6 +35,7 @@ class Database:
         self.refusal = 0.0
 
     def add_row(self, flow_id: UUID, row: Row) -> None:
+        self.came_at[flow_id] = self._scheduler.now
         self.rows[flow_id], self.first_rows[flow_id] = row, copy.deepcopy(row)
 
     @asynccontextmanager

@@ -15,6 +15,9 @@ _AHEAD_S = 299.0
 #: After so long what was reported is synced: 200 ms, and what the threads of a world take.
 _SYNCED_AFTER_S = 0.25
 
+#: So long a worker takes at most from what it saw in the database to the letter about it.
+_WRITTEN_AFTER_S = 20.0
+
 _SUM = ("pending", "under_way", "confirmed", "lost")
 
 #: Of what reason an event may be lost only if the world had one of these faults.
@@ -125,7 +128,9 @@ class Judge:
                 )
             return None
         if told is not None and reason == "flow_not_found":
-            if told.event.flow_id in database.rows or now - told.at < self._flow_grace_s:
+            # It may come while the letter about it is being written.
+            came_at = database.came_at.get(told.event.flow_id, now)
+            if now - came_at > _WRITTEN_AFTER_S or now - told.at < self._flow_grace_s:
                 return Broken(f"{event_id} is set aside, though its flow was there or not yet waited for")
             return None
         return Broken(f"{event_id} is set aside: {reason}")
@@ -144,7 +149,7 @@ class Judge:
         told: Set[tuple[str, UUID]],
         dead: Mapping[UUID, str],
     ) -> None:
-        if self._faults & {"disk", "power"} or dead:
+        if self._faults & {"disk", "power", "small"} or dead:
             return
         for process in (one for one in processes if one.is_dead):
             for flow_id in process.holds:
