@@ -1,4 +1,4 @@
-"""The pictures of the README; `PICTURES=docs/images pytest tests/browser/test_pictures.py` draws them."""
+"""Pictures of the README; `PICTURES=docs/images pytest --long tests/browser/test_pictures.py` draws them."""
 
 import base64
 import os
