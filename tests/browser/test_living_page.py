@@ -142,7 +142,16 @@ def test_without_scripts_pages_say_how_to_see_what_is_new(open_page: OpenPage, r
 
 
 @pytest.mark.long("/flows?cursor=none", "/nowhere")
-@pytest.mark.parametrize("path", ["/nowhere", "/flows/no-id", "/flows?cursor=none", "/flows?text=a&text=b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nowhere",
+        "/flows/no-id",
+        "/flows/00000000-0000-7000-8000-000000000000",
+        "/flows?cursor=none",
+        "/flows?text=a&text=b",
+    ],
+)
 def test_what_is_wrong_with_an_address_is_told_on_a_page(open_page: OpenPage, path: str) -> None:
     page = open_page(path)
     expect(page.get_by_role("heading", name="This cannot be shown")).to_be_visible()
