@@ -169,6 +169,7 @@ class Orchestrator(Process):
         self.names: set[str] = set()
         self.is_leaving = False
         self._trackers: list[Any] = []
+        scheduler.leave()
 
     def enter(self) -> None:
         for (_, places), own in zip(OF_A_PROCESS, self._own, strict=True):

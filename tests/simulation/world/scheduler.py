@@ -143,6 +143,10 @@ class Scheduler:
             host.enter()
             self._entered = host
 
+    def leave(self) -> None:
+        """Note that these variables may be another process's, as it was just made."""
+        self._entered = None
+
     def _shortly(self) -> float:
         return self.now + _INSTANT_S * (1 + self.chance.random())
 
