@@ -214,7 +214,7 @@ class Window:
 
         Which sending was committed, the first one or a repetition, tells what a worker passed over.
         """
-        confirmed = [self._parcels[batch_id] for batch_id in set(batch_ids) & self._parcels.keys()]
+        confirmed = [self._parcels[one] for one in dict.fromkeys(batch_ids) if one in self._parcels]
         if not confirmed:
             return 0
         for parcel in confirmed:

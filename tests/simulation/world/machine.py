@@ -25,11 +25,13 @@ from masterflow.tasks.delivery.loop import worker_loop
 from masterflow.tasks.enqueue import QueueSettings
 from masterflow.tasks.inbox import admission
 from masterflow.tasks.publishing.transports import transport_to
+from masterflow.tracker import flow_record
 from masterflow.tracker.life.holdings import process_holdings
 from masterflow.tracker.outbox.process import process_delivery
 from masterflow.tracker.outbox.spool import shared_file_system
 from masterflow.tracker.outbox.window import Parcel
 from masterflow.tracker.reentry import Wake
+from masterflow.tracker.waits import deadlines
 from tests.simulation.world.chance import chance_of
 from tests.simulation.world.disk import Caller, watched_calls
 from tests.simulation.world.names import places_of, put_in_place
@@ -43,7 +45,9 @@ _PLACES = {
     "time": places_of(time),
     "threading": [place for place in places_of(threading) if ".tracker.outbox." in place[0].__name__],
     "wake": places_of(Wake),
-    "datetime": [(module, "datetime") for module in (delivery_message, admission, superseded)],
+    "datetime": [
+        (module, "datetime") for module in (delivery_message, admission, superseded, flow_record, deadlines)
+    ],
     "queue": [place for place in places_of(QueueSettings) if ".tracker.outbox." in place[0].__name__],
     "redis": places_of(redis_client),
     "transport": places_of(transport_to),
@@ -95,6 +99,7 @@ class Machine:
                     (places["parcel"], partial(_parcel, time_module.time)),
                     (places["gc"], SimpleNamespace(collect=lambda: 0)),
                     ([(backoff, "_chance")], chance_of(self.number, "backoff")),
+                    ([(domain_clock, "_run_ns")], partial(time_module.clock_gettime_ns, 0)),
                     ([(domain_clock, "_random")], chance_of(self.number, "ids")),
                 )
             )
