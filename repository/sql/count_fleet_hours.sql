@@ -7,6 +7,6 @@ from migration.crewai_flow_state_extensions
 where
     (cast(:client_account_id as uuid) is null or client_account_id = cast(:client_account_id as uuid))
     and created_at >= to_timestamp(:since_s)
-    and isfinite(created_at)
+    and created_at < '10000-01-01 UTC' -- what Python knows, and a bigint holds
 group by 1
 order by 1 desc

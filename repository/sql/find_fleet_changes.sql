@@ -11,7 +11,7 @@ left join (
     where
         (cast(:client_account_id as uuid) is null or client_account_id = cast(:client_account_id as uuid))
         and updated_at > to_timestamp(cast(:since_us as bigint) / 1000000.0)
-        and isfinite(updated_at)
+        and updated_at < '10000-01-01 UTC' -- what Python knows, and a bigint holds
         and (
             (
                 (cast(:client_account_id as uuid) is not null or flow_type = any (cast(:flow_types as text[])))

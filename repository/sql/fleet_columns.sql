@@ -1,8 +1,10 @@
 -- What a flow counts for in its fleet: a part of the statements that read "flow"; times are microseconds since 1970, null where there is none that Python knows.
 -- errors: [[text, timestamp], ..]; agents_usage: {agent: {model: figures}}; the rest as it stands in the row.
     flow.flow_id, flow.client_account_id, flow.engagement_id, flow.flow_type, flow.flow_status,
-    case when isfinite(flow.created_at) then (extract(epoch from flow.created_at) * 1000000)::bigint end as created_us,
-    case when isfinite(flow.updated_at) then (extract(epoch from flow.updated_at) * 1000000)::bigint end as updated_us,
+    -- include: created_us
+    as created_us,
+    -- include: updated_us
+    as updated_us,
     raw.metadata #> '{_enrichment,status}' as status_stamps,
     -- include: is_lost
     as is_lost,

@@ -2,8 +2,9 @@
 -- Times and durations are microseconds, costs billionths of a dollar. A flow lasts until it ended, or until :now_us.
 coalesce(
     case cast(:sort as text)
-        when 'changed' then case when isfinite(flow.updated_at) then (extract(epoch from flow.updated_at) * 1000000)::bigint end
-        when 'duration' then case when isfinite(flow.created_at) then
+        when 'changed' then
+            -- include: updated_us
+        when 'duration' then
             coalesce(
                 case when flow.flow_status in ('completed', 'failed', 'cancelled') then coalesce(
                     (
@@ -16,11 +17,11 @@ coalesce(
                         ) as stamps (stamp, status)
                         where status = flow.flow_status and stamp ~ '^[0-9]{16}'
                     ),
-                    case when isfinite(flow.updated_at) then (extract(epoch from flow.updated_at) * 1000000)::bigint end
+                    -- include: updated_us
                 ) end,
                 cast(:now_us as bigint)
-            ) - (extract(epoch from flow.created_at) * 1000000)::bigint
-        end
+            ) -
+            -- include: created_us
         when 'errors' then case when jsonb_typeof(flow.error_history) = 'array' then jsonb_array_length(flow.error_history) else 0 end
         when 'cost' then case when jsonb_typeof(raw.metadata #> '{usage,cost_usd}') = 'number' then
             (least(greatest((raw.metadata #>> '{usage,cost_usd}')::numeric, 0), 9000000000) * 1000000000)::bigint

@@ -3,7 +3,8 @@
 select
     flow.flow_id, flow.client_account_id, flow.engagement_id,
     case when isfinite(flow.updated_at) then to_char(flow.updated_at, 'YYYY-MM-DD') else 'undated' end as day,
-    case when isfinite(flow.updated_at) then (extract(epoch from flow.updated_at) * 1000000)::bigint end as updated_us,
+    -- include: updated_us
+    as updated_us,
     coalesce(jsonb_typeof(flow.flow_metadata) = 'object' and flow.flow_metadata ? '_thinned', false) as is_thinned,
     whole.written as row,
     encode(sha256(convert_to(whole.written, getdatabaseencoding())), 'hex') as digest

@@ -48,7 +48,8 @@ all_of_account as materialized (
 
 select
     flow.flow_id,
-    case when isfinite(flow.created_at) then (extract(epoch from flow.created_at) * 1000000)::bigint end as created_us,
+    -- include: created_us
+    as created_us,
     flow.flow_metadata #> '{_enrichment,status}' as status_stamps,
     flow.phase_execution_times as times
 from (select id from newest union all select id from all_of_account) as found

@@ -7,7 +7,8 @@ case
                 and raw.metadata #>> '{_enrichment,status,latest,0}' ~ '^\d{16}'
                 then left(raw.metadata #>> '{_enrichment,status,latest,0}', 16)::bigint
         end,
-        case when isfinite(flow.updated_at) then (extract(epoch from flow.updated_at) * 1000000)::bigint end,
+        -- include: updated_us
+        ,
         0
     )
     else (

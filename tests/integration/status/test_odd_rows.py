@@ -34,6 +34,9 @@ from tests.support.servers.databases import engine_for
 _MASTER = "migration.crewai_flow_state_extensions"
 _CHILD = "migration.discovery_flows"
 
+#: The first and the last that Postgres can hold; a bigint holds no microseconds of the latter.
+ENDS_OF_TIME = ("4714-11-24 00:00:00 UTC BC", "294276-12-31 23:59:59 UTC")
+
 
 async def test_odd_rows_take_nobody_elses_changes_away_and_are_shown_themselves(
     site: StatusSite, sessions: Sessions, context: FlowContext
@@ -159,6 +162,8 @@ def test_every_reader_shows_every_row_that_postgres_can_hold(
         try:
             for forged in FORGED:
                 runner.run(check(dict.fromkeys([*LISTS, *MAPS], forged), {"crewai_state_data": forged}))
+            for at in ENDS_OF_TIME:
+                runner.run(check({"created_at": at, "updated_at": at, "flow_status": "paused"}, {}))
             every_row()
         finally:
             runner.run(engine.dispose())

@@ -17,7 +17,7 @@ MAPS = (
 TYPES = {
     **dict.fromkeys(("created_at", "updated_at", "completed_at"), "timestamptz"),
     **dict.fromkeys(("phases_completed", "error_details", "discovered_assets"), "json"),
-    **dict.fromkeys(("current_phase", "error_message"), "text"),
+    **dict.fromkeys(("current_phase", "error_message", "flow_status"), "text"),
     "progress_percentage": "double precision",
 }
 
