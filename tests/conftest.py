@@ -50,6 +50,8 @@ hypothesis.settings.register_profile(
 )
 # What a person runs after touching the merge, for half an hour: pytest --hypothesis-profile deep.
 hypothesis.settings.register_profile("deep", hypothesis.settings.get_profile("house"), max_examples=20_000)
+# Where only versions of libraries differ from another run.
+hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("house"), max_examples=10)
 hypothesis.settings.load_profile("house")
 
 

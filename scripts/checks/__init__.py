@@ -48,6 +48,7 @@ LOWEST: Mapping[str, Sequence[str]] = {
         "-m",
         "pytest",
         "--numprocesses=2",
+        "--hypothesis-profile=few",
         "-m",
         "not alone",
         *(f"tests/unit/{room}" for room in _ROOMS if room != "scripts"),

@@ -10,6 +10,8 @@ EQUALS = ("this project", "one Celery task per event", "awaited repository write
 
 _QUICK_TIMEOUT_S = 600
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):

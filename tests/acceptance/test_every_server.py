@@ -27,7 +27,7 @@ from tests.support.servers.databases import engine_for, fill_with_tables, tempor
 from tests.support.servers.debian import installed_program
 from tests.support.servers.pgbouncer import pgbouncer_before
 
-SETUPS = ("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer", "pgbouncer", "RabbitMQ")
+SETUPS = ("PostgreSQL 18 and Redis", "PostgreSQL 15", "pgbouncer", "RabbitMQ")
 _EVERYWHERE = {"ENRICHMENT_BACKFILL_INTERVAL_S": "1", "ENRICHMENT_FLOW_GRACE_S": "1"}
 
 

@@ -237,6 +237,7 @@ def test_worlds_that_are_no_number_are_refused_in_a_sentence():
     assert "Traceback" not in output
 
 
+@pytest.mark.long
 def test_a_bug_that_is_planted_is_found_and_who_found_it_is_told():
     bug = "the window takes one batch too many"
     code, output = run_checks("--planted", bug)

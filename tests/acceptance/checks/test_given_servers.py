@@ -30,6 +30,7 @@ def run_a_test(folder, **servers):
     return done, seen
 
 
+@pytest.mark.long
 def test_servers_of_the_environment_are_used(tmp_path, own_redis):
     database_url = "postgresql+psycopg://user:password@database.example/flows"
     done, seen = run_a_test(tmp_path, DATABASE_URL=database_url, REDIS_URL=own_redis.url)

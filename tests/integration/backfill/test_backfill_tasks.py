@@ -143,6 +143,7 @@ def test_a_chunk_that_is_none_is_dropped(workplace: Workplace, fields: dict[str,
     eventually(lambda: is_done(workplace, task_id), timeout_s=30)
 
 
+@pytest.mark.long
 def test_chunks_are_left_alone_while_enrichment_is_switched_off_and_the_script_hears_of_it(
     make_workplace: MakeWorkplace, context: FlowContext
 ) -> None:

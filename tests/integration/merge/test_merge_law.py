@@ -114,7 +114,7 @@ _IS_DEEP = settings().max_examples > 1_000
 _TIMEOUT_S = 6 * 3_600 if _IS_DEEP else 250
 
 
-@pytest.mark.long("PostgreSQL 15")
+@pytest.mark.long
 @pytest.mark.timeout(_TIMEOUT_S)
 @settings(max_examples=max(200, settings().max_examples))
 @given(history=histories(_CONTEXT))

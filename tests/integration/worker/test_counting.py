@@ -3,6 +3,8 @@ import sys
 from collections.abc import Callable
 from uuid import UUID
 
+import pytest
+
 from masterflow.domain import FlowContext
 from masterflow.domain.redis_keys import queue_key
 from masterflow.tasks.queues import ENRICHMENT_QUEUE
@@ -39,6 +41,7 @@ def counts(place: Workplace, flow_id: UUID) -> tuple[int, int]:
     return row["retry_count"], row["phase_execution_times"].get("item", {}).get("attempts", 0)
 
 
+@pytest.mark.long
 def test_counts_are_exact_after_absence_restarts_and_copies_of_every_message(
     make_workplace: Callable[..., Workplace], context: FlowContext
 ) -> None:
