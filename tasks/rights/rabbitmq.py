@@ -50,6 +50,7 @@ def commands(name: str, permissions: Permissions, *, password: str, vhost: str =
     """Return the commands of `rabbitmqctl` that make a user and limit it."""
     patterns = [permissions.configure, permissions.write, permissions.read]
     return [
-        ["add_user", name, password],
+        # A password may begin with a dash.
+        ["add_user", "--", name, password],
         ["set_permissions", "--vhost", vhost, name, *patterns],
     ]

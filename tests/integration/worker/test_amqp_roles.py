@@ -46,7 +46,7 @@ class Guarded:
 
     def __init__(self, server: RabbitMQ) -> None:
         self.server = server
-        self._passwords = {role: secrets.token_urlsafe(12) for role in AMQP_ROLES}
+        self._passwords = {role: f"-{secrets.token_urlsafe(12)}" for role in AMQP_ROLES}
         for role, permissions in AMQP_ROLES.items():
             for command in commands(role, permissions, password=self._passwords[role]):
                 server.control(*command)
