@@ -99,7 +99,7 @@ def test_an_update_keeps_what_is_selected_focused_opened_and_where_the_page_is_s
           const range = document.createRange();
           range.selectNodeContents(document.querySelector('.title code'));
           getSelection().addRange(range);
-          scrollTo(0, 700);
+          document.querySelectorAll('details.entry')[8].scrollIntoView({ block: "center" });
           window.kept = document.querySelector('tr[data-phase=data_import]');
           // Until it is seen there.
           return new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)));
