@@ -9,7 +9,7 @@ def demo(folder, *options):
     servers = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "ENRICHMENT_SPOOL_DIR")
     return subprocess.run(
         [ROOT / "scripts" / "demo", "--crewai", "--once", "--folder", folder, *options],
-        env={name: value for name, value in os.environ.items() if name not in servers},
+        env={name: value for name, value in os.environ.items() if name not in servers} | {"COLUMNS": "120"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
