@@ -81,6 +81,7 @@ async def _outcome(session: AsyncSession, refused: set[Key], unchanged: list[UUI
         security = await read_row_security(session)
         if security.hides_rows or security.limits_updates:
             missing, hidden = hidden, missing
+            await session.execute(statement("discard_plans"))
     skipped = frozenset(flow_id for (flow_id,) in await _rows(session, "find_skipped", unchanged))
     return MergeOutcome(missing, foreign, skipped, hidden)
 

@@ -64,13 +64,6 @@ class WorkerLoop:
         """
         return self._runner.run(self._attempt(work, timeout_s))
 
-    def forget_plans(self) -> None:
-        """Work on a new connection from here on.
-
-        The plans of an old one hide what policies hid when they were made, whatever the role may since.
-        """
-        self._runner.run(self._engine.dispose())
-
     def close(self) -> None:
         """Give back the connections and end the loop."""
         self._runner.run(self._engine.dispose())

@@ -259,8 +259,6 @@ def merge_counted(loop: WorkerLoop, events: Sequence[AnyEvent]) -> Merged:
         return Merged()
     started = time.perf_counter()
     merged = loop.run(lambda sessions: merge(sessions, events))
-    if merged.hidden:
-        loop.forget_plans()
     loop.counters.observe("merge_seconds", time.perf_counter() - started)
     loop.counters.observe("batch_size", len(events))
     return merged
