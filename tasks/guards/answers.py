@@ -3,10 +3,11 @@
 Whoever may write to one key may put half a gigabyte there, and redis-py makes three copies of what it reads.
 """
 
-from functools import cache
 from typing import Any, Final
 
 from redis import Redis, RedisError
+
+from masterflow.tasks.guards.sockets import Socket, reading_through
 
 #: Of one command, or of all commands of a pipeline.
 MOST_BYTES: Final = 16_000_000
@@ -19,28 +20,16 @@ class AnswerTooLarge(RedisError):
 def bounded(client: "Redis") -> "Redis":
     """Return the client, whose commands from now on raise AnswerTooLarge rather than read on."""
     pool = client.connection_pool
-    pool.connection_class = _bounded(pool.connection_class)
+    pool.connection_class = reading_through(_Counting, pool.connection_class)
     return client
 
 
-@cache
-def _bounded(kind: Any) -> Any:
-    class Bounded(kind):  # type: ignore[misc]  # TCP, TLS, a socket's path, or whatever a Sentinel names
-        def _connect(self) -> "_Socket":
-            return _Socket(super()._connect())
-
-    return Bounded
-
-
-class _Socket:
-    """A socket that counts what comes after each command, for whichever parser reads it."""
+class _Counting(Socket):
+    """Counts what comes after each command."""
 
     def __init__(self, socket: Any) -> None:
-        self._socket = socket
+        super().__init__(socket)
         self._received = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
 
     def sendall(self, data: bytes) -> None:
         self._received = 0

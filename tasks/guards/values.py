@@ -7,10 +7,10 @@ Whichever parser reads the answers, here is where they come from.
 import base64
 import json
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final
 from uuid import uuid4
 
+from masterflow.tasks.guards.sockets import Socket, reading_through
 from masterflow.tasks.inbox.envelope import SIZE_HEADER
 
 # A body of 4,000,000 bytes, which is the most that is read, as base64, and its headers.
@@ -22,15 +22,9 @@ _END: Final = b"\r\n"
 _SIZED: Final = (b"$", b"!", b"=")
 
 
-@cache
 def shortening(kind: Any) -> Any:
     """Return a class of connections to Redis which give the beginning of what is larger than any message."""
-
-    class Shortening(kind):  # type: ignore[misc]  # TCP, TLS, a socket's path, or whatever a Sentinel names
-        def _connect(self) -> "_Socket":
-            return _Socket(super()._connect())
-
-    return Shortening
+    return reading_through(_Shortening, kind)
 
 
 class Shortener:
@@ -86,16 +80,13 @@ class Shortener:
         return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
-class _Socket:
-    """A socket whose large values are short ones, for whichever parser reads it."""
+class _Shortening(Socket):
+    """Gives short values in place of large ones."""
 
     def __init__(self, socket: Any) -> None:
-        self._socket = socket
+        super().__init__(socket)
         self._shortener = Shortener(short_message)
         self._ready = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
 
     def recv(self, size: int) -> bytes:
         while not self._ready:
