@@ -119,18 +119,6 @@ ELSEWHERE = {
         "test_flowctl_dead_import",
         "test_letters_that_were_saved_as_json_are_loaded_each_once",
     ),
-    **dict.fromkeys(
-        (
-            "flowctl notices drop",
-            "flowctl notices list",
-            "flowctl notices replay --receiver NAME",
-            "flowctl notices test NAME",
-        ),
-        (
-            "test_notice_queue",
-            "test_flowctl_shows_replays_and_drops_what_was_never_taken_and_tries_receivers",
-        ),
-    ),
     "./scripts/demo": ("test_demo", "test_on_a_terminal_it_stays_until_it_is_interrupted_and_leaves_nothing"),
     "./scripts/demo --crewai": ("test_crew_demo", "test_a_flow_of_crewai_fills_its_row"),
     "./scripts/demo --csv FILE": ("test_demo", "test_it_shows_every_row_and_both_checks"),
