@@ -163,4 +163,4 @@ def _whose(flow_id: UUID, client_account_id: UUID, engagement_id: UUID, user_id:
 @lru_cache(maxsize=8)
 def _second(seconds: int) -> bytes:
     # Not by `strftime`, which imports a module, and at the end of a process nothing can be imported.
-    return from_microseconds(seconds * 1_000_000).isoformat()[: len("2026-11-28T07:12:10")].encode()
+    return from_microseconds(seconds * 1_000_000).replace(tzinfo=None).isoformat().encode()
