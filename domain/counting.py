@@ -52,7 +52,11 @@ class _Sum:
 
     @property
     def total(self) -> tuple[int, ...]:
-        return self._newest["total"]
+        link = self._newest
+        # Whoever was slow to note his link as the newest may have put an older one in its place.
+        while "next" in link:
+            link = link["next"]
+        return link["total"]
 
     def add(self, amounts: tuple[int, ...]) -> tuple[int, ...]:
         link = self._newest

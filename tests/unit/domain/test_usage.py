@@ -68,6 +68,7 @@ def test_one_who_comes_in_between_adds_before() -> None:
     thread.start()
     thread.join()
     counters._young[flow].sums[""]._newest = before
+    assert counters.total(flow, "") == (11,)
     assert counters.add(flow, ("",), (100,))[1] == [(111,)]
 
 
